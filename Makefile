@@ -1,0 +1,28 @@
+# Everything runs from `.venv`, which the first target that needs it makes.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo app test bench lint
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/scalenet segment --sample -m scalenet_s0 -o out/demo
+
+app: $(READY)
+	$(BIN)/scalenet demo
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+lint: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .

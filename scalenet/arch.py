@@ -1,0 +1,369 @@
+"""Architectures and search spaces as plain values (ScaleNAS sections 3.1 and 3.2; no torch here).
+
+Terms used in the whole package: a network has stages 2, 3, 4 with 2, 3, 4 *branches* (branch i works at
+stride 4 * 2**i and has width * 2**i channels); a stage is a row of *modules*; a branch of a module has a
+*depth* (number of basic blocks); after block d, *fusion step* d adds to each target branch the enabled
+*sources* (other branches of the same module).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+TASKS = ("segmentation", "pose")
+STAGE_BRANCHES = (2, 3, 4)
+MAX_DEPTH = 32  # bounds on what a file may ask for, far above any published network
+MAX_MODULES = 32
+MAX_WIDTH = 1024
+MAX_INPUT = 16384
+MAX_FILE_BYTES = 1 << 20
+
+Sources = tuple[int, ...]
+
+
+class ArchError(ValueError):
+    """An encoding that is malformed or does not belong to its search space."""
+
+
+def _integer(value: Any, low: int, high: int, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ArchError(f"{what} must be a whole number from {low} to {high}, got {str(value)[:40]}")
+    return value
+
+
+def _sequence(value: Any, length: int | None, what: str) -> list:
+    if not isinstance(value, (list, tuple)) or (length is not None and len(value) != length):
+        expected = "a list" if length is None else f"a list of {length}"
+        raise ArchError(f"{what} must be {expected}, got {str(value)[:60]}")
+    return list(value)
+
+
+@dataclass(frozen=True)
+class ModuleArch:
+    """One multi-resolution module: a depth per branch, and the sources per target branch and step."""
+
+    depths: tuple[int, ...]
+    fusions: tuple[tuple[Sources, ...], ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.depths)
+        depths = tuple(_integer(d, 1, MAX_DEPTH, "a depth") for d in self.depths)
+        rows = _sequence(self.fusions, n, "fusions")
+        fusions = tuple(self._row(j, depths[j], row, n) for j, row in enumerate(rows))
+        object.__setattr__(self, "depths", depths)
+        object.__setattr__(self, "fusions", fusions)
+
+    @staticmethod
+    def _row(target: int, depth: int, row: Any, branches: int) -> tuple[Sources, ...]:
+        steps = _sequence(row, depth, f"fusions of branch {target} (depth {depth})")
+        return tuple(
+            tuple(
+                sorted(
+                    {_integer(k, 0, branches - 1, "a fusion source") for k in _sequence(s, None, "fusion sources")}
+                    - {target}
+                )
+            )
+            for s in steps
+        )
+
+    @property
+    def steps(self) -> int:
+        """Number of block/fusion steps the module runs: its largest depth."""
+        return max(self.depths)
+
+    def sources(self, target: int, step: int) -> Sources:
+        """Sources added to ``target`` at ``step``; none at or past the branch's depth."""
+        return self.fusions[target][step] if step < self.depths[target] else ()
+
+    def contains(self, other: ModuleArch) -> bool:
+        """Whether every block and path of ``other`` is also here."""
+        return all(d <= e for d, e in zip(other.depths, self.depths, strict=True)) and all(
+            set(other.sources(j, d)) <= set(self.sources(j, d))
+            for j in range(len(self.depths))
+            for d in range(other.depths[j])
+        )
+
+
+@dataclass(frozen=True)
+class Arch:
+    """A network encoding: frozen, hashable, canonical (sources sorted, self left out, nothing dropped).
+
+    Args:
+        task: "segmentation" or "pose" (what the encoding was searched for).
+        width: channels of branch 0.
+        stages: modules of stages 2, 3 and 4.
+        input_size: (H, W) in pixels the figures are counted at.
+        name: a label; like ``input_size`` it is no part of the digest.
+        stem_width: channels of the two stem convolutions.
+        stage1_width: planes of the four Bottleneck blocks (their output is 4x as wide).
+
+    Raises:
+        ArchError: for anything malformed or beyond the bounds above.
+    """
+
+    task: str
+    width: int
+    stages: tuple[tuple[ModuleArch, ...], ...]
+    input_size: tuple[int, int]
+    name: str = ""
+    stem_width: int = 64
+    stage1_width: int = 64
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ArchError(f"task must be one of {', '.join(TASKS)}, got {str(self.task)[:40]!r}")
+        if not isinstance(self.name, str):
+            raise ArchError("name must be text")
+        for field in ("width", "stem_width", "stage1_width"):
+            _integer(getattr(self, field), 1, MAX_WIDTH, field)
+        size = _sequence(self.input_size, 2, "input_size [h, w]")
+        object.__setattr__(self, "input_size", tuple(_integer(s, 1, MAX_INPUT, "input_size") for s in size))
+        stages = _sequence(self.stages, len(STAGE_BRANCHES), "stages")
+        for branches, modules in zip(STAGE_BRANCHES, stages, strict=True):
+            if not 1 <= len(_sequence(modules, None, "a stage")) <= MAX_MODULES:
+                raise ArchError(f"a stage must have 1 to {MAX_MODULES} modules, got {len(modules)}")
+            for module in modules:
+                if not isinstance(module, ModuleArch) or len(module.depths) != branches:
+                    raise ArchError(f"a module of stage {branches} must have {branches} branches")
+        object.__setattr__(self, "stages", tuple(tuple(modules) for modules in stages))
+
+    # -- reading and writing -------------------------------------------------------------------------
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Arch:
+        """Read the JSON form (see ``to_dict``). Unknown or missing keys raise :class:`ArchError`."""
+        if not isinstance(data, Mapping):
+            raise ArchError(f"an encoding must be a JSON object, got {type(data).__name__}")
+        required, optional = {"task", "width", "input_size", "stages"}, {"name", "stem_width", "stage1_width"}
+        missing, unknown = required - set(data), set(data) - required - optional
+        if missing or unknown:
+            text = [f"missing {', '.join(sorted(missing))}"] if missing else []
+            text += [f"unknown {', '.join(sorted(map(str, unknown)))[:80]}"] if unknown else []
+            raise ArchError(f"not an encoding: {'; '.join(text)}")
+        stages = _sequence(data["stages"], len(STAGE_BRANCHES), "stages")
+        for modules in stages:
+            if not 1 <= len(_sequence(modules, None, "a stage")) <= MAX_MODULES:
+                raise ArchError(f"a stage must have 1 to {MAX_MODULES} modules, got {len(modules)}")
+        parsed = tuple(
+            tuple(cls._module(module, branches) for module in modules)
+            for branches, modules in zip(STAGE_BRANCHES, stages, strict=True)
+        )
+        return cls(**{**data, "stages": parsed})
+
+    @staticmethod
+    def _module(data: Any, branches: int) -> ModuleArch:
+        if not isinstance(data, Mapping) or set(data) != {"depths", "fusions"}:
+            raise ArchError(f"a module must have the keys depths and fusions, got {str(data)[:60]}")
+        depths = tuple(_sequence(data["depths"], branches, f"depths of a stage-{branches} module"))
+        return ModuleArch(depths, data["fusions"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form of the encoding, as plain lists and numbers."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "width": self.width,
+            "stem_width": self.stem_width,
+            "stage1_width": self.stage1_width,
+            "input_size": list(self.input_size),
+            "stages": [
+                [
+                    {"depths": list(m.depths), "fusions": [[list(s) for s in row] for row in m.fusions]}
+                    for m in modules
+                ]
+                for modules in self.stages
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, text: str) -> Arch:
+        """Read an encoding from JSON text."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as e:
+            raise ArchError(f"not JSON: {str(e)[:80]}") from None
+        return cls.from_dict(data)
+
+    def to_json(self) -> str:
+        """Canonical JSON text; ``Arch.from_json(a.to_json()) == a``."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Arch:
+        """Read an encoding file.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ArchError: if it is too large or not an encoding; the message names the file.
+        """
+        path = Path(path)
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ArchError(f"{path}: too large for an encoding (over {MAX_FILE_BYTES} bytes)")
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (ArchError, UnicodeDecodeError) as e:
+            raise ArchError(f"{path}: {e}") from None
+
+    # -- views ---------------------------------------------------------------------------------------
+    @property
+    def digest(self) -> str:
+        """16 hex digits that name the structure; name and input size are left out."""
+        data = {k: v for k, v in self.to_dict().items() if k not in ("name", "input_size")}
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def modules(self) -> Iterator[tuple[int, int, ModuleArch]]:
+        """All modules as (stage 2..4, index in the stage, module)."""
+        for stage, modules in enumerate(self.stages, start=2):
+            for index, module in enumerate(modules):
+                yield stage, index, module
+
+    def contains(self, other: Arch) -> bool:
+        """Whether ``other`` is a sub-network: the same widths, and no block or path that is not here."""
+        same = all(getattr(self, k) == getattr(other, k) for k in ("width", "stem_width", "stage1_width"))
+        return same and all(
+            len(mine) == len(theirs) and all(a.contains(b) for a, b in zip(mine, theirs, strict=True))
+            for mine, theirs in zip(self.stages, other.stages, strict=True)
+        )
+
+    def replace(self, **changes: Any) -> Arch:
+        """A copy with other values in the given fields."""
+        return replace(self, **changes)
+
+    @classmethod
+    def hrnet(cls, width: int, task: str = "segmentation", input_size: tuple[int, int] | None = None) -> Arch:
+        """HRNet as an encoding of this space: depth 4 everywhere, full fusion after the last step only."""
+        size = input_size or ((1024, 2048) if task == "segmentation" else (256, 192))
+        return SearchSpace(task, width, size).hrnet()
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All encodings with given widths, modules per stage and a range of depths (paper: 2..5, 26 depths, 310 bits).
+
+    Args:
+        task, width, input_size, stem_width, stage1_width: as in :class:`Arch`.
+        modules: modules in stages 2, 3 and 4.
+        depths: smallest and largest depth of a branch.
+    """
+
+    task: str
+    width: int
+    input_size: tuple[int, int]
+    stem_width: int = 64
+    stage1_width: int = 64
+    modules: tuple[int, int, int] = (1, 4, 3)
+    depths: tuple[int, int] = (2, 5)
+
+    def __post_init__(self) -> None:
+        low, high = self.depths
+        if not 1 <= low <= high <= MAX_DEPTH:
+            raise ArchError(f"depths must be a range within 1 to {MAX_DEPTH}, got {self.depths}")
+
+    def build(
+        self,
+        depth: Callable[[int, int, int], int],
+        enabled: Callable[[int, int, int, int, int], bool],
+        name: str = "",
+    ) -> Arch:
+        """An Arch from two rules: ``depth(stage, module, branch)`` and ``enabled(stage, module, target, step, source)``.
+
+        In the last module of a pose network branch 0 alone is read, so its last fusion takes every source and the
+        other branches' last fusion takes none, whatever ``enabled`` says (paper section 3.2).
+        """
+        stages = []
+        for stage, count in enumerate(self.modules, start=2):
+            row = []
+            for m in range(count):
+                depths = tuple(depth(stage, m, j) for j in range(stage))
+                fusions = tuple(
+                    tuple(
+                        tuple(k for k in range(stage) if k != j and enabled(stage, m, j, d, k))
+                        for d in range(depths[j])
+                    )
+                    for j in range(stage)
+                )
+                row.append(ModuleArch(depths, fusions))
+            stages.append(tuple(row))
+        arch = Arch(
+            self.task, self.width, tuple(stages), self.input_size, name, self.stem_width, self.stage1_width
+        )
+        return self.settle(arch)
+
+    def settle(self, arch: Arch) -> Arch:
+        """The same encoding with the pose rule for the last module applied (segmentation: unchanged)."""
+        if self.task != "pose":
+            return arch
+        last = arch.stages[-1][-1]
+        ends = [tuple(range(1, len(last.depths)))] + [()] * (len(last.depths) - 1)
+        fusions = tuple((*row[:-1], end) for row, end in zip(last.fusions, ends, strict=True))
+        stage = (*arch.stages[-1][:-1], ModuleArch(last.depths, fusions))
+        return arch.replace(stages=(*arch.stages[:-1], stage))
+
+    def sample(self, rng: random.Random, depths: tuple[int, int] | None = None, fusion: float = 0.5) -> Arch:
+        """Depths uniform in ``depths`` (default: the whole range), every fusion bit enabled with probability ``fusion``."""
+        low, high = depths or self.depths
+        return self.build(lambda *_: rng.randint(low, high), lambda *_: rng.random() < fusion)
+
+    def largest(self) -> Arch:
+        """Full depth, all fusions."""
+        return self.build(lambda *_: self.depths[1], lambda *_: True, "largest")
+
+    def smallest(self, rng: random.Random | None = None, fusion: float = 0.0) -> Arch:
+        """Least depth; fusion 0, or a share of the bits drawn from ``rng`` (the paper's 0.1 for segmentation)."""
+        return self.build(
+            lambda *_: self.depths[0], lambda *_: rng is not None and rng.random() < fusion, "smallest"
+        )
+
+    def supernet(self) -> Arch:
+        """What the supernet declares: every block and every path, the pose rule's unread ones too."""
+        whole = replace(self, task="segmentation").largest()
+        return whole.replace(task=self.task, name="supernet")
+
+    def hrnet(self) -> Arch:
+        """The HRNet pattern in this space: one depth (4, or the nearest there is), full fusion after the last step."""
+        depth = min(max(4, self.depths[0]), self.depths[1])
+        whole = replace(self, task="segmentation")
+        arch = whole.build(lambda *_: depth, lambda s, m, j, d, k: d == depth - 1, f"hrnet_w{self.width}")
+        return arch.replace(task=self.task)
+
+    def validate(self, arch: Arch) -> Arch:
+        """``arch`` itself if it belongs to this space.
+
+        Raises:
+            ArchError: naming the first thing that does not fit.
+        """
+        for field in ("task", "width", "stem_width", "stage1_width"):
+            if getattr(arch, field) != getattr(self, field):
+                raise ArchError(f"{field} {getattr(arch, field)} is outside the space ({getattr(self, field)})")
+        counts = tuple(len(modules) for modules in arch.stages)
+        if counts != tuple(self.modules):
+            raise ArchError(f"modules per stage {counts} are outside the space {tuple(self.modules)}")
+        for stage, index, module in arch.modules():
+            for branch, depth in enumerate(module.depths):
+                if not self.depths[0] <= depth <= self.depths[1]:
+                    raise ArchError(
+                        f"depth {depth} of stage {stage}, module {index}, branch {branch} is outside "
+                        f"{self.depths[0]}..{self.depths[1]}"
+                    )
+        return arch
+
+    def __contains__(self, arch: object) -> bool:
+        try:
+            return isinstance(arch, Arch) and bool(self.validate(arch))
+        except ArchError:
+            return False
+
+    @property
+    def free_depths(self) -> int:
+        """Number of depth choices (26 in the published space)."""
+        return sum(n * b for n, b in zip(self.modules, STAGE_BRANCHES, strict=True))
+
+    @property
+    def free_bits(self) -> int:
+        """Number of fusion bits at full depth (310 in the published space)."""
+        return sum(n * b * (b - 1) * self.depths[1] for n, b in zip(self.modules, STAGE_BRANCHES, strict=True))

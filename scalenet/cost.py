@@ -1,0 +1,121 @@
+"""Parameters and multiply-adds of an encoding, counted from the encoding alone (nothing is built).
+
+All that the encoding declares is counted, read by an output or not; this is how the paper's figures were made
+(its "GFLOPs" are multiply-adds / 2**30). Multiply-adds are those of convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .arch import Arch, ArchError, ModuleArch
+
+DEFAULT_OUTPUTS = {"segmentation": 19, "pose": 17, "bottomup": 17}  # Cityscapes classes, COCO joints
+HEAD_BLOCKS = 4  # basic blocks of the bottom-up head
+
+
+@dataclass(frozen=True)
+class Conv:
+    """One convolution: channels in and out, kernel, log2 of its output's stride, with bias or followed by BN."""
+
+    cin: int
+    cout: int
+    kernel: int
+    level: int
+    bias: bool = False
+    norm: bool = True
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters, and convolution multiply-adds for one picture."""
+
+    params: int
+    macs: int
+
+
+def count(
+    arch: Arch,
+    size: tuple[int, int] | None = None,
+    *,
+    task: str | None = None,
+    outputs: int | None = None,
+    in_chans: int = 3,
+) -> Cost:
+    """Cost of ``arch`` on one (H, W) picture.
+
+    Args:
+        size: (H, W) in pixels; default the encoding's ``input_size``.
+        task: "segmentation", "pose" or "bottomup"; default the encoding's.
+        outputs: classes or keypoints; default 19 or 17; 0 counts no classifier.
+    """
+    h, w = size or arch.input_size
+    task = task or arch.task
+    outputs = DEFAULT_OUTPUTS[task] if outputs is None else outputs
+    params = macs = 0
+    for c in _convs(arch, task, outputs, in_chans):
+        weights = c.cin * c.cout * c.kernel**2
+        params += weights + c.cout * (int(c.bias) + 2 * int(c.norm))
+        macs += weights * -(-h // 2**c.level) * -(-w // 2**c.level)
+    return Cost(params, macs)
+
+
+def _convs(arch: Arch, task: str, outputs: int, in_chans: int) -> Iterator[Conv]:
+    yield Conv(in_chans, arch.stem_width, 3, 1)
+    yield Conv(arch.stem_width, arch.stem_width, 3, 2)
+    yield from _stage1(arch)
+    wide = 4 * arch.stage1_width
+    yield Conv(wide, arch.width, 3, 2)
+    yield Conv(wide, 2 * arch.width, 3, 3)
+    for stage, index, module in arch.modules():
+        if stage > 2 and index == 0:
+            yield Conv(arch.width << (stage - 2), arch.width << (stage - 1), 3, stage + 1)
+        yield from _module(arch.width, module)
+    yield from _head(arch.width, task, outputs)
+
+
+def _stage1(arch: Arch) -> Iterator[Conv]:
+    planes, wide = arch.stage1_width, 4 * arch.stage1_width
+    if arch.stem_width != wide:
+        yield Conv(arch.stem_width, wide, 1, 2)
+    for cin in (arch.stem_width, wide, wide, wide):
+        yield from (Conv(cin, planes, 1, 2), Conv(planes, planes, 3, 2), Conv(planes, wide, 1, 2))
+
+
+def _module(width: int, module: ModuleArch) -> Iterator[Conv]:
+    for j, depth in enumerate(module.depths):
+        yield from [Conv(width << j, width << j, 3, 2 + j)] * (2 * depth)
+        for sources in module.fusions[j]:
+            for k in sources:
+                if k > j:
+                    yield Conv(width << k, width << j, 1, 2 + k)
+                    continue
+                for level in range(k + 1, j):
+                    yield Conv(width << k, width << k, 3, 2 + level)
+                yield Conv(width << k, width << j, 3, 2 + j)
+
+
+def _head(width: int, task: str, outputs: int) -> Iterator[Conv]:
+    if task == "segmentation":
+        yield Conv(15 * width, 15 * width, 1, 2, bias=True)
+        if outputs:
+            yield Conv(15 * width, outputs, 1, 2, bias=True, norm=False)
+    elif task == "pose":
+        if outputs:
+            yield Conv(width, outputs, 1, 2, bias=True, norm=False)
+    elif task == "bottomup":
+        if outputs:
+            yield Conv(width, 2 * outputs, 1, 2, bias=True, norm=False)
+        # a 4x4 stride-2 transposed convolution does 4 multiplications per output pixel and channel pair
+        yield from _transposed(width + 2 * outputs, width)
+        yield from [Conv(width, width, 3, 1)] * (2 * HEAD_BLOCKS)
+        if outputs:
+            yield Conv(width, outputs, 1, 1, bias=True, norm=False)
+    else:
+        raise ArchError(f"unknown task {task!r}")
+
+
+def _transposed(cin: int, cout: int) -> Iterator[Conv]:
+    """A 4x4 stride-2 transposed convolution touches 16 weights per input pixel: a 4x4 kernel counted at stride 4."""
+    yield Conv(cin, cout, 4, 2)

@@ -1,0 +1,209 @@
+"""timm's doors: entrypoints and default cfgs of the published networks and this project's own.
+
+``import scalenet`` registers everything below with timm. "Reported" figures are the paper's; parameters and
+multiply-adds are counted from the encodings (:mod:`scalenet.cost`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+
+from . import weights
+from .arch import Arch, ArchError
+from .network import ScaleNet
+
+ARCHS = Path(__file__).parent / "archs"
+PREFIX = "scalenet"
+
+
+def _cfg(entry: weights.Entry) -> dict[str, Any]:
+    head = {"segmentation": "last_layer.3", "pose": "final_layer"}
+    return {
+        "file": str(entry.path) if entry.is_file else None,
+        "hf_hub_id": entry.hub_id,
+        "num_classes": len(entry.labels.names),
+        "input_size": (3, *entry.input_size),
+        "pool_size": None,
+        "crop_pct": 1.0,
+        "interpolation": "bilinear",
+        "first_conv": "conv1",
+        "classifier": head.get(entry.task, ScaleNet.BOTTOMUP_CLASSIFIER),
+        "license": entry.license,
+    }
+
+
+default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in weights.TABLE} | {"scalenet": {
+    "num_classes": -1, "input_size": (3, 256, 256), "pool_size": None, "crop_pct": 1.0, "interpolation": "bilinear",
+    "first_conv": "conv1", "classifier": None,
+}})  # fmt: skip
+
+
+def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path) -> Arch:
+    """An encoding from an Arch, its dict, a JSON path, a registered name, or ``hrnet_wN``.
+
+    Raises:
+        ArchError: if it is none of these.
+    """
+    if isinstance(arch, Arch):
+        return arch
+    if isinstance(arch, Mapping):
+        return Arch.from_dict(arch)
+    text = str(arch)
+    if text.startswith("hrnet_w") and text[7:].isdigit():
+        return Arch.hrnet(int(text[7:]))
+    named = ARCHS / f"{text.removesuffix('_bottomup')}.json"
+    if text.startswith(f"{PREFIX}_") and named.is_file():
+        return Arch.load(named)
+    if Path(text).is_file():
+        return Arch.load(text)
+    raise ArchError(f"arch must be an encoding, its dict, a JSON file, a registered name or hrnet_wN; got {text[:60]!r}")
+
+
+def _create(
+    variant: str, pretrained: bool, arch: Arch | Mapping[str, Any] | str | Path | None = None, **kwargs: Any
+) -> ScaleNet:
+    """Build through timm. Keywords that neither timm nor :class:`ScaleNet` knows raise TypeError there."""
+    if arch is None and variant == PREFIX:
+        raise TypeError('scalenet needs arch=: an Arch, its dict, a JSON file, a registered name or "hrnet_w32"')
+    arch = resolve_arch(variant if arch is None else arch)
+    cfg = kwargs.pop("pretrained_cfg", None)
+    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
+    if variant == PREFIX and not cfg:
+        cfg = weights.plain_cfg(arch, kwargs.get("task"), kwargs.get("num_classes"))
+    entry = weights.find(variant, cfg)
+    if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
+        kwargs["labels"] = entry.labels
+    if entry and pretrained and not any(overlay.get(k) for k in ("file", "url", "hf_hub_id", "state_dict")):
+        overlay |= weights.source(entry, kwargs.get("cache_dir"))
+    return build_model_with_cfg(
+        ScaleNet, variant, pretrained, cfg, overlay, arch=arch, weights_follow=bool(pretrained),
+        feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
+    )  # fmt: skip
+
+
+@register_model
+def scalenet(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """A ScaleNAS network of any encoding: ``arch=`` an Arch, dict, JSON path, registered name or hrnet_wN; ``task=``."""
+    return _create("scalenet", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_s0(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-S0, this project's own: searched and trained on CamVid, 11 classes, 360x480."""
+    return _create("scalenet_s0", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_s1(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-S1: 1024x2048, 25,349,139 parameters, 285.116 GMACs, reported 80.5 mIoU on Cityscapes val."""
+    return _create("scalenet_s1", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_s2(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-S2: 1024x2048, 28,502,419 parameters, 332.302 GMACs, reported 81.1 mIoU on Cityscapes val."""
+    return _create("scalenet_s2", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_s3(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-S3: 1024x2048, 58,501,555 parameters, 617.639 GMACs, reported about 81.9 mIoU on Cityscapes val."""
+    return _create("scalenet_s3", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_s4(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-S4: 1024x2048, 67,549,843 parameters, 723.259 GMACs, reported 82.0 mIoU on Cityscapes val."""
+    return _create("scalenet_s4", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_p1(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P1: 256x192, 28,483,633 parameters, 7.460 GMACs, reported about 74.9 AP on COCO val."""
+    return _create("scalenet_p1", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_p2(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P2: 256x192, 35,614,321 parameters, 8.604 GMACs, reported 75.2 AP on COCO val."""
+    return _create("scalenet_p2", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_p3(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P3: 384x288, 26,167,729 parameters, 15.375 GMACs, reported 76.3 AP on COCO val."""
+    return _create("scalenet_p3", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_p4(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P4: 384x288, 64,279,649 parameters, 34.993 GMACs, reported 77.0 AP on COCO val."""
+    return _create("scalenet_p4", pretrained, **kwargs)
+
+
+@register_model
+def scalenet_p1_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P1 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
+    return _create("scalenet_p1_bottomup", pretrained, task="bottomup", **kwargs)
+
+
+@register_model
+def scalenet_p2_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P2 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
+    return _create("scalenet_p2_bottomup", pretrained, task="bottomup", **kwargs)
+
+
+@register_model
+def scalenet_p3_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P3 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
+    return _create("scalenet_p3_bottomup", pretrained, task="bottomup", **kwargs)
+
+
+@register_model
+def scalenet_p4_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P4 under a HigherHRNet-style head: everyone in a 512x512 picture at once. Reported 71.6 AP on COCO test-dev, multi-scale."""
+    return _create("scalenet_p4_bottomup", pretrained, task="bottomup", **kwargs)
+
+
+def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """``timm.create_model`` for this package's networks, with hints for unknown names.
+
+    Args:
+        name: a registered name, with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/repo" or "local-dir:path".
+        pretrained: load the published weights; downloads only where the weights are not in the package.
+        kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``checkpoint_path``, ``arch``, ``task``…
+
+    Raises:
+        LookupError: for an unknown name (naming the nearest), or :class:`scalenet.NoWeights`.
+        TypeError: for an unknown keyword.
+    """
+    if ":" not in name:
+        base, _, tag = name.partition(".")
+        known = timm.list_models(f"{PREFIX}*")
+        if base not in known:
+            raise LookupError(f"unknown model {name!r}{_hint(base, known)}")
+        tags = [e.tag for e in weights.TABLE if e.name == base]
+        if tag and tag not in tags:
+            raise LookupError(f"unknown tag {tag!r} of {base}; there is {', '.join(tags) or 'none'}")
+    return timm.create_model(name, pretrained=pretrained, **kwargs)
+
+
+def _hint(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.4)
+    return f"; did you mean {close[0]}?" if close else f"; choose from {', '.join(known)}"
+
+
+def list_models(pattern: str | None = None, pretrained: bool = False) -> list[str]:
+    """Registered names of this package, by wildcard; with ``pretrained`` only those with weights, tags included."""
+    names = timm.list_models(f"{PREFIX}*", pretrained=pretrained)
+    if pattern is None:
+        return names
+    import fnmatch
+
+    return [n for n in names if fnmatch.fnmatch(n, pattern)]

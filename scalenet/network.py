@@ -1,0 +1,379 @@
+"""The multi-resolution network of an encoding (ScaleNAS section 3.1): static networks and supernet are one class.
+
+A supernet is the network of the full encoding with a sub-encoding *active*; a static network is the network of its
+own encoding. Parameter names and shapes are the authors', so a static network's weights are a subset of its
+supernet's keys. B batch, (H, W) input size, w width; branch i has w * 2**i channels at ceil(H / 2**(2+i)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.models._features import feature_take_indices
+from timm.models.resnet import BasicBlock, Bottleneck
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from .arch import Arch, ArchError, ModuleArch
+from .cost import DEFAULT_OUTPUTS
+from .datasets import Labels
+from .heads import BottomUpHead, BottomUpOutput, SegmentationHead, make_heatmap_head
+
+STAGE1_BLOCKS = 4
+RESIDUAL_SCALE = 0.2
+MODEL_TASKS = ("segmentation", "pose", "bottomup")
+
+Fusions = tuple[tuple[int, tuple[int, ...]], ...]
+Step = tuple[tuple[int, ...], Fusions]  # branches whose block runs, (target, sources) of the fusion after it
+Maps = list[torch.Tensor | None]
+
+
+def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1, relu: bool = False) -> nn.Sequential:
+    """Convolution without bias + BatchNorm, with ReLU where asked."""
+    conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(cout), *([nn.ReLU(inplace=True)] if relu else []))
+
+
+def fusion_path(width: int, target: int, source: int) -> nn.Sequential:
+    """The path from branch ``source`` to branch ``target``; upsampling of a coarser source happens when it is added."""
+    if source > target:
+        return conv_bn(width << source, width << target, 1)
+    hops = target - source
+    convs = [conv_bn(width << source, width << source, 3, 2, relu=True) for _ in range(hops - 1)]
+    return nn.Sequential(*convs, conv_bn(width << source, width << target, 3, 2))
+
+
+def plan_module(module: ModuleArch, live: frozenset[int]) -> tuple[tuple[Step, ...], frozenset[int]]:
+    """What must run so that the ``live`` branches come out right, and which inputs that needs."""
+    steps: list[Step] = []
+    for d in reversed(range(module.steps)):
+        fusions = tuple((j, module.sources(j, d)) for j in sorted(live) if module.sources(j, d))
+        live = live.union(*(sources for _, sources in fusions))
+        blocks = tuple(j for j in sorted(live) if d < module.depths[j])
+        steps.append((blocks, fusions))
+    return tuple(reversed(steps)), live
+
+
+def plan_network(arch: Arch, outputs: Iterable[int]) -> list[tuple[Step, ...]]:
+    """Steps of every module in running order; what no requested output reads is left out."""
+    plans: list[tuple[Step, ...]] = []
+    live = frozenset(outputs)
+    for stage, modules in zip((4, 3, 2), reversed(arch.stages), strict=True):
+        for module in reversed(modules):
+            steps, live = plan_module(module, live)
+            plans.append(steps)
+        if stage - 1 in live and stage > 2:  # this stage's new branch is made from the last one below
+            live = (live - {stage - 1}) | {stage - 2}
+    return plans[::-1]
+
+
+def init_layers(module: nn.Module) -> None:
+    """He-normal convolutions with zero bias, BatchNorm at identity."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+
+
+class MultiResolutionModule(nn.Module):
+    """Parallel branches of basic blocks with a fusion layer after every block; holds what ``module`` declares."""
+
+    def __init__(self, module: ModuleArch, width: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.ModuleList(BasicBlock(width << j, width << j) for _ in range(depth))
+            for j, depth in enumerate(module.depths)
+        )
+        for d in range(module.steps):
+            targets = {
+                str(j): nn.ModuleDict({str(k): fusion_path(width, j, k) for k in module.sources(j, d)})
+                for j in range(len(module.depths))
+                if module.sources(j, d)
+            }
+            if targets:
+                self.add_module(f"fuse_layers_{d + 1}", nn.ModuleDict(targets))
+
+    def forward(self, maps: Sequence[torch.Tensor | None], steps: tuple[Step, ...]) -> Maps:
+        maps = list(maps)
+        for d, (blocks, fusions) in enumerate(steps):
+            for j in blocks:
+                maps[j] = self.branches[j][d](maps[j])
+            fused = {j: self._fuse(maps, d, j, sources) for j, sources in fusions}
+            for j, x in fused.items():
+                maps[j] = x
+        return maps
+
+    def paths(self) -> Iterator[nn.Module]:
+        """All fusion paths."""
+        for name, layer in self.named_children():
+            if name.startswith("fuse_layers"):
+                for sources in layer.values():
+                    yield from sources.values()
+
+    def _fuse(self, maps: Maps, d: int, target: int, sources: tuple[int, ...]) -> torch.Tensor:
+        paths = getattr(self, f"fuse_layers_{d + 1}")[str(target)]
+        x, owned = maps[target], False
+        for k in sources:
+            y = paths[str(k)](maps[k])
+            if k > target:
+                y = F.interpolate(y, size=x.shape[-2:], mode="nearest")
+            x, owned = (x.add_(y) if owned else x + y), True
+        return F.relu_(x)
+
+
+class ScaleNet(nn.Module):
+    """A ScaleNAS network with a task head.
+
+    Args:
+        arch: the encoding; every block and path it declares gets parameters.
+        task: "segmentation", "pose" or "bottomup"; default the encoding's.
+        num_classes: classes or keypoints; default 19 or 17; 0 takes the classifier off.
+        in_chans: input channels.
+        labels: what the outputs mean; None or a wrong number of names: unknown.
+        weights_follow: leave the trunk uninitialised because a strict load comes next.
+
+    ``model(x)`` with x (B, in_chans, H, W), any H and W: segmentation gives (B, classes, H, W) logits, pose
+    (B, K, ceil(H/4), ceil(W/4)) heatmaps, bottom-up a :class:`~scalenet.heads.BottomUpOutput`; with
+    ``num_classes=0`` the pre-logits map (B, num_features, ceil(H/4), ceil(W/4)).
+    """
+
+    BOTTOMUP_CLASSIFIER = BottomUpHead.classifier
+
+    def __init__(
+        self,
+        arch: Arch,
+        task: str | None = None,
+        num_classes: int | None = None,
+        in_chans: int = 3,
+        labels: Labels | Mapping[str, Any] | None = None,
+        weights_follow: bool = False,
+    ) -> None:
+        super().__init__()
+        task = arch.task if task is None else task
+        if task not in MODEL_TASKS:
+            raise ValueError(f"task must be one of {', '.join(MODEL_TASKS)}, got {task!r}")
+        self.arch, self.task, self.in_chans = arch, task, in_chans
+        self.num_classes = DEFAULT_OUTPUTS[task] if num_classes is None else num_classes
+        labels = Labels.from_dict(labels) if isinstance(labels, Mapping) else labels
+        self.labels = labels if labels is not None and len(labels.names) == self.num_classes else None
+        self.num_features = self.head_hidden_size = arch.width * (15 if task == "segmentation" else 1)
+        self.feature_info = [
+            {"num_chs": arch.width << i, "reduction": 4 << i, "module": f"branch{i}"} for i in range(4)
+        ]
+        self.grad_checkpointing = False
+        device = torch.get_default_device()
+        with torch.device("meta"):  # so that no parameter is initialised twice
+            self._build()
+        if device.type != "meta":
+            self.to_empty(device=device)
+            self.init_weights(trunk=not weights_follow)
+        self.activate(arch)
+
+    def _build(self) -> None:
+        arch, w = self.arch, self.arch.width
+        self.conv1 = nn.Conv2d(self.in_chans, arch.stem_width, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(arch.stem_width)
+        self.conv2 = nn.Conv2d(arch.stem_width, arch.stem_width, 3, 2, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(arch.stem_width)
+        wide = 4 * arch.stage1_width
+        down = None
+        if arch.stem_width != wide:
+            down = conv_bn(arch.stem_width, wide, 1)
+        first = Bottleneck(arch.stem_width, arch.stage1_width, downsample=down)
+        self.layer1 = nn.Sequential(
+            first, *(Bottleneck(wide, arch.stage1_width) for _ in range(STAGE1_BLOCKS - 1))
+        )
+        new = nn.Sequential(conv_bn(wide, 2 * w, 3, 2, relu=True))
+        self.transition1 = nn.ModuleList([conv_bn(wide, w, 3, relu=True), new])
+        for n, modules in enumerate(arch.stages, start=2):
+            setattr(self, f"stage{n}", nn.ModuleList(MultiResolutionModule(m, w) for m in modules))
+            if n < 4:
+                new = nn.Sequential(conv_bn(w << (n - 1), w << n, 3, 2, relu=True))
+                passed = [nn.Identity() for _ in range(n)]
+                setattr(self, f"transition{n}", nn.ModuleList([*passed, new]))
+        if self.task == "segmentation":
+            self.last_layer = SegmentationHead(15 * w, self.num_classes)
+        elif self.task == "pose":
+            self.final_layer = make_heatmap_head(w, self.num_classes)
+        else:
+            self.bottomup_layer = BottomUpHead(w, self.num_classes)
+
+    @property
+    def head(self) -> nn.Module:
+        """The task head, whatever its name."""
+        names = {"segmentation": "last_layer", "pose": "final_layer", "bottomup": "bottomup_layer"}
+        return getattr(self, names[self.task])
+
+    @property
+    def classifier_names(self) -> tuple[str, ...]:
+        """Modules that depend on the number of classes or keypoints."""
+        return ("final_layer",) if self.task == "pose" else self.head.classifier
+
+    def init_weights(self, trunk: bool = True) -> None:
+        """He-normal convolutions, BatchNorm at identity, output layers near zero.
+
+        Args:
+            trunk: with False, only the head is touched.
+        """
+        init_layers(self if trunk else self.head)
+        if trunk:
+            self._quiet_residuals()
+        self._init_classifier()
+
+    def _quiet_residuals(self) -> None:
+        """Start residual branches and fusion paths small: many of them add up, and training starts faster."""
+        for module in self.modules():
+            if isinstance(module, (BasicBlock, Bottleneck)):
+                last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+                nn.init.constant_(last.weight, RESIDUAL_SCALE)
+            elif isinstance(module, MultiResolutionModule):
+                for path in module.paths():
+                    last = [m for m in path.modules() if isinstance(m, nn.BatchNorm2d)][-1]
+                    nn.init.constant_(last.weight, RESIDUAL_SCALE)
+
+    def _init_classifier(self) -> None:
+        for name in self.classifier_names:
+            layer = self.get_submodule(name)
+            init_layers(layer)
+            if isinstance(layer, nn.Conv2d):
+                nn.init.normal_(layer.weight, std=0.01 if self.task == "segmentation" else 0.001)
+
+    # -- which sub-network runs ------------------------------------------------------------------------
+    def activate(self, arch: Arch) -> None:
+        """From now on run the sub-network ``arch``.
+
+        Raises:
+            ArchError: if it has a block or path that this network does not hold.
+        """
+        if not self.arch.contains(arch):
+            raise ArchError(f"{arch.name or arch.digest} is no sub-network of {self.arch.name or self.arch.digest}")
+        self.active = arch
+        self._plans: dict[tuple[int, ...], list[tuple[Step, ...]]] = {}
+        self._plan(self.head_branches)
+
+    @contextmanager
+    def activated(self, arch: Arch) -> Iterator[ScaleNet]:
+        """``activate`` for the length of a ``with`` block."""
+        before = self.active
+        self.activate(arch)
+        try:
+            yield self
+        finally:
+            self.activate(before)
+
+    @property
+    def head_branches(self) -> tuple[int, ...]:
+        """Branches the head reads."""
+        return (0, 1, 2, 3) if self.task == "segmentation" else (0,)
+
+    def _plan(self, outputs: tuple[int, ...]) -> list[tuple[Step, ...]]:
+        if outputs not in self._plans:
+            self._plans[outputs] = plan_network(self.active, outputs)
+        return self._plans[outputs]
+
+    # -- running -----------------------------------------------------------------------------------------
+    def forward_branches(self, x: torch.Tensor, outputs: tuple[int, ...] = (0, 1, 2, 3)) -> Maps:
+        """The four branches (B, w * 2**i, h_i, w_i); those not in ``outputs`` may be unfinished or None."""
+        plan = iter(self._plan(outputs))
+        x = F.relu_(self.bn1(self.conv1(x)))
+        x = F.relu_(self.bn2(self.conv2(x)))
+        x = self.layer1(x)
+        maps: Maps = [layer(x) for layer in self.transition1]
+        for n in (2, 3, 4):
+            if n > 2:
+                new = getattr(self, f"transition{n - 1}")[n - 1]
+                maps.append(None if maps[-1] is None else new(maps[-1]))
+            for module in getattr(self, f"stage{n}"):
+                if self.grad_checkpointing and torch.is_grad_enabled():
+                    maps = checkpoint(module, maps, next(plan), use_reentrant=False)
+                else:
+                    maps = module(maps, next(plan))
+        return maps
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, num_features, ceil(H/4), ceil(W/4)): branch 0, or for segmentation all four brought to stride 4."""
+        return self._gather(self.forward_branches(x, self.head_branches))
+
+    def _gather(self, maps: Maps) -> torch.Tensor:
+        if self.task != "segmentation":
+            return maps[0]
+        size = maps[0].shape[-2:]
+        ups = [F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps[1:]]
+        return torch.cat([maps[0], *ups], 1)
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor | BottomUpOutput:
+        """What the head makes of ``forward_features``, at stride 4 (bottom-up: and 2)."""
+        return self.head(x, pre_logits=pre_logits)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | BottomUpOutput:
+        size = x.shape[-2:]
+        x = self.forward_head(self.forward_features(x))
+        if self.task == "segmentation" and self.num_classes:
+            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        return x
+
+    def forward_intermediates(
+        self,
+        x: torch.Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
+        """timm's door to the branches: those of ``indices`` (strides 4, 8, 16, 32), and unless
+        ``intermediates_only`` also ``forward_features`` before them. ``norm`` and ``stop_early`` change nothing here.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"output_fmt must be NCHW, got {output_fmt!r}")
+        take, _ = feature_take_indices(4, indices)
+        wanted = set(take) if intermediates_only else set(take).union(self.head_branches)
+        maps = self.forward_branches(x, tuple(sorted(wanted)))
+        intermediates = [maps[i] for i in take]
+        if intermediates_only:
+            return intermediates
+        return self._gather(maps), intermediates
+
+    # -- timm's handles ----------------------------------------------------------------------------------
+    def get_classifier(self) -> nn.Module:
+        """The last layer; for bottom-up the whole head, since K shapes more than one layer of it."""
+        return self.head if self.task == "bottomup" else self.get_submodule(self.classifier_names[0])
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A new, randomly initialised classifier for ``num_classes`` outputs (0: none)."""
+        if global_pool:
+            raise ValueError("a dense network has no global_pool")
+        self.num_classes, self.labels = num_classes, None
+        reference = self.conv1.weight
+        if self.task == "pose":
+            self.final_layer = make_heatmap_head(self.arch.width, num_classes)
+        else:
+            self.head.reset(num_classes)
+        for name in self.classifier_names:
+            self.get_submodule(name).to(reference.device, reference.dtype)
+        if not reference.is_meta:
+            self._init_classifier()
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Drop the head, which ``features_only`` does not run; returns the indices as numbers from 0."""
+        take, _ = feature_take_indices(4, indices)
+        if prune_head:
+            self.reset_classifier(0)
+            if self.task == "segmentation":
+                self.last_layer = nn.Identity()
+            elif self.task == "bottomup":
+                self.bottomup_layer = nn.Identity()
+        return take
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each module's activations in the backward pass instead of keeping them."""
+        self.grad_checkpointing = enable

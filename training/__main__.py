@@ -1,0 +1,48 @@
+"""Command line of the training package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from scalenet.arch import ArchError
+from scalenet.weights import WeightsError
+
+from .data import DataError
+from .recipes import RECIPES, RecipeError, get_recipe
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")
+    run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    run.add_argument("overrides", nargs="*", metavar="key=value")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """``run RECIPE [key=value ...]``."""
+    recipe = get_recipe(args.recipe, args.overrides)
+    from . import distributed
+    from .engine import Run
+
+    try:
+        print(Run(recipe).run())
+    finally:
+        distributed.stop()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: 2 for anything the user can mend."""
+    args = build_parser().parse_args(argv)
+    try:
+        {"run": run}[args.command](args)
+    except (RecipeError, DataError, ArchError, WeightsError, FileNotFoundError) as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

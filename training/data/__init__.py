@@ -1,0 +1,74 @@
+"""Training data: a *source* holds pictures and makes augmented samples; batches are asked for by step.
+
+A sample is a pure function of (index, seed, size), so runs repeat, resume and share work between ranks exactly.
+Pictures travel as uint8 (H, W, 3) and are normalised on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+Size = tuple[int, int]
+Request = tuple[int, tuple[int, int], Size]
+
+
+class DataError(ValueError):
+    """A data folder that is not what was looked for."""
+
+
+class Source(Protocol):
+    """Pictures with labels, augmented on demand."""
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, ...]:
+        """One augmented sample of (H, W) ``size``: arrays of equal shape for every index."""
+
+
+class Requests(Dataset):
+    """Adapts a source to a DataLoader: its keys are (index, seed, size)."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitem__(self, request: Request) -> tuple[torch.Tensor, ...]:
+        index, seed, size = request
+        arrays = self.source.sample(index, np.random.default_rng(seed), size)
+        return tuple(torch.from_numpy(np.asarray(a, order="C")) for a in arrays)
+
+
+class StepBatches(Sampler):
+    """Requests of one rank, step by step: epochs are seeded permutations, split over the ranks."""
+
+    def __init__(self, length: int, batch: int, size: Callable[[], Size], seed: int, start: int, rank: int, world: int):
+        self.length, self.batch, self.size, self.seed = length, batch, size, seed
+        self.start, self.rank, self.world = start, rank, world
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        step, epoch, order = self.start, -1, np.empty(0, int)
+        while True:
+            requests = []
+            for position in range(step * self.batch + self.rank, (step + 1) * self.batch, self.world):
+                if position // self.length != epoch:
+                    epoch = position // self.length
+                    order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+                requests.append((int(order[position % self.length]), (self.seed, position), self.size()))
+            yield requests
+            step += 1
+
+
+def make_loader(
+    source: Source, batch: int, size: Callable[[], Size], *, seed: int = 0, start: int = 0, rank: int = 0,
+    world: int = 1, workers: int = 0,
+) -> DataLoader:  # fmt: skip
+    """Endless batches from ``source`` beginning with step ``start``; ``batch`` is over all ranks together."""
+    if not len(source):
+        raise DataError("the data set is empty")
+    sampler = StepBatches(len(source), batch, size, seed, start, rank, world)
+    pin = torch.cuda.is_available()
+    return DataLoader(Requests(source), batch_sampler=sampler, num_workers=workers, pin_memory=pin)

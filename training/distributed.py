@@ -1,0 +1,75 @@
+"""Several processes, one network: gradients are averaged by hand, so that each step can use another sub-network.
+
+Works alone, under ``torchrun`` on GPUs (NCCL) and on processors (gloo).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+def start(device: str = "auto") -> torch.device:
+    """Join the process group if ``torchrun`` started us; returns the device to train on."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if "RANK" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device(device)
+
+
+def stop() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number, 0 alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Average the gradients that this step made; parameters without one stay without.
+
+    All ranks run the same sub-network in a step, so they hold the same set.
+    """
+    if world() == 1:
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch._utils._flatten_dense_tensors(grads)
+    dist.all_reduce(flat)
+    flat /= world()
+    for grad, mean in zip(grads, torch._utils._unflatten_dense_tensors(flat, grads), strict=True):
+        grad.copy_(mean)
+
+
+def agree(value: float) -> float:
+    """Rank 0's value, on every rank."""
+    if world() == 1:
+        return value
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    box = torch.tensor([value], dtype=torch.float64, device=device)
+    dist.broadcast(box, 0)
+    return box.item()
+
+
+def average_buffers(model: nn.Module) -> None:
+    """Average BatchNorm statistics over the ranks (on processors, where there is no SyncBatchNorm)."""
+    if world() == 1:
+        return
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer)
+            buffer /= world()

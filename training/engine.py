@@ -1,0 +1,248 @@
+"""The training loop: one sub-network a step, checkpoints, resume, a log. The same on processors and GPUs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from scalenet.arch import Arch
+from scalenet.weights import read_weights, save_weights
+
+from . import distributed
+from .data import make_loader
+from .losses import distillation
+from .recipes import Recipe, RecipeError
+from .schedule import arch_at
+from .tasks import TASKS, normalise
+
+LOG_EVERY = 20
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on."""
+
+
+class Clock:
+    """How far the run is, 0..1, by steps or by minutes of training (time while stopped does not count)."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        if not recipe.steps and not recipe.minutes:
+            raise RecipeError(f"recipe {recipe.name} needs steps or minutes")
+        self.recipe, self.step, self.before, self.started = recipe, 0, 0.0, time.monotonic()
+        self.progress = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training so far, resumes included."""
+        return self.before + time.monotonic() - self.started
+
+    def tick(self) -> None:
+        """Look at the clock; all ranks agree on what it says."""
+        parts = [self.step / self.recipe.steps] if self.recipe.steps else []
+        parts += [self.elapsed / 60 / self.recipe.minutes] if self.recipe.minutes else []
+        self.progress = distributed.agree(min(1.0, max(parts)))
+
+    def size(self) -> tuple[int, int]:
+        """Picture size for now."""
+        return self.recipe.early_size if self.progress < self.recipe.early else self.recipe.size
+
+
+def learning_rate(recipe: Recipe, progress: float, step: int) -> float:
+    """The rate at a point of the run: linear warm-up, then poly (power 0.9), cosine or steps."""
+    if recipe.decay == "cosine":
+        factor = 0.5 + 0.5 * math.cos(math.pi * progress)
+    elif recipe.decay == "steps":
+        factor = 0.1 ** sum(progress >= m for m in recipe.milestones)
+    elif recipe.decay == "poly":
+        factor = (1 - progress) ** 0.9
+    else:
+        raise RecipeError(f"decay must be poly, cosine or steps, got {recipe.decay!r}")
+    return recipe.lr * factor * min(1.0, (step + 1) / max(1, recipe.warmup))
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW, Adam or SGD; vectors (biases, BatchNorm) are not decayed. A parameter without gradient is left alone."""
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+    if recipe.optimizer not in kinds:
+        raise RecipeError(f"optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
+    return kinds[recipe.optimizer](groups, lr=recipe.lr, fused=True)
+
+
+def chosen_arch(recipe: Recipe) -> Arch:
+    """The encoding that an "alone" run trains: a name of the space's or a JSON file."""
+    named = {"largest": recipe.space.largest, "smallest": recipe.space.smallest, "hrnet": recipe.space.hrnet}
+    return named[recipe.arch]() if recipe.arch in named else Arch.load(recipe.arch)
+
+
+def load_start(trunk: nn.Module, path: str) -> int:
+    """Copy the entries of a weight file that fit; returns how many. What the file lacks stays as it is."""
+    state, _ = read_weights(path)
+    own = trunk.state_dict()
+    fit = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if not fit:
+        raise TrainingError(f"{path} holds nothing that fits this network")
+    trunk.load_state_dict(fit, strict=False)
+    return len(fit)
+
+
+class Run:
+    """One recipe being trained; ``run()`` returns the final weight file."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.device = distributed.start(recipe.device)
+        self.folder = Path(recipe.out or f"out/training/{recipe.name}")
+        self.main = distributed.rank() == 0
+        torch.manual_seed(recipe.seed)
+        self.task = TASKS[recipe.task](recipe, self.device)
+        self.supernet = recipe.stage == "supernet"
+        space = recipe.space
+        whole = self.supernet or recipe.arch == "largest"
+        self.model = self.task.build(space.supernet() if whole else chosen_arch(recipe))
+        self.trunk = self.task.trunk(self.model)
+        if whole:
+            self.trunk.activate(space.largest())
+        if recipe.init:
+            load_start(self.trunk, recipe.init)
+        self._place()
+        self.teacher = self._make_teacher()
+        self.optimizer = make_optimizer(recipe, self.model)
+        self.clock = Clock(recipe)
+        self._resume()
+
+    def _place(self) -> None:
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = self.recipe.bn_momentum
+        if self.device.type == "cuda" and distributed.world() > 1:
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+        self.model.to(self.device, memory_format=torch.channels_last)
+
+    def _make_teacher(self) -> nn.Module | None:
+        if not self.recipe.teacher or not self.recipe.distill:
+            return None
+        teacher = self.task.build(self.recipe.space.supernet())
+        teacher.load_state_dict(read_weights(self.recipe.teacher)[0])
+        teacher.activate(self.recipe.space.largest())
+        return teacher.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+    # -- checkpoints -------------------------------------------------------------------------------------
+    def _identity(self) -> dict[str, str]:
+        return {"recipe": self.recipe.name, "space": repr(self.recipe.space), "arch": self.trunk.arch.digest}
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        if saved["identity"] != self._identity():
+            raise TrainingError(f"{path} belongs to another run ({saved['identity']}); move it away or set out=")
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.clock.step, self.clock.before = saved["step"], saved["elapsed"]
+
+    def save(self) -> None:
+        """Write the checkpoint (rank 0; the others wait in the next agreement)."""
+        distributed.average_buffers(self.model)
+        if not self.main:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "identity": self._identity(), "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "step": self.clock.step, "elapsed": self.clock.elapsed,
+        }  # fmt: skip
+        temporary = self.folder / "checkpoint.pt.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / "checkpoint.pt")
+
+    def finish(self) -> Path:
+        """Score the network (a supernet: its largest) and write ``final.safetensors``."""
+        distributed.average_buffers(self.model)
+        path = self.folder / "final.safetensors"
+        if not self.main:
+            return path
+        if self.supernet:
+            self.trunk.activate(self.recipe.space.largest())
+        figures = self.task.evaluate(self.model.eval())
+        metadata = {
+            "arch": self.trunk.arch.to_json(), "task": self.recipe.task, "recipe": self.recipe.name,
+            "space": json.dumps(dataclasses.asdict(self.recipe.space)), "figures": json.dumps(figures),
+            "steps": str(self.clock.step), "minutes": f"{self.clock.elapsed / 60:.1f}",
+        }  # fmt: skip
+        self._log({"step": self.clock.step, "final": figures})
+        return save_weights(path, self.trunk.state_dict(), metadata)
+
+    # -- the loop ------------------------------------------------------------------------------------------
+    def run(self) -> Path:
+        """Train to the end of the budget, saving on the way; an interrupt saves too."""
+        recipe, clock = self.recipe, self.clock
+        loader = make_loader(
+            self.task.source, recipe.batch, clock.size, seed=recipe.seed, start=clock.step,
+            rank=distributed.rank(), world=distributed.world(), workers=recipe.workers,
+        )  # fmt: skip
+        clock.started = saved = time.monotonic()
+        self.model.train()
+        bar = tqdm(total=100, unit="%", disable=not self.main, desc=recipe.name, mininterval=2)
+        for batch in loader:
+            clock.tick()
+            if clock.progress >= 1:
+                break
+            report = self.step(*(t.to(self.device, non_blocking=True) for t in batch))
+            clock.step += 1
+            if clock.step % LOG_EVERY == 0:
+                self._log(report)
+                bar.set_postfix(step=clock.step, loss=f"{report['loss']:.3f}", lr=f"{report['lr']:.1e}", refresh=False)
+                bar.update(round(100 * clock.progress - bar.n, 1))
+            if distributed.agree(time.monotonic() - saved) > 60 * recipe.save_minutes:
+                self.save()
+                saved = time.monotonic()
+        bar.close()
+        self.save()
+        return self.finish()
+
+    def step(self, images: torch.Tensor, *targets: torch.Tensor) -> dict[str, float]:
+        """One optimiser step on one sub-network."""
+        recipe, clock = self.recipe, self.clock
+        arch = arch_at(recipe.space, clock.step, recipe.seed) if self.supernet else self.trunk.active
+        self.trunk.activate(arch)
+        rate = learning_rate(recipe, clock.progress, clock.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        x = normalise(images).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.autocast == "bf16"):
+            output = self.model(x)
+            loss = self.task.loss(output, *targets)
+            if self.teacher is not None and arch != recipe.space.largest():
+                with torch.no_grad():
+                    wanted = self.teacher(x)
+                loss = loss + recipe.distill * distillation(output, wanted)
+        if not math.isfinite(loss.item()):
+            raise TrainingError(f"the loss is {loss.item()} at step {clock.step}; a lower lr helps")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        distributed.average_gradients(self.model.parameters())
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        self.optimizer.step()
+        return {"step": clock.step, "loss": loss.item(), "lr": rate, "progress": clock.progress, "arch": arch.digest}
+
+    def _log(self, record: dict) -> None:
+        if not self.main:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.jsonl").open("a") as f:
+            f.write(json.dumps({**record, "seconds": round(self.clock.elapsed, 1)}) + "\n")

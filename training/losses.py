@@ -1,0 +1,53 @@
+"""Losses: cross-entropy with class weights or hard-example mining (paper section 4.2), distillation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+IGNORE = 255
+
+
+def cross_entropy(
+    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean cross-entropy of (B, C, H, W) logits and (B, H, W) class indices; 255 is ignored."""
+    return F.cross_entropy(logits, target, weight=weight, ignore_index=IGNORE)
+
+
+def ohem_cross_entropy(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    threshold: float = 0.9,
+    min_pixels: int = 131072,
+    weight: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Cross-entropy over the pixels whose true class gets a probability below ``threshold``.
+
+    At least ``min_pixels`` of the hardest pixels are always kept (all of them where there are fewer).
+    """
+    losses = F.cross_entropy(logits, target, weight=weight, ignore_index=IGNORE, reduction="none").flatten()
+    valid = target.flatten() != IGNORE
+    losses = losses[valid]
+    if not losses.numel():
+        return logits.sum() * 0
+    with torch.no_grad():
+        labels = target.flatten()[valid]
+        picked = logits.detach().permute(0, 2, 3, 1).flatten(0, 2)[valid].softmax(1)
+        probability = picked.gather(1, labels[:, None])[:, 0]
+        kept = min(min_pixels, probability.numel())
+        limit = max(threshold, probability.kthvalue(kept).values.item())
+        hard = probability <= limit
+    return losses[hard].mean()
+
+
+def distillation(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of two networks' raw outputs (paper section 3.3)."""
+    return F.mse_loss(student.float(), teacher.float())
+
+
+def softened_class_weights(counts: torch.Tensor) -> torch.Tensor:
+    """(C,) weights: square root of median frequency over frequency, within 0.4 .. 4, mean 1."""
+    share = counts.double() / counts.sum()
+    weight = (share[share > 0].median() / share.clamp_min(1e-9)).sqrt().clamp(0.4, 4.0)
+    return (weight / weight.mean()).float()

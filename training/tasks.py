@@ -1,0 +1,113 @@
+"""What differs between tasks: the network, the data, the loss and the score. The engine knows only this."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.layers import trunc_normal_
+from torch import nn
+
+from scalenet.arch import Arch
+from scalenet.evaluate.miou import ConfusionMatrix
+from scalenet.network import ScaleNet
+from scalenet.predict.images import IMAGENET_MEAN, IMAGENET_STD
+
+from . import losses
+from .data.classification import ClassificationSource
+from .data.segmentation import SegmentationSource
+from .recipes import Recipe
+
+CLASSIFIER_WIDTHS = (64, 128, 192, 256)
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float in ImageNet's statistics, channels last in memory."""
+    x = images.permute(0, 3, 1, 2).float()
+    mean = torch.tensor(IMAGENET_MEAN, device=x.device).view(3, 1, 1) * 255
+    std = torch.tensor(IMAGENET_STD, device=x.device).view(3, 1, 1) * 255
+    return (x - mean) / std
+
+
+class Classifier(nn.Module):
+    """A trunk under a classification head over its four branches: 1x1 convolution, BN, ReLU, global mean, linear."""
+
+    def __init__(self, arch: Arch, classes: int) -> None:
+        super().__init__()
+        self.network = ScaleNet(arch, task="pose", num_classes=0)
+        self.projections = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(info["num_chs"], width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+            for info, width in zip(self.network.feature_info, CLASSIFIER_WIDTHS, strict=True)
+        )
+        self.linear = nn.Linear(sum(CLASSIFIER_WIDTHS), classes)
+        trunc_normal_(self.linear.weight, std=0.01)
+        self.activate = self.network.activate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) to (B, classes) logits."""
+        maps = self.network.forward_branches(x)
+        pooled = [project(m).mean((2, 3)) for project, m in zip(self.projections, maps, strict=True)]
+        return self.linear(torch.cat(pooled, 1))
+
+
+class ClassificationTask:
+    """Photographs of things: where a trunk starts from."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.source = ClassificationSource(recipe.root, recipe.split)
+
+    def build(self, arch: Arch) -> nn.Module:
+        return Classifier(arch, self.source.classes)
+
+    def trunk(self, model: nn.Module) -> ScaleNet:
+        return model.network
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(output, target, label_smoothing=0.1)
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
+        """Top-1 accuracy on the validation pictures."""
+        val = ClassificationSource(self.recipe.root, self.recipe.val_split)
+        hits, n = 0, min(len(val), limit or len(val))
+        for start in range(0, n, 100):
+            index = range(start, min(n, start + 100))
+            images = torch.from_numpy(np.stack([val.load(i, self.recipe.size) for i in index])).to(self.device)
+            hits += int((model(normalise(images)).argmax(1).cpu().numpy() == val.labels[list(index)]).sum())
+        return {"top1": hits / n}
+
+
+class SegmentationTask:
+    """Index masks from pictures."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.source = SegmentationSource(recipe.root, recipe.split, recipe.classes, recipe.scale)
+        counts = torch.from_numpy(np.asarray(self.source.class_counts()))
+        self.weight = losses.softened_class_weights(counts).to(device) if recipe.class_weights else None
+
+    def build(self, arch: Arch) -> nn.Module:
+        return ScaleNet(arch, num_classes=self.recipe.classes)
+
+    def trunk(self, model: nn.Module) -> ScaleNet:
+        return model
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if self.recipe.ohem:
+            return losses.ohem_cross_entropy(output, target, self.recipe.ohem, self.recipe.ohem_pixels, self.weight)
+        return losses.cross_entropy(output, target, self.weight)
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
+        """mIoU on the validation pictures at full size, one by one."""
+        val = SegmentationSource(self.recipe.root, self.recipe.val_split, self.recipe.classes, cache=False)
+        matrix = ConfusionMatrix(self.recipe.classes)
+        for i in range(min(len(val), limit or len(val))):
+            image, label = val.load(i)
+            x = normalise(torch.from_numpy(image)[None].to(self.device)).contiguous(memory_format=torch.channels_last)
+            matrix.update(model(x)[0].argmax(0).cpu().numpy(), label)
+        return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}
+
+
+TASKS = {"classification": ClassificationTask, "segmentation": SegmentationTask}
