@@ -270,7 +270,7 @@ class SearchSpace:
         enabled: Callable[[int, int, int, int, int], bool],
         name: str = "",
     ) -> Arch:
-        """An Arch from two rules: ``depth(stage, module, branch)`` and ``enabled(stage, module, target, step, source)``.
+        """An Arch from two rules: ``depth(stage, module, branch)``, ``enabled(stage, module, target, step, source)``.
 
         In the last module of a pose network branch 0 alone is read, so its last fusion takes every source and the
         other branches' last fusion takes none, whatever ``enabled`` says (paper section 3.2).
@@ -305,7 +305,7 @@ class SearchSpace:
         return arch.replace(stages=(*arch.stages[:-1], stage))
 
     def sample(self, rng: random.Random, depths: tuple[int, int] | None = None, fusion: float = 0.5) -> Arch:
-        """Depths uniform in ``depths`` (default: the whole range), every fusion bit enabled with probability ``fusion``."""
+        """Depths uniform in ``depths`` (default: the whole range), each fusion bit on with probability ``fusion``."""
         low, high = depths or self.depths
         return self.build(lambda *_: rng.randint(low, high), lambda *_: rng.random() < fusion)
 

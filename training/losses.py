@@ -8,9 +8,7 @@ import torch.nn.functional as F
 IGNORE = 255
 
 
-def cross_entropy(
-    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
-) -> torch.Tensor:
+def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
     """Mean cross-entropy of (B, C, H, W) logits and (B, H, W) class indices; 255 is ignored."""
     return F.cross_entropy(logits, target, weight=weight, ignore_index=IGNORE)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,11 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     mean = torch.tensor(IMAGENET_MEAN, device=x.device).view(3, 1, 1) * 255
     std = torch.tensor(IMAGENET_STD, device=x.device).view(3, 1, 1) * 255
     return (x - mean) / std
+
+
+def to_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """(B, H, W, 3) RGB uint8 to a normalised (B, 3, H, W) network input."""
+    return normalise(torch.from_numpy(images).to(device)).contiguous(memory_format=torch.channels_last)
 
 
 class Classifier(nn.Module):
@@ -98,6 +105,13 @@ class SegmentationTask:
             return losses.ohem_cross_entropy(output, target, self.recipe.ohem, self.recipe.ohem_pixels, self.weight)
         return losses.cross_entropy(output, target, self.weight)
 
+    def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
+        """Training pictures spread over the split, at full size and as they are, for BatchNorm statistics."""
+        index = np.linspace(0, len(self.source) - 1, min(pictures, len(self.source))).round().astype(int)
+        for start in range(0, len(index), batch):
+            images = [self.source.load(i)[0] for i in index[start : start + batch]]
+            yield to_input(np.stack(images), self.device)
+
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """mIoU on the validation pictures at full size, one by one."""
@@ -105,8 +119,7 @@ class SegmentationTask:
         matrix = ConfusionMatrix(self.recipe.classes)
         for i in range(min(len(val), limit or len(val))):
             image, label = val.load(i)
-            x = normalise(torch.from_numpy(image)[None].to(self.device)).contiguous(memory_format=torch.channels_last)
-            matrix.update(model(x)[0].argmax(0).cpu().numpy(), label)
+            matrix.update(model(to_input(image[None], self.device))[0].argmax(0).cpu().numpy(), label)
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}
 
 

@@ -1,0 +1,103 @@
+"""Command line of the search package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from scalenet.arch import ArchError
+from scalenet.weights import WeightsError
+from training.data import DataError
+from training.recipes import RecipeError
+
+from .archive import Archive, ArchiveError
+from .recipes import RECIPES, get_recipe
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m search", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="search by a recipe; goes on where its archive ends")
+    run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    run.add_argument("overrides", nargs="*", metavar="key=value")
+    report = commands.add_parser("report", help="table and plot of an archive")
+    report.add_argument("archive")
+    report.add_argument("-o", "--output", default="out/search/pareto.png", help="PNG to write")
+    report.add_argument("--figure", default="score", help="name of the score")
+    deploy = commands.add_parser("deploy", help="write an encoding of an archive and its recalibrated weights")
+    deploy.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    deploy.add_argument("archive")
+    deploy.add_argument("overrides", nargs="*", metavar="key=value")
+    deploy.add_argument("--name", required=True, help="name of the network and its files")
+    deploy.add_argument("--dataset", required=True, help="whose classes or joints the outputs are")
+    deploy.add_argument("--digest", default="", help="an encoding of the archive; default the best in the limits")
+    deploy.add_argument("--max-params", type=int, default=0)
+    deploy.add_argument("--max-macs", type=int, default=0)
+    deploy.add_argument("--terms", default="", help="licence and data note for the file")
+    deploy.add_argument("-o", "--output", default="out/deploy", help="folder to write into")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """``run RECIPE [key=value ...]``."""
+    from training import distributed
+
+    from .run import search
+
+    recipe = get_recipe(args.recipe, args.overrides)
+    try:
+        folder = search(recipe)
+        if distributed.rank() == 0:
+            print((folder / "pareto.txt").read_text(), end="")
+            print(folder / "pareto.png")
+    finally:
+        distributed.stop()
+
+
+def report(args: argparse.Namespace) -> None:
+    """``report ARCHIVE``."""
+    from .report import plot, table
+
+    records = list(read_archive(args.archive).records.values())
+    print(table(records, args.figure))
+    print(plot(records, args.output, args.figure))
+
+
+def deploy(args: argparse.Namespace) -> None:
+    """``deploy RECIPE ARCHIVE --name N --dataset D``."""
+    from .deploy import choose
+    from .deploy import deploy as write
+    from .run import make_evaluator
+
+    archive = read_archive(args.archive)
+    record = choose(list(archive.records.values()), args.digest, args.max_params, args.max_macs)
+    evaluator = make_evaluator(get_recipe(args.recipe, args.overrides))
+    print(json.dumps(write(evaluator, archive, record, args.name, args.output, args.dataset, args.terms)))
+
+
+def read_archive(path: str) -> Archive:
+    """An archive with something in it.
+
+    Raises:
+        ArchiveError: if it is missing or empty.
+    """
+    archive = Archive(path)
+    if not len(archive):
+        raise ArchiveError(f"no search archive with records at {path}")
+    return archive
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: 2 for anything the user can mend."""
+    args = build_parser().parse_args(argv)
+    try:
+        {"run": run, "report": report, "deploy": deploy}[args.command](args)
+    except (RecipeError, DataError, ArchError, ArchiveError, WeightsError, FileNotFoundError) as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""From an archive to a network: choose an encoding, read its weights out of the supernet, recalibrate, write both.
+
+Nothing is trained here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from scalenet.datasets import DATASETS
+from scalenet.weights import save_weights
+
+from .archive import Archive, ArchiveError, Record
+from .evaluator import Evaluator
+
+
+def choose(records: Sequence[Record], digest: str = "", max_params: int = 0, max_macs: int = 0) -> Record:
+    """The record of a digest (or its beginning), else the best within the limits.
+
+    Raises:
+        ArchiveError: if there is none.
+    """
+    fit = [
+        r
+        for r in records
+        if r.digest.startswith(digest)
+        and (not max_params or r.params <= max_params)
+        and (not max_macs or r.macs <= max_macs)
+    ]
+    if not fit:
+        raise ArchiveError("no record of the archive fits that digest and those limits")
+    return max(fit, key=lambda r: (r.score, -r.macs))
+
+
+def deploy(
+    evaluator: Evaluator, archive: Archive, record: Record, name: str, folder: str | Path, dataset: str, terms: str = ""
+) -> dict[str, float | int | str]:
+    """Write ``NAME.json`` (encoding) and ``NAME.safetensors`` (fp16 kernels) into ``folder``; returns its figures.
+
+    The figures are measured on the validation split with the weights as written.
+    """
+    folder = Path(folder)
+    arch = record.arch.replace(name=name)
+    network = evaluator.static(arch)
+    for parameter in network.parameters():
+        if parameter.ndim > 1:  # what the file will hold
+            parameter.data = parameter.data.half().float()
+    figures = evaluator.task.evaluate(network)
+    metadata = {
+        "format": "scalenet", "arch": arch.to_json(), "task": evaluator.task.recipe.task, "dataset": dataset,
+        "labels": json.dumps(DATASETS[dataset].to_dict()), "figures": json.dumps({f"{dataset} val": figures}),
+        "recipe": json.dumps({"supernet": evaluator.metadata.get("recipe", ""),
+                              "steps": evaluator.metadata.get("steps", ""),
+                              "minutes": evaluator.metadata.get("minutes", ""), "searched": len(archive)}),
+        "license": terms,
+    }  # fmt: skip
+    weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata, half=True)
+    encoding = folder / f"{name}.json"
+    temporary = encoding.with_suffix(".tmp")
+    temporary.write_text(arch.to_json() + "\n")
+    os.replace(temporary, encoding)
+    return {**figures, "params": record.params, "macs": record.macs, "digest": record.digest, "weights": str(weights)}

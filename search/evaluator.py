@@ -1,0 +1,69 @@
+"""Scores a sub-network of a trained supernet: activate, recalibrate BatchNorm, run validation."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from scalenet import cost
+from scalenet.arch import Arch, SearchSpace
+from scalenet.network import ScaleNet
+from scalenet.weights import WeightsError, read_weights, select
+from training import distributed
+from training.recalibrate import recalibrate
+from training.recipes import Recipe
+from training.tasks import TASKS
+
+from .archive import Record
+
+FIGURE = {"segmentation": "miou", "pose": "pck", "bottomup": "ap"}
+
+
+def read_space(metadata: dict[str, str], path: str | Path) -> SearchSpace:
+    """The search space a supernet file names.
+
+    Raises:
+        WeightsError: if it names none.
+    """
+    try:
+        data = json.loads(metadata["space"])
+        return SearchSpace(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    except (KeyError, ValueError, TypeError):
+        raise WeightsError(f"{path} is not a supernet of the training package (it names no search space)") from None
+
+
+class Evaluator:
+    """A supernet with the data to score its sub-networks on."""
+
+    def __init__(self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0) -> None:
+        state, metadata = read_weights(supernet)
+        self.metadata = metadata
+        self.space = read_space(metadata, supernet)
+        self.device = distributed.start(recipe.device)
+        self.task = TASKS[recipe.task](recipe, self.device)
+        self.limit, self.figure = limit, FIGURE[recipe.task]
+        self.outputs = recipe.classes
+        self.model: ScaleNet = self.task.build(self.space.supernet())
+        self.model.load_state_dict(select(state, self.model, str(supernet)))
+        self.model.to(self.device, memory_format=torch.channels_last).eval()
+        self.batches = list(self.task.calibration(calibration))
+
+    def score(self, arch: Arch, generation: int = 0) -> Record:
+        """Recalibrate and validate one sub-network."""
+        started = time.monotonic()
+        with self.model.activated(self.space.validate(arch)):
+            recalibrate(self.model, self.batches)
+            figures = self.task.evaluate(self.model, self.limit)
+        spent = cost.count(arch, self.space.input_size, outputs=self.outputs)
+        seconds = round(time.monotonic() - started, 2)
+        return Record(arch, figures[self.figure], spent.macs, spent.params, generation, seconds)
+
+    def static(self, arch: Arch) -> ScaleNet:
+        """The static network of ``arch`` with the supernet's weights and statistics of its own, in evaluation mode."""
+        network = self.task.build(arch).to(self.device, memory_format=torch.channels_last).eval()
+        network.load_state_dict(select(self.model.state_dict(), network, "the supernet"))
+        recalibrate(network, self.batches)
+        return network

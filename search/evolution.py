@@ -1,0 +1,118 @@
+"""Evolution over encodings (ScaleNAS section 3.4), with depth mutation; pure values and an explicit random source.
+
+Objectives are (macs, score): less and more is better. No network is touched here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from scalenet.arch import Arch, ModuleArch, SearchSpace
+
+START_FUSIONS = (0.2, 0.35, 0.5, 0.65, 0.8)
+MAX_TRIES = 50  # children that are all known already: stop asking
+
+
+class Scored(Protocol):
+    """What selection looks at."""
+
+    macs: int
+    score: float
+
+
+def start_groups(space: SearchSpace) -> list[tuple[float, tuple[int, int]]]:
+    """Fusion shares x neighbouring depth ranges that the start set is spread over."""
+    low, high = space.depths
+    return [(f, (d, d + 1)) for f in START_FUSIONS for d in range(low, high)] or [
+        (f, space.depths) for f in START_FUSIONS
+    ]
+
+
+def start_set(space: SearchSpace, rng: random.Random, count: int) -> list[Arch]:
+    """``count`` different sub-networks, dealt over the groups; fewer where the space holds fewer."""
+    groups, found, tries = start_groups(space), {}, 0
+    while len(found) < count and tries < MAX_TRIES * count:
+        fusion, depths = groups[tries % len(groups)]
+        arch = space.sample(rng, depths, fusion)
+        found.setdefault(arch.digest, arch)
+        tries += 1
+    return list(found.values())
+
+
+def crossover(a: Arch, b: Arch, rng: random.Random, probability: float = 0.25) -> Arch:
+    """``a`` with each module taken from ``b`` with ``probability``."""
+    stages = tuple(
+        tuple(theirs if rng.random() < probability else mine for mine, theirs in zip(x, y, strict=True))
+        for x, y in zip(a.stages, b.stages, strict=True)
+    )
+    return a.replace(stages=stages, name="")
+
+
+def mutate(arch: Arch, space: SearchSpace, rng: random.Random, fusion: float = 0.2, depth: float = 0.1) -> Arch:
+    """Each branch's depth is drawn anew with probability ``depth``, each fusion bit below it flips with ``fusion``."""
+    stages = tuple(tuple(_mutate_module(m, space, rng, fusion, depth) for m in modules) for modules in arch.stages)
+    return space.settle(arch.replace(stages=stages, name=""))
+
+
+def _mutate_module(
+    module: ModuleArch, space: SearchSpace, rng: random.Random, fusion: float, depth: float
+) -> ModuleArch:
+    n = len(module.depths)
+    depths = tuple(rng.randint(*space.depths) if rng.random() < depth else d for d in module.depths)
+    fusions = tuple(
+        tuple(
+            tuple(k for k in range(n) if k != j and (k in module.sources(j, d)) != (rng.random() < fusion))
+            for d in range(depths[j])
+        )
+        for j in range(n)
+    )
+    return ModuleArch(depths, fusions)
+
+
+def pareto_front(records: Sequence[Scored]) -> list[Scored]:
+    """Records that no other beats in both objectives, cheapest first."""
+    front, best = [], float("-inf")
+    for record in sorted(records, key=lambda r: (r.macs, -r.score)):
+        if record.score > best:
+            front.append(record)
+            best = record.score
+    return front
+
+
+def select(records: Sequence[Scored], count: int) -> list[Scored]:
+    """The best ``count``: whole Pareto fronts are peeled off; the last one is thinned evenly."""
+    rest, chosen = list(records), []
+    while rest and len(chosen) < count:
+        front = pareto_front(rest)
+        taken = {id(r) for r in front}
+        rest = [r for r in rest if id(r) not in taken]
+        room = count - len(chosen)
+        if len(front) > room:
+            front = [front[round(i * (len(front) - 1) / max(1, room - 1))] for i in range(room)]
+        chosen += front
+    return chosen
+
+
+def children(
+    parents: Sequence[Arch],
+    space: SearchSpace,
+    rng: random.Random,
+    count: int,
+    known: Callable[[str], bool],
+    *,
+    cross: float = 0.25,
+    fusion: float = 0.2,
+    depth: float = 0.1,
+) -> Iterator[Arch]:
+    """Up to ``count`` new encodings; ``known(digest)`` says which have been seen. Retries are bounded."""
+    made: set[str] = set()
+    for _ in range(MAX_TRIES * count):
+        if len(made) == count:
+            return
+        a, b = rng.choice(parents), rng.choice(parents)
+        child = mutate(crossover(a, b, rng, cross), space, rng, fusion, depth)
+        if child.digest not in made and not known(child.digest):
+            made.add(child.digest)
+            yield child

@@ -1,0 +1,55 @@
+"""Search recipes: frozen values; ``key=value`` on the command line replaces a field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.recipes import RecipeError, nearest, override
+
+
+@dataclass(frozen=True)
+class SearchRecipe:
+    """One search: a start set, then generations of children until ``evaluations`` are spent.
+
+    ``supernet`` is a weight file of the training package (it names its space), ``recipe`` the training recipe whose
+    task and data score it. ``calibration`` is the number of training pictures for BatchNorm statistics, ``limit`` the
+    number of validation pictures (0: all).
+    """
+
+    name: str
+    recipe: str
+    supernet: str
+    root: str = ""
+    start: int = 60
+    evaluations: int = 150
+    population: int = 30
+    children: int = 30
+    cross: float = 0.25
+    fusion: float = 0.2
+    depth: float = 0.1
+    calibration: int = 32
+    limit: int = 0
+    seed: int = 0
+    out: str = ""
+
+
+PAPER = {"start": 1000, "evaluations": 3000, "population": 100, "children": 100, "depth": 0.0, "calibration": 24}
+
+RECIPES = {
+    r.name: r
+    for r in (
+        SearchRecipe("s0", "s0_supernet", "training/checkpoints/s0_supernet.safetensors"),
+        SearchRecipe("s0_paper_budget", "s0_supernet", "training/checkpoints/s0_supernet.safetensors", **PAPER),
+    )
+}
+
+
+def get_recipe(name: str, overrides: list[str] = ()) -> SearchRecipe:
+    """The named recipe with ``key=value`` texts applied.
+
+    Raises:
+        RecipeError: for an unknown name or key, or a value that does not parse.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"unknown search recipe {name!r}: {nearest(name, list(RECIPES))}")
+    return override(RECIPES[name], overrides)

@@ -1,0 +1,101 @@
+"""The house's main promise: a static network with selected weights equals the supernet with that encoding active."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from scalenet.arch import ArchError, SearchSpace
+from scalenet.network import ScaleNet
+from scalenet.weights import WeightsError, select
+
+KEYS = Path(__file__).parents[1] / ".." / "shared" / "reference"
+
+
+def trained_looking(net: ScaleNet) -> ScaleNet:
+    for m in net.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_(0, 0.1)
+            m.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(m.weight, 0.5, 1.5)
+    return net.eval()
+
+
+def some_archs(space: SearchSpace):
+    rng = random.Random(1)
+    return [space.largest(), space.smallest(), space.hrnet(), *(space.sample(rng, fusion=f) for f in (0.2, 0.5, 0.8))]
+
+
+@pytest.mark.parametrize("task", [None, "bottomup"])
+@torch.inference_mode()
+def test_static_equals_supernet(space, task):
+    supernet = trained_looking(ScaleNet(space.supernet(), task=task, num_classes=5))
+    x = torch.randn(2, 3, 70, 49)
+    outputs = []
+    for arch in some_archs(space):
+        static = ScaleNet(arch, task=task, num_classes=5).eval()
+        static.load_state_dict(select(supernet.state_dict(), static))
+        with supernet.activated(arch):
+            expected, got = supernet(x), static(x)
+            for a, b in zip(*((y if task == "bottomup" else (y,)) for y in (expected, got)), strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+            for a, b in zip(*(n.forward_intermediates(x)[1] for n in (supernet, static)), strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+        outputs.append(got[0] if task == "bottomup" else got)
+    assert not torch.allclose(outputs[0], outputs[1], atol=1e-3), "activation must have an effect"
+    assert supernet.active == space.supernet()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 65), (64, 96), (97, 131)])
+@torch.inference_mode()
+def test_any_size(space, size):
+    h, w = -(-size[0] // 4), -(-size[1] // 4)
+    x = torch.randn(1, 3, *size)
+    out = ScaleNet(space.largest(), num_classes=5).eval()(x)
+    assert out.shape == ((1, 5, *size) if space.task == "segmentation" else (1, 5, h, w))
+    up = ScaleNet(space.largest(), task="bottomup", num_classes=5).eval()(x)
+    assert up.heatmaps.shape == up.tags.shape == (1, 5, h, w) and up.heatmaps_x2.shape == (1, 5, 2 * h, 2 * w)
+
+
+def test_other_networks_archs_are_refused(space):
+    net = ScaleNet(space.smallest())
+    with pytest.raises(ArchError, match="no sub-network"):
+        net.activate(space.largest())
+    big = ScaleNet(space.largest())
+    with pytest.raises(WeightsError, match="lacks .* the first is"):
+        select(net.state_dict(), big)
+
+
+def test_unread_parts_do_not_run_in_a_pose_network():
+    space = SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (2, 2))
+    net = ScaleNet(space.supernet())
+    net(torch.randn(2, 3, 32, 32)).sum().backward()
+    last = net.stage4[-1]
+    unread = [p for j in "123" for p in last.fuse_layers_2[j].parameters()]
+    assert unread and all(p.grad is None for p in unread)
+    assert all(p.grad is not None for p in last.fuse_layers_2["0"].parameters())
+
+
+def test_grad_checkpointing_changes_nothing(space):
+    net = ScaleNet(space.largest()).train()
+    x = torch.randn(2, 3, 64, 64)
+    grads = []
+    for enable in (False, True):
+        net.set_grad_checkpointing(enable)
+        net.zero_grad()
+        net(x).square().mean().backward()
+        grads.append([p.grad.clone() for p in net.parameters() if p.grad is not None])
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.skipif(not KEYS.is_dir(), reason="the list of the authors' parameter names is not here")
+@pytest.mark.parametrize("task, width", [("segmentation", 32), ("pose", 48)])
+def test_parameter_names_and_shapes_are_the_authors(task, width):
+    lines = (KEYS / f"keys_{task}_w{width}.txt").read_text().splitlines()
+    with torch.device("meta"):
+        net = ScaleNet(SearchSpace(task, width, (256, 256)).supernet())
+    mine = {k: "x".join(map(str, v.shape)) or "scalar" for k, v in net.state_dict().items()}
+    assert mine == dict(line.split() for line in lines)
