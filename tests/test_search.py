@@ -1,0 +1,178 @@
+"""Evolution on values, the archive, and a whole search and deployment on a tiny supernet."""
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scalenet.arch import Arch, SearchSpace
+from scalenet.network import ScaleNet
+from scalenet.weights import read_weights, save_weights
+from search import evolution
+from search.__main__ import main
+from search.archive import Archive, ArchiveError, Record
+from search.deploy import choose, deploy
+from search.evaluator import Evaluator
+from training.recipes import RECIPES
+
+from .conftest import TINY
+from .small_data import camvid_form
+
+SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)
+
+
+def record(score, macs, seed=0):
+    return Record(SPACE.sample(random.Random(seed)), score, macs, 10, 0, 1.0)
+
+
+# -- evolution -------------------------------------------------------------------------------------------------
+@given(st.integers(0, 10**6), st.sampled_from(["segmentation", "pose"]))
+@settings(max_examples=40, deadline=None)
+def test_children_are_new_values_inside_the_space(seed, task):
+    space, rng = SearchSpace(task, 8, (64, 64)), random.Random(seed)
+    a, b = space.sample(rng), space.sample(rng)
+    before = (a.to_json(), b.to_json())
+    child = evolution.mutate(evolution.crossover(a, b, rng, 0.5), space, rng, 0.2, 0.2)
+    assert child in space and (a.to_json(), b.to_json()) == before
+    for _, modules in enumerate(evolution.crossover(a, b, rng, 0.5).stages):
+        assert all(
+            m in (*a.stages[0], *a.stages[1], *a.stages[2], *b.stages[0], *b.stages[1], *b.stages[2]) for m in modules
+        )
+
+
+def test_mutation_changes_depths_and_bits_at_the_asked_rate():
+    rng, space = random.Random(0), SearchSpace("segmentation", 8, (64, 64))
+    arch = space.sample(rng)
+    assert evolution.mutate(arch, space, rng, 0.0, 0.0) == arch
+    bits = evolution.mutate(arch, space, rng, 0.2, 0.0)
+    pairs = [
+        (k in m.sources(j, d), k in n.sources(j, d))
+        for (_, _, m), (_, _, n) in zip(arch.modules(), bits.modules(), strict=True)
+        for j in range(len(m.depths)) for d in range(m.depths[j]) for k in range(len(m.depths)) if k != j
+    ]  # fmt: skip
+    assert 0.1 < sum(a != b for a, b in pairs) / len(pairs) < 0.3
+    deeper = evolution.mutate(arch, space, rng, 0.0, 1.0)
+    assert any(m.depths != n.depths for (_, _, m), (_, _, n) in zip(arch.modules(), deeper.modules(), strict=True))
+
+
+def test_start_set_is_spread_and_free_of_twins():
+    found = evolution.start_set(SearchSpace("pose", 32, (256, 192)), random.Random(0), 60)
+    assert len({a.digest for a in found}) == 60
+    few = evolution.start_set(
+        SearchSpace("segmentation", 8, (64, 64), modules=(1, 1, 1), depths=(1, 1)), random.Random(0), 9
+    )
+    assert 0 < len(few) <= 9
+
+
+def test_fronts_peel_and_thin():
+    records = [record(s, m) for s, m in [(0.5, 10), (0.6, 20), (0.55, 30), (0.7, 40), (0.4, 5)]]
+    front = evolution.pareto_front(records)
+    assert [(r.score, r.macs) for r in front] == [(0.4, 5), (0.5, 10), (0.6, 20), (0.7, 40)]
+    assert len(evolution.select(records, 5)) == 5 and records[2] in evolution.select(records, 5)
+    two = evolution.select(records, 2)
+    assert {r.macs for r in two} == {5, 40}, "a thinned front keeps its ends"
+
+
+def test_children_stop_when_the_space_is_used_up():
+    space = SearchSpace("segmentation", 8, (64, 64), modules=(1, 1, 1), depths=(1, 1))
+    parents = [space.largest()]
+    assert list(evolution.children(parents, space, random.Random(0), 5, lambda digest: True)) == []
+
+
+# -- archive ---------------------------------------------------------------------------------------------------
+def test_archive_resumes_and_mends_a_cut_line(tmp_path):
+    archive = Archive(tmp_path / "a.jsonl")
+    first, second = record(0.5, 1, 1), record(0.6, 2, 2)
+    archive.add(first)
+    with archive.path.open("a") as f:
+        f.write(second.to_json()[:40])
+    again = Archive(archive.path)
+    assert list(again.records.values()) == [first]
+    again.add(second)
+    assert len(Archive(archive.path)) == 2
+
+
+def test_a_foreign_file_is_no_archive(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(ArchiveError, match="line 1"):
+        Archive(tmp_path / "x.jsonl")
+
+
+# -- the whole line --------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("search")
+    data = camvid_form(root / "data")
+    torch.manual_seed(0)
+    net = ScaleNet(SPACE.supernet(), num_classes=3)
+    meta = {"space": json.dumps(dataclasses.asdict(SPACE)), "recipe": "tiny"}
+    weights = save_weights(root / "supernet.safetensors", net.state_dict(), meta, half=True)
+    recipe = dataclasses.replace(RECIPES["s0_supernet"], root=str(data), classes=3, device="cpu")
+    return root, weights, recipe
+
+
+def test_scores_repeat_and_belong_to_their_arch(world):
+    _, weights, recipe = world
+    evaluator = Evaluator(weights, recipe, calibration=4)
+    first, other, again = (evaluator.score(a) for a in (SPACE.largest(), SPACE.smallest(), SPACE.largest()))
+    assert first.score == again.score and first.macs > other.macs
+    assert first.score != other.score
+
+
+def test_deployed_files_hold_what_was_scored(world, tmp_path):
+    _, weights, recipe = world
+    evaluator = Evaluator(weights, recipe, calibration=4)
+    best = evaluator.score(SPACE.sample(random.Random(4)))
+    archive = Archive(tmp_path / "a.jsonl")
+    archive.add(best)
+    evaluator.outputs = 11
+    figures = deploy(evaluator, archive, choose([best], best.digest[:6]), "net", tmp_path, "camvid")
+    arch = Arch.load(tmp_path / "net.json")
+    state, meta = read_weights(tmp_path / "net.safetensors")
+    assert arch.digest == best.digest == Arch.from_json(meta["arch"]).digest and arch.name == "net"
+    static = ScaleNet(arch, num_classes=3).eval()
+    static.load_state_dict(state)
+    assert figures["miou"] == pytest.approx(best.score, abs=0.02)
+    assert evaluator.task.evaluate(static)["miou"] == pytest.approx(figures["miou"], abs=1e-9)
+
+
+def test_choose_keeps_the_limits():
+    cheap, dear = dataclasses.replace(record(0.5, 10), params=5), record(0.9, 100)
+    assert choose([cheap, dear]) is dear
+    assert choose([cheap, dear], max_params=7) is cheap and choose([cheap, dear], max_macs=50) is cheap
+    with pytest.raises(ArchiveError):
+        choose([cheap], max_macs=1)
+
+
+def test_search_runs_resumes_and_reports(world, tmp_path, capsys, monkeypatch):
+    root, weights, recipe = world
+    monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
+    args = [
+        f"supernet={weights}",
+        f"out={tmp_path}",
+        "start=3",
+        "population=3",
+        "children=2",
+        "calibration=2",
+        "limit=1",
+    ]
+    assert main(["run", "s0", *args, "evaluations=2"]) == 0
+    before = Archive(tmp_path / "archive.jsonl").records.keys()
+    assert main(["run", "s0", *args, "evaluations=6"]) == 0
+    archive = Archive(tmp_path / "archive.jsonl")
+    assert len(archive) == 6 and list(archive.records)[:2] == list(before) and archive.last_generation >= 1
+    assert (tmp_path / "pareto.png").read_bytes()[:4] == b"\x89PNG"
+    assert "Pareto front" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "archive.jsonl"), "-o", str(tmp_path / "again.png")]) == 0
+    assert Path(tmp_path / "again.png").is_file()
+
+
+@pytest.mark.parametrize("argv", [["run", "s1"], ["report", "/nowhere.jsonl"], ["run", "s0", "supernet=/nowhere.st"]])
+def test_bad_input_is_one_line_and_exit_2(argv, capsys):
+    assert main(argv) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,241 @@
+"""Schedule, recipes, losses, recalibration, and whole runs on a tiny space: train, stop, resume, finish."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from scalenet.arch import SearchSpace
+from scalenet.network import ScaleNet
+from scalenet.weights import read_weights
+from training import losses
+from training.__main__ import main
+from training.data import DataError, StepBatches
+from training.data.segmentation import SegmentationSource
+from training.engine import Run, TrainingError, learning_rate, make_optimizer
+from training.recalibrate import recalibrate
+from training.recipes import RECIPES, RecipeError, get_recipe, override
+from training.schedule import arch_at, cycle_length, groups
+
+from .conftest import TINY
+from .small_data import camvid_form
+
+SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)
+
+
+@pytest.fixture(scope="module")
+def camvid(tmp_path_factory):
+    return camvid_form(tmp_path_factory.mktemp("camvid"))
+
+
+@pytest.fixture
+def recipe(camvid, tmp_path):
+    return dataclasses.replace(
+        RECIPES["s0_supernet"], root=str(camvid), space=SPACE, classes=3, steps=4, minutes=0.0, batch=2, size=(48, 48),
+        early=0.0, init="", teacher="", out=str(tmp_path / "run"), lr=1e-3, warmup=1, device="cpu",
+    )  # fmt: skip
+
+
+# -- schedule ------------------------------------------------------------------------------------------------
+def test_one_cycle_of_the_published_space():
+    space = SearchSpace("pose", 32, (256, 192))
+    assert cycle_length(space) == 11
+    assert groups(space) == [(f, d) for f in (0.2, 0.5, 0.8) for d in ((2, 3), (3, 4), (4, 5))]
+    cycle = [arch_at(space, step) for step in range(11)]
+    assert cycle[0] == space.smallest() and cycle[1] == space.largest()
+    for (share, depths), arch in zip(groups(space), cycle[2:], strict=True):
+        found = [d for _, _, m in arch.modules() for d in m.depths]
+        assert {*found} == {*depths}
+        bits = sum(len(s) for _, _, m in arch.modules() for row in m.fusions for s in row)
+        room = sum(d * (len(m.depths) - 1) for _, _, m in arch.modules() for d in m.depths)
+        assert abs(bits / room - share) < 0.15
+
+
+def test_schedule_is_a_pure_function_of_the_step():
+    assert [arch_at(SPACE, s, 7) for s in range(20)] == [arch_at(SPACE, s, 7) for s in range(20)]
+    assert arch_at(SPACE, 3, 0) != arch_at(SPACE, 3 + cycle_length(SPACE), 0)
+
+
+def test_the_smallest_has_a_tenth_of_the_paths_for_segmentation_and_none_for_pose():
+    def bits(task):
+        arch = arch_at(SearchSpace(task, 8, (64, 64)), 0)
+        return [len(s) for _, _, m in arch.modules() for row in m.fusions for s in row]
+
+    assert sum(bits("pose")) == 3 and sum(bits("segmentation")) > 3
+
+
+# -- recipes ---------------------------------------------------------------------------------------------------
+def test_overrides_are_typed_and_name_the_nearest_key():
+    changed = get_recipe("s0_teacher", ["size=128x160", "lr=0.5", "steps=7", "class_weights=false"])
+    assert (changed.size, changed.lr, changed.steps, changed.class_weights) == ((128, 160), 0.5, 7, False)
+    for text, words in [("btach=3", "did you mean batch"), ("lr=fast", "lr takes float"), ("lr", "key=value")]:
+        with pytest.raises(RecipeError, match=words):
+            override(RECIPES["s0_teacher"], [text])
+    with pytest.raises(RecipeError, match="did you mean s0_teacher"):
+        get_recipe("s0_teecher")
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["run", "s0_techer"], "s0_teacher"),
+        (["run", "s0_teacher", "bacth=2"], "batch"),
+        (["run", "s0_teacher", "init=", "root=/nowhere/at/all"], "images/train"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(argv, words, capsys, tmp_path):
+    assert main([*argv, f"out={tmp_path / 'x'}"] if len(argv) > 2 else argv) == 2
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_learning_rate_shapes():
+    r = dataclasses.replace(RECIPES["s0_teacher"], warmup=10, lr=1.0)
+    assert learning_rate(r, 0.0, 0) == pytest.approx(0.1)
+    assert learning_rate(r, 0.5, 100) == pytest.approx(0.5**0.9)
+    steps = dataclasses.replace(r, decay="steps", milestones=(0.5, 0.9))
+    assert [round(learning_rate(steps, p, 99), 4) for p in (0.4, 0.5, 0.95)] == [1.0, 0.1, 0.01]
+
+
+# -- data ------------------------------------------------------------------------------------------------------
+def test_batches_are_seeded_and_shared_out_between_ranks():
+    def ask(rank, world, start=0):
+        stream = iter(StepBatches(5, 4, lambda: (8, 8), 1, start, rank, world))
+        return [next(stream) for _ in range(4)]
+
+    alone = ask(0, 1)
+    assert alone[2:] == ask(0, 1, start=2)[:2], "a resumed run asks for the same pictures"
+    for whole, first, second in zip(alone, ask(0, 2), ask(1, 2), strict=True):
+        assert sorted(whole) == sorted(first + second)
+    order = [i for batch in alone for i, _, _ in batch]
+    assert sorted(order[:5]) == sorted(order[5:10]) == [0, 1, 2, 3, 4], "an epoch visits every picture once"
+
+
+def test_samples_repeat_and_outside_is_ignored(camvid):
+    source = SegmentationSource(str(camvid), "train", 3, scale=(0.3, 0.4))
+    a, b = (source.sample(1, np.random.default_rng(5), (64, 64)) for _ in range(2))
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    image, label = a
+    assert image.shape == (64, 64, 3) and label.shape == (64, 64) and (label == 255).mean() > 0.5
+    assert set(np.unique(label)) <= {0, 1, 2, 255}
+
+
+def test_picture_and_label_stay_together(camvid):
+    """Labels of this data are brightness, so they can be made again from a warped picture."""
+    source = SegmentationSource(str(camvid), "train", 3, scale=(1.0, 1.0001))
+    hits = []
+    for seed in range(8):
+        image, label = source.sample(0, np.random.default_rng(seed), (64, 80))
+        bright, dark = image.mean(2)[label == 2], image.mean(2)[label == 0]
+        hits.append(bright.mean() > dark.mean() + 40 if bright.size and dark.size else True)
+    assert all(hits)
+
+
+def test_wrong_folders_say_what_was_looked_for(tmp_path, camvid):
+    with pytest.raises(DataError, match="images/train"):
+        SegmentationSource(str(tmp_path), "train", 3)
+    (tmp_path / "images/train").mkdir(parents=True)
+    (tmp_path / "labels/train").mkdir(parents=True)
+    (tmp_path / "images/train/a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no label for .*a\.jpg"):
+        SegmentationSource(str(tmp_path), "train", 3)
+
+
+# -- losses ----------------------------------------------------------------------------------------------------
+def test_ohem_keeps_the_hard_pixels():
+    logits = torch.zeros(1, 2, 2, 4)
+    logits[0, 0, 0] = 9.0  # the first row is easy
+    target = torch.zeros(1, 2, 4, dtype=torch.long)
+    target[0, 1, 3] = 255
+    hard = losses.ohem_cross_entropy(logits, target, threshold=0.9, min_pixels=2)
+    assert hard.item() == pytest.approx(np.log(2))
+    everything = losses.ohem_cross_entropy(logits, target, threshold=0.9, min_pixels=100)
+    assert everything.item() == pytest.approx(losses.cross_entropy(logits, target).item())
+
+
+def test_rare_classes_weigh_more():
+    weight = losses.softened_class_weights(torch.tensor([1000.0, 100.0, 10.0]))
+    assert weight[0] < weight[1] < weight[2] and weight.mean() == pytest.approx(1.0)
+
+
+# -- steps -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_what_a_step_does_not_use_is_not_touched(optimizer):
+    r = dataclasses.replace(RECIPES["s0_supernet"], optimizer=optimizer, lr=0.1)
+    net = ScaleNet(SPACE.supernet(), num_classes=3).train()
+    opt = make_optimizer(r, net)
+    for arch in (SPACE.largest(), SPACE.smallest()):  # the first step gives everything momentum
+        net.activate(arch)
+        before = {k: v.clone() for k, v in net.state_dict().items()}
+        opt.zero_grad(set_to_none=True)
+        net(torch.randn(2, 3, 64, 64)).square().mean().backward()
+        opt.step()
+    used = set(ScaleNet(SPACE.smallest(), num_classes=3).state_dict())
+    after = net.state_dict()
+    same = {k for k in before if torch.equal(before[k], after[k])}
+    assert same == set(before) - used
+
+
+def test_recalibration_measures_and_restores():
+    net = ScaleNet(SPACE.supernet(), num_classes=3).eval()
+    net.activate(SPACE.smallest())
+    weights = {k: v.clone() for k, v in net.named_parameters()}
+    unused = net.stage4[-1].branches[0][1].bn1
+    unused.running_mean.fill_(7.0)
+    batches = [torch.randn(2, 3, 64, 64) * 3 + 1 for _ in range(3)]
+    assert recalibrate(net, batches) == 3
+    first = net.conv1(torch.cat(batches)).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(net.bn1.running_mean, first.mean(1), rtol=1e-4, atol=1e-4)
+    assert not net.bn1.training and net.bn1.momentum == 0.1
+    assert unused.running_mean[0] == 7.0, "what does not run keeps its statistics"
+    assert all(torch.equal(weights[k], v) for k, v in net.named_parameters())
+    with pytest.raises(ValueError, match="at least one"):
+        recalibrate(net, [])
+
+
+def test_a_supernet_run_stops_resumes_and_ends_like_one_piece(recipe, tmp_path):
+    whole = Run(recipe).run()
+    parts = dataclasses.replace(recipe, out=str(tmp_path / "parts"))
+    first = Run(dataclasses.replace(parts, steps=2))
+    first.clock.recipe = parts  # the same schedule, cut after two steps
+    original = first.step
+    first.step = lambda *batch: original(*batch) if first.clock.step < 2 else pytest.fail("ran on")
+    first.clock.tick = lambda: setattr(first.clock, "progress", 1.0 if first.clock.step >= 2 else first.clock.step / 4)
+    first.run()
+    resumed = Run(parts)
+    assert resumed.clock.step == 2
+    again = resumed.run()
+    (a, meta), (b, _) = read_weights(whole), read_weights(again)
+    assert a.keys() == b.keys()
+    for k in a:
+        torch.testing.assert_close(a[k], b[k], rtol=1e-4, atol=1e-5)
+    assert json.loads(meta["figures"])["miou"] > 0 and meta["steps"] == "4"
+    lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert "final" in lines[-1]
+
+
+def test_a_teacher_starts_a_supernet_and_distils(recipe, tmp_path):
+    teacher = dataclasses.replace(recipe, name="t", stage="alone", out=str(tmp_path / "t"), steps=2)
+    weights = str(Run(teacher).run())
+    run = Run(dataclasses.replace(recipe, init=weights, teacher=weights, steps=3))
+    assert torch.equal(run.trunk.conv1.weight, read_weights(weights)[0]["conv1.weight"])
+    assert run.teacher is not None and not any(p.requires_grad for p in run.teacher.parameters())
+    run.run()
+
+
+def test_another_runs_checkpoint_is_refused(recipe):
+    Run(recipe).save()
+    other = dataclasses.replace(recipe, space=dataclasses.replace(SPACE, depths=(1, 1)))
+    with pytest.raises(TrainingError, match="belongs to another run"):
+        Run(other)
+
+
+def test_a_diverged_run_stops(recipe):
+    run = Run(recipe)
+    with torch.no_grad():
+        run.model.last_layer[3].bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="loss is nan"):
+        run.run()
