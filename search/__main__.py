@@ -36,6 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
     deploy.add_argument("--max-macs", type=int, default=0)
     deploy.add_argument("--terms", default="", help="licence and data note for the file")
     deploy.add_argument("-o", "--output", default="out/deploy", help="folder to write into")
+    rank = commands.add_parser("rank", help="Kendall's tau: inherited figures against training each alone")
+    rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    rank.add_argument("alone", help="training recipe that trains one encoding")
+    rank.add_argument("overrides", nargs="*", metavar="key=value", help="for the training recipe")
+    rank.add_argument("--count", type=int, default=12, help="how many encodings")
+    rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
     return parser
 
 
@@ -76,6 +82,25 @@ def deploy(args: argparse.Namespace) -> None:
     print(json.dumps(write(evaluator, archive, record, args.name, args.output, args.dataset, args.terms)))
 
 
+def rank(args: argparse.Namespace) -> None:
+    """``rank RECIPE ALONE [key=value ...]``."""
+    from training import distributed
+    from training.recipes import get_recipe as get_training_recipe
+
+    from .rank import compare, kendall_tau
+    from .run import make_evaluator
+
+    alone = get_training_recipe(args.alone, args.overrides)
+    try:
+        rows = compare(make_evaluator(get_recipe(args.recipe)), alone, args.count, args.output)
+        if distributed.rank() == 0:
+            for row in rows:
+                print(json.dumps(row))
+            print(json.dumps({"kendall_tau": round(kendall_tau(rows), 4), "archs": len(rows)}))
+    finally:
+        distributed.stop()
+
+
 def read_archive(path: str) -> Archive:
     """An archive with something in it.
 
@@ -92,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can mend."""
     args = build_parser().parse_args(argv)
     try:
-        {"run": run, "report": report, "deploy": deploy}[args.command](args)
+        {"run": run, "report": report, "deploy": deploy, "rank": rank}[args.command](args)
     except (RecipeError, DataError, ArchError, ArchiveError, WeightsError, FileNotFoundError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

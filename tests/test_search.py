@@ -18,6 +18,7 @@ from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record
 from search.deploy import choose, deploy
 from search.evaluator import Evaluator
+from search.rank import compare, kendall_tau
 from training.recipes import RECIPES
 
 from .conftest import TINY
@@ -170,6 +171,19 @@ def test_search_runs_resumes_and_reports(world, tmp_path, capsys, monkeypatch):
     assert "Pareto front" in capsys.readouterr().out
     assert main(["report", str(tmp_path / "archive.jsonl"), "-o", str(tmp_path / "again.png")]) == 0
     assert Path(tmp_path / "again.png").is_file()
+
+
+def test_rank_compares_with_training_alone_and_resumes(world, tmp_path):
+    _, weights, recipe = world
+    alone = dataclasses.replace(
+        RECIPES["s0_alone"], root=recipe.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2, size=(32, 32),
+        early=0.0, init="", device="cpu",
+    )  # fmt: skip
+    evaluator = Evaluator(weights, recipe, calibration=2, limit=1)
+    rows = compare(evaluator, alone, 3, tmp_path)
+    assert len({r["digest"] for r in rows}) == 3 and all(0 <= r["alone"] <= 1 for r in rows)
+    assert compare(evaluator, dataclasses.replace(alone, root="/nowhere"), 3, tmp_path) == rows
+    assert -1 <= kendall_tau([{"inherited": i, "alone": i * i} for i in range(4)]) == 1
 
 
 @pytest.mark.parametrize("argv", [["run", "s1"], ["report", "/nowhere.jsonl"], ["run", "s0", "supernet=/nowhere.st"]])

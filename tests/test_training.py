@@ -215,6 +215,7 @@ def test_a_supernet_run_stops_resumes_and_ends_like_one_piece(recipe, tmp_path):
     assert json.loads(meta["figures"])["miou"] > 0 and meta["steps"] == "4"
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert "final" in lines[-1]
+    assert (tmp_path / "run" / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_teacher_starts_a_supernet_and_distils(recipe, tmp_path):

@@ -17,6 +17,7 @@ from scalenet.arch import Arch
 from scalenet.weights import read_weights, save_weights
 
 from . import distributed
+from .curves import plot
 from .data import make_loader
 from .losses import distillation
 from .recipes import Recipe, RecipeError
@@ -184,6 +185,7 @@ class Run:
             "steps": str(self.clock.step), "minutes": f"{self.clock.elapsed / 60:.1f}",
         }  # fmt: skip
         self._log({"step": self.clock.step, "final": figures})
+        plot(self.folder)
         return save_weights(path, self.trunk.state_dict(), metadata)
 
     # -- the loop ------------------------------------------------------------------------------------------

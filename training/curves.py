@@ -1,0 +1,32 @@
+"""Loss and learning rate of a run as a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+
+def plot(folder: str | Path) -> Path:
+    """Draw ``folder/log.jsonl`` to ``folder/curves.png``."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    folder = Path(folder)
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    records = [r for r in records if "loss" in r]
+    steps = [r["step"] for r in records]
+    fig, axis = plt.subplots(figsize=(7, 4), constrained_layout=True)
+    axis.plot(steps, [r["loss"] for r in records], linewidth=0.8)
+    axis.set_xlabel("step")
+    axis.set_ylabel("loss")
+    rate = axis.twinx()
+    rate.plot(steps, [r["lr"] for r in records], color="crimson", linewidth=0.8)
+    rate.set_ylabel("learning rate", color="crimson")
+    temporary = folder / "curves.tmp.png"
+    fig.savefig(temporary, dpi=110)
+    plt.close(fig)
+    os.replace(temporary, folder / "curves.png")
+    return folder / "curves.png"
