@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from scalenet.arch import ArchError
+from scalenet.predict.images import ImageError
 from scalenet.weights import WeightsError
 
 from .data import DataError
@@ -18,7 +19,18 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     run.add_argument("overrides", nargs="*", metavar="key=value")
+    prepare = commands.add_parser("prepare", help="re-encode a data set small")
+    prepare.add_argument("root", help="data set folder: images/ + labels/, an ImageFolder, or tar files of one")
+    prepare.add_argument("-o", "--output", required=True, help="new folder to write")
+    prepare.add_argument("--long-side", type=int, default=512, help="largest height or width, pixels")
     return parser
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """``prepare ROOT -o OUT``."""
+    from .prepare import prepare as write
+
+    print(f"{write(args.root, args.output, args.long_side)} pictures in {args.output}")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,8 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can mend."""
     args = build_parser().parse_args(argv)
     try:
-        {"run": run}[args.command](args)
-    except (RecipeError, DataError, ArchError, WeightsError, FileNotFoundError) as e:
+        {"run": run, "prepare": prepare}[args.command](args)
+    except (RecipeError, DataError, ArchError, ImageError, WeightsError, FileNotFoundError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
     return 0

@@ -1,0 +1,48 @@
+"""Re-encoding a data set small: pictures shrink, labels stay indices, tars unpack, nothing half-done appears."""
+
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+
+from training.__main__ import main
+from training.data.classification import ClassificationSource
+from training.data.segmentation import SegmentationSource
+
+from .small_data import camvid_form, photographs
+
+
+def test_pairs_shrink_together(tmp_path):
+    camvid_form(tmp_path / "data")
+    assert main(["prepare", str(tmp_path / "data"), "-o", str(tmp_path / "small"), "--long-side", "40"]) == 0
+    image, label = SegmentationSource(str(tmp_path / "small"), "val", 3).load(0)
+    assert image.shape == (32, 40, 3) and label.shape == (32, 40) and set(np.unique(label)) <= {0, 1, 2, 255}
+
+
+def test_tars_become_an_image_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    picture = tmp_path / "a.png"
+    cv2.imwrite(str(picture), photographs()[0][:50, :60])
+    with tarfile.open(tmp_path / "data" / "train.tar", "w") as tar:
+        tar.add(picture, "n1/a.png")
+        tar.add(picture, "../../n2/b.png")
+    from_tar = ClassificationSource(str(tmp_path / "data"), "train")
+    assert main(["prepare", str(tmp_path / "data"), "-o", str(tmp_path / "small")]) == 0
+    unpacked = ClassificationSource(str(tmp_path / "small"), "train")
+    assert from_tar.classes == 2 and len(unpacked) == 1, "a member that climbs out of its folder is left out"
+    image, label = unpacked.sample(0, np.random.default_rng(0), (32, 32))
+    assert image.shape == (32, 32, 3) and label == 0
+
+
+@pytest.mark.parametrize("kind", ["empty", "exists", "text"])
+def test_bad_input(tmp_path, kind, capsys):
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    if kind == "exists":
+        out.mkdir()
+    if kind == "text":
+        (data / "a.jpg").write_text("hello")
+    assert main(["prepare", str(data), "-o", str(out)]) == 2
+    assert "error:" in capsys.readouterr().err
+    assert out.exists() == (kind == "exists")

@@ -1,0 +1,77 @@
+"""Re-encode a data set small, so that a machine with little memory or a slow disk can train on it.
+
+Forms known: ``images/SPLIT`` + ``labels/SPLIT`` (labels stay indices, nearest neighbour), an ImageFolder, and its tar
+files (``SPLIT.tar`` holding ``class/picture``), which are unpacked.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from scalenet.predict.images import decode_rgb
+
+from .data import DataError
+from .data.classification import SUFFIXES
+
+Item = tuple[str, bytes]  # path below the root, encoded picture
+
+
+def find_items(root: str | Path) -> Iterator[Item]:
+    """All pictures below ``root`` and in its tar files (a tar's members count as lying in a folder of its name)."""
+    root = Path(root)
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in SUFFIXES:
+            yield path.relative_to(root).as_posix(), path.read_bytes()
+        elif path.suffix == ".tar":
+            with tarfile.open(path) as tar:
+                for member in tar:
+                    parts = Path(member.name).parts
+                    if member.isfile() and member.name.lower().endswith(SUFFIXES) and ".." not in parts:
+                        below = path.relative_to(root).with_suffix("") / Path(*parts[-2:])
+                        yield below.as_posix(), tar.extractfile(member).read()
+
+
+def shrink(data: bytes, long_side: int, label: bool, what: str) -> tuple[str, np.ndarray]:
+    """Suffix and BGR picture (or index label) with a long side of at most ``long_side``."""
+    if label:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if array is None or array.ndim != 2:
+            raise DataError(f"{what} is not a single-channel label picture")
+    else:
+        array = decode_rgb(data, what)[:, :, ::-1]
+    scale = min(1.0, long_side / max(array.shape[:2]))
+    if scale < 1:
+        size = tuple(max(1, round(scale * s)) for s in array.shape[1::-1])
+        array = cv2.resize(array, size, interpolation=cv2.INTER_NEAREST if label else cv2.INTER_AREA)
+    return (".png" if label else ".jpg"), array
+
+
+def prepare(root: str | Path, out: str | Path, long_side: int, quality: int = 92) -> int:
+    """Re-encode everything; returns the number of pictures written. ``out`` appears only when all is done.
+
+    Raises:
+        DataError: if there are no pictures, one cannot be read, or ``out`` exists already.
+    """
+    out = Path(out)
+    if out.exists():
+        raise DataError(f"{out} exists already; name another folder")
+    partial = out.with_name(f".{out.name}.partial")
+    count = 0
+    for name, data in tqdm(find_items(root), desc="prepare", unit=" pictures"):
+        label = "labels" in Path(name).parts
+        suffix, array = shrink(data, long_side, label, name)
+        target = partial / Path(name).with_suffix(suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target), array, [] if label else [cv2.IMWRITE_JPEG_QUALITY, quality])
+        count += 1
+    if not count:
+        raise DataError(f"no pictures under {root}")
+    os.replace(partial, out)
+    return count
