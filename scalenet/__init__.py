@@ -1,7 +1,11 @@
 """scalenet: multi-resolution networks for pose and segmentation, searched once and deployed without retraining.
 
-``import scalenet`` registers the networks with timm: ``timm.create_model("scalenet_s0", pretrained=True)``.
+``import scalenet`` registers the networks with timm: ``timm.create_model("scalenet_s0", pretrained=True)``. What turns
+pictures into results is imported when it is first asked for.
 """
+
+from importlib import import_module as _import_module
+from typing import Any as _Any
 
 from ._check import check_torchvision as _check_torchvision
 
@@ -14,5 +18,24 @@ from .weights import NoWeights, WeightsError  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = [
-    "Arch", "ArchError", "NoWeights", "ScaleNet", "SearchSpace", "WeightsError", "create_model", "list_models",
+    "Arch", "ArchError", "BottomUpPoseEstimator", "NoWeights", "PoseEstimator", "ScaleNet", "SearchSpace", "Segmenter",
+    "WeightsError", "create_model", "list_models", "push_to_hub", "save_pretrained",
 ]  # fmt: skip
+
+_LATER = {
+    "Segmenter": "scalenet.predict.segmentation",
+    "PoseEstimator": "scalenet.predict.topdown",
+    "BottomUpPoseEstimator": "scalenet.predict.bottomup",
+    "save_pretrained": "scalenet.hub",
+    "push_to_hub": "scalenet.hub",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'scalenet' has no attribute {name!r}")
+    return getattr(_import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
