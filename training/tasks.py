@@ -13,7 +13,7 @@ from torch import nn
 from scalenet.arch import Arch
 from scalenet.evaluate.miou import ConfusionMatrix
 from scalenet.network import ScaleNet
-from scalenet.predict.images import IMAGENET_MEAN, IMAGENET_STD
+from scalenet.predict.images import normalise, to_input
 
 from . import losses
 from .data.classification import ClassificationSource
@@ -21,19 +21,6 @@ from .data.segmentation import SegmentationSource
 from .recipes import Recipe
 
 CLASSIFIER_WIDTHS = (64, 128, 192, 256)
-
-
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float in ImageNet's statistics, channels last in memory."""
-    x = images.permute(0, 3, 1, 2).float()
-    mean = torch.tensor(IMAGENET_MEAN, device=x.device).view(3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=x.device).view(3, 1, 1) * 255
-    return (x - mean) / std
-
-
-def to_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """(B, H, W, 3) RGB uint8 to a normalised (B, 3, H, W) network input."""
-    return normalise(torch.from_numpy(images).to(device)).contiguous(memory_format=torch.channels_last)
 
 
 class Classifier(nn.Module):

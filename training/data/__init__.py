@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from scalenet.evaluate import DataError
+
 Size = tuple[int, int]
 Request = tuple[int, tuple[int, int], Size]
-
-
-class DataError(ValueError):
-    """A data folder that is not what was looked for."""
 
 
 class Source(Protocol):

@@ -8,12 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scalenet.predict.images import decode_rgb
+from scalenet.predict.images import SUFFIXES, decode_rgb
 
 from . import DataError, Size
 from .augment import jitter, warp, window
 
-SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
 MEAN_COLOUR = (124, 116, 104)
 
 

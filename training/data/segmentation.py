@@ -1,45 +1,16 @@
-"""Segmentation pictures: ``root/images/SPLIT`` and ``root/labels/SPLIT``, paired by stem (CamVid's form here)."""
+"""Segmentation pictures and labels, in any folder form that :mod:`scalenet.evaluate.pairs` knows."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 
+from scalenet.evaluate.miou import IGNORE
+from scalenet.evaluate.pairs import find_pairs, read_label
 from scalenet.predict.images import read_rgb
 
-from . import DataError, Size
+from . import Size
 from .augment import jitter, warp, window
-from .classification import MEAN_COLOUR, SUFFIXES
-
-IGNORE = 255
-
-
-def find_pairs(root: str, split: str) -> list[tuple[Path, Path]]:
-    """Picture and label files of a split.
-
-    Raises:
-        DataError: naming the folder that is missing or the first picture without a label.
-    """
-    images, labels = Path(root) / "images" / split, Path(root) / "labels" / split
-    for folder in (images, labels):
-        if not folder.is_dir():
-            raise DataError(f"no folder {folder} (looked for images/{split} and labels/{split} under {root})")
-    by_stem = {p.stem: p for p in labels.iterdir()}
-    pictures = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)
-    missing = [p for p in pictures if p.stem not in by_stem]
-    if missing or not pictures:
-        raise DataError(f"no label for {missing[0]} in {labels}" if missing else f"no pictures in {images}")
-    return [(p, by_stem[p.stem]) for p in pictures]
-
-
-def read_label(path: Path, classes: int) -> np.ndarray:
-    """(H, W) uint8 class indices; whatever is not below ``classes`` becomes 255."""
-    label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if label is None or label.ndim != 2:
-        raise DataError(f"{path} is not a single-channel label picture")
-    return np.where(label < classes, label, IGNORE).astype(np.uint8)
+from .classification import MEAN_COLOUR
 
 
 class SegmentationSource:
