@@ -1,0 +1,76 @@
+"""A network from whatever names it, and the device it runs on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import weights
+from ..models import create_model
+from ..network import ScaleNet
+from .images import IMAGENET_MEAN, IMAGENET_STD
+
+
+def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | None = None) -> ScaleNet:
+    """A network with weights, in evaluation mode.
+
+    Args:
+        name_or_model: a registered name, "hf-hub:user/repo", "local-dir:folder", a ``.safetensors`` file of this
+            project, or a network, which is taken as it is.
+        checkpoint: a ``.safetensors`` file whose weights are read instead of the published ones.
+
+    Raises:
+        LookupError: for an unknown name, or one without published weights.
+        FileNotFoundError, WeightsError: for a file that is missing, damaged or another network's.
+    """
+    if not isinstance(name_or_model, (str, Path)):
+        if not isinstance(name_or_model, ScaleNet):
+            raise TypeError(f"a network or the name of one is needed, got {type(name_or_model).__name__}")
+        return name_or_model.eval()
+    name = str(name_or_model)
+    if name.endswith(".safetensors"):
+        model = weights.load_model(name)
+    else:
+        model = create_model(name, pretrained=checkpoint is None)
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint)
+    return model.eval()
+
+
+def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
+    """Read all of a network's weights from a ``.safetensors`` file (more may be in it: a supernet's, for example).
+
+    Raises:
+        FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
+    """
+    if Path(path).suffix in (".pth", ".pt", ".bin"):
+        raise weights.WeightsError(
+            f"{path}: a pickled file is read by scalenet convert alone, which writes safetensors"
+        )
+    state, _ = weights.read_weights(path)
+    model.load_state_dict(weights.select(state, model, str(path)))
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or cuda, mps, cpu, the first there is.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
+        raise ValueError(f"device {str(device)!r} cannot be used here ({str(e).splitlines()[0][:80]})") from None
+    return device
+
+
+def model_input(model: ScaleNet) -> tuple[tuple[int, int], dict[str, Any]]:
+    """(H, W) a network was made for, and the ``mean`` and ``std`` (of values 0..1) its pictures are normalised with."""
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    size = tuple(cfg.get("input_size") or ())[-2:] or model.arch.input_size
+    return size, {"mean": cfg.get("mean") or IMAGENET_MEAN, "std": cfg.get("std") or IMAGENET_STD}
