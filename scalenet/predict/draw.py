@@ -1,0 +1,74 @@
+"""Index masks on a picture, with a legend under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from ..datasets import Colour
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+PAPER, INK = (255, 255, 255), (20, 20, 20)
+
+
+def overlay(image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], strength: float = 0.6) -> np.ndarray:
+    """A copy of an RGB (H, W, 3) uint8 picture, coloured by a (H, W) index mask, regions outlined in white.
+
+    Args:
+        strength: share of the colour, 0..1.
+
+    Raises:
+        ValueError: if picture and mask differ in size.
+    """
+    if image.shape[:2] != mask.shape:
+        raise ValueError(
+            f"the picture is {image.shape[:2]}, the mask {mask.shape}: draw on the picture it was made from"
+        )
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colours)] = colours
+    canvas = cv2.addWeighted(table[mask], strength, image, 1 - strength, 0)
+    canvas[_borders(mask)] = PAPER
+    return canvas
+
+
+def _borders(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels whose right or lower neighbour has another class."""
+    edges = np.zeros(mask.shape, bool)
+    edges[:, :-1] |= mask[:, :-1] != mask[:, 1:]
+    edges[:-1] |= mask[:-1] != mask[1:]
+    return edges
+
+
+def with_legend(picture: np.ndarray, entries: Sequence[tuple[str, Colour]]) -> np.ndarray:
+    """A RGB picture (H, W, 3) above rows of colour chips with their text; widened where the longest text needs it."""
+    height, width = picture.shape[:2]
+    scale = float(np.clip(width / 1000, 0.42, 3.0))
+    sizes = [cv2.getTextSize(text, FONT, scale, 1)[0] for text, _ in entries]
+    unit = max((h for _, h in sizes), default=1)
+    cells = [(w + 3 * unit, entry) for (w, _), entry in zip(sizes, entries, strict=True)]
+    rows = _flow(cells, max([width, *(w + unit for w, _ in cells)]), unit)
+    total = max([width, *(x + w for row in rows for x, w, _ in row)])
+    strip = np.full((len(rows) * 2 * unit + unit, total, 3), PAPER, np.uint8)
+    for number, row in enumerate(rows):
+        for x, _, (text, colour) in row:
+            y = unit + number * 2 * unit
+            cv2.rectangle(strip, (x, y), (x + unit, y + unit - 1), tuple(map(int, colour)), -1)
+            cv2.putText(strip, text, (x + 2 * unit, y + unit - 1), FONT, scale, INK, max(1, round(scale)), cv2.LINE_AA)
+    canvas = np.full((height, total, 3), PAPER, np.uint8)
+    canvas[:, :width] = picture
+    return np.concatenate([canvas, strip])
+
+
+def _flow(cells: Sequence[tuple[int, tuple]], width: int, gap: int) -> list[list[tuple[int, int, tuple]]]:
+    """Lay (width, entry) cells out in rows like words: rows of (x, width, entry)."""
+    rows: list[list[tuple[int, int, tuple]]] = [[]]
+    x = gap
+    for w, entry in cells:
+        if rows[-1] and x + w > width:
+            rows.append([])
+            x = gap
+        rows[-1].append((x, w, entry))
+        x += w + gap
+    return rows

@@ -1,0 +1,66 @@
+"""What a segmenter says about one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..datasets import Labels
+from .draw import overlay, with_legend
+from .images import Picture, load_image
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """Classes of one picture's pixels. H, W size of the original picture, C classes.
+
+    Args:
+        mask: (H, W) uint8 class indices.
+        labels: names and colours of the C classes.
+    """
+
+    mask: np.ndarray
+    labels: Labels
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all C classes, by index."""
+        return self.labels.names
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """(C,) share of the picture's pixels that each class has; they add up to 1."""
+        return np.bincount(self.mask.ravel(), minlength=len(self.classes)) / self.mask.size
+
+    def found(self) -> dict[str, float]:
+        """Share by name of the classes that occur, the largest first."""
+        order = np.argsort(-self.shares, kind="stable")
+        return {self.classes[i]: float(self.shares[i]) for i in order if self.shares[i] > 0}
+
+    def draw(self, image: Picture, legend: bool = True) -> np.ndarray:
+        """RGB uint8 copy of the picture with the classes in colour.
+
+        Args:
+            image: the picture the result was made from, in any form a :class:`~scalenet.Segmenter` takes.
+            legend: add rows of names under it (then the result is higher than H, and wider where names need it).
+
+        Raises:
+            ValueError: if the picture has another size than the mask.
+        """
+        canvas = overlay(load_image(image), self.mask, self.labels.colours)
+        if not legend:
+            return canvas
+        colours = dict(zip(self.classes, self.labels.colours, strict=True))
+        return with_legend(canvas, [(f"{name} {share:.1%}", colours[name]) for name, share in self.found().items()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: data set, size [H, W], all class names and their shares. The mask stays out."""
+        return {
+            "dataset": self.labels.dataset,
+            "size": list(self.mask.shape),
+            "classes": list(self.classes),
+            "shares": [round(float(s), 6) for s in self.shares],
+        }

@@ -1,0 +1,198 @@
+"""Pictures to index masks.
+
+B pictures of one size, C classes, (H, W) a picture's size, (h, w) = (ceil(H/4), ceil(W/4)) the stride-4 grid on which
+logits are averaged and blended before one upsampling to the original pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..datasets import Labels
+from ..network import ScaleNet
+from .images import Picture, as_list, load_image, to_input
+from .loading import load_model, model_input, pick_device
+from .results import SegmentationResult
+
+BAND_VALUES = 1 << 24  # logits that are held at full size at a time
+MIN_WINDOW = 32
+Size = tuple[int, int]
+
+
+class Segmenter:
+    """Gives every pixel of a picture its class.
+
+    A network takes any size, but knows things at the size it saw them in training: a picture of more pixels than the
+    network's input is reduced to as many (the aspect is kept) and its logits are resized back to the original pixels.
+    ``resize=False`` and ``window=`` look at the picture as it is.
+
+    Args:
+        name_or_model: a segmentation network, a registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+        device: default cuda, mps or cpu, the first there is.
+        batch_size: pictures of one size that run together.
+        flip: also look at the mirrored picture; logits are averaged.
+        scales: look at the picture at these scales; logits are averaged.
+        window: (h, w): slide a window of this size over the picture as it is; logits are blended where windows overlap.
+        overlap: share of a window that the next one covers again, 0 to below 1.
+        resize: reduce pictures larger than the network's input.
+
+    Raises:
+        ValueError: if it is no segmentation network, or an option is out of range.
+    """
+
+    def __init__(
+        self,
+        name_or_model: str | Path | ScaleNet,
+        device: str | torch.device | None = None,
+        batch_size: int = 1,
+        flip: bool = False,
+        scales: Sequence[float] = (1.0,),
+        window: Size | None = None,
+        overlap: float = 0.25,
+        resize: bool = True,
+    ) -> None:
+        _check_options(batch_size, scales, window, overlap)
+        model = load_model(name_or_model)
+        if model.task != "segmentation" or not 1 <= model.num_classes <= 256:
+            raise ValueError(
+                f"Segmenter needs a segmentation network of 1 to 256 classes, got task {model.task!r} "
+                f"with {model.num_classes} outputs"
+            )
+        self.device = pick_device(device)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.labels = model.labels or Labels.plain(model.num_classes)
+        self.input_size, self.statistics = model_input(model)
+        self.batch_size, self.flip, self.scales = batch_size, flip, tuple(scales)
+        self.window, self.overlap, self.resize = window, overlap, resize and window is None
+
+    def __call__(self, images: Picture | Sequence[Picture]) -> SegmentationResult | list[SegmentationResult]:
+        """The result of one picture, or a list of results for a list of pictures.
+
+        Args:
+            images: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
+        """
+        pictures, single = as_list(images)
+        results = list(self.stream(pictures))
+        return results[0] if single else results
+
+    def stream(self, images: Iterable[Picture]) -> Iterator[SegmentationResult]:
+        """Results in order, holding no more than ``batch_size`` pictures; neighbours of one size run together."""
+        group: list[tuple[np.ndarray, Size]] = []
+        for image in images:
+            picture = load_image(image)
+            fitted = self._fit(picture)
+            if group and (len(group) == self.batch_size or group[0][0].shape != fitted.shape):
+                yield from self._run(group)
+                group = []
+            group.append((fitted, picture.shape[:2]))
+        if group:
+            yield from self._run(group)
+
+    def _fit(self, picture: np.ndarray) -> np.ndarray:
+        h, w = picture.shape[:2]
+        factor = math.sqrt(math.prod(self.input_size) / (h * w))
+        if not self.resize or factor >= 1:
+            return picture
+        size = max(1, round(w * factor)), max(1, round(h * factor))
+        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+    def _run(self, group: list[tuple[np.ndarray, Size]]) -> Iterator[SegmentationResult]:
+        logits = self.logits(np.stack([picture for picture, _ in group]))
+        for one, (_, size) in zip(logits, group, strict=True):
+            yield SegmentationResult(index_mask(one, size), self.labels)
+
+    @torch.inference_mode()
+    def logits(self, pictures: np.ndarray) -> torch.Tensor:
+        """(B, C, h, w) stride-4 logits of (B, H, W, 3) RGB uint8 pictures as they are: mean over flips and scales,
+        blended over windows."""
+        if self.window is None:
+            return self._average(pictures)
+        size = _stride4(pictures.shape[1:3])
+        total = torch.zeros(len(pictures), self.model.num_classes, *size, device=self.device)
+        weight = torch.zeros(size, device=self.device)
+        starts = [window_starts(n, w, self.overlap) for n, w in zip(pictures.shape[1:3], self.window, strict=True)]
+        for y in starts[0]:
+            for x in starts[1]:
+                part = self._average(np.ascontiguousarray(pictures[:, y : y + self.window[0], x : x + self.window[1]]))
+                rows, columns = (slice(s // 4, s // 4 + n) for s, n in zip((y, x), part.shape[-2:], strict=True))
+                ramp = _ramp(part.shape[-2:]).to(self.device)
+                total[..., rows, columns] += part * ramp
+                weight[rows, columns] += ramp
+        return total / weight
+
+    def _average(self, pictures: np.ndarray) -> torch.Tensor:
+        x = to_input(pictures, self.device, **self.statistics)
+        base = _stride4(x.shape[-2:])
+        parts = []
+        for scale in self.scales:
+            size = tuple(max(1, round(n * scale)) for n in x.shape[-2:])
+            y = x if scale == 1 else F.interpolate(x, size=size, mode="bilinear", antialias=scale < 1)
+            for part in self._sides(y):
+                parts.append(_resize(part, base))
+        return sum(parts) / len(parts)
+
+    def _sides(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        yield self.model.forward_head(self.model.forward_features(x))
+        if self.flip:
+            yield self.model.forward_head(self.model.forward_features(x.flip(3))).flip(3)
+
+
+def _check_options(batch_size: int, scales: Sequence[float], window: Size | None, overlap: float) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not scales or not all(0.1 <= s <= 4 for s in scales):
+        raise ValueError(f"scales must be one or more numbers from 0.1 to 4, got {scales}")
+    if window is not None and (len(window) != 2 or min(window) < MIN_WINDOW):
+        raise ValueError(f"window must be (height, width) of at least {MIN_WINDOW} pixels, got {window}")
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap must be from 0 to below 1, got {overlap}")
+
+
+def _stride4(size: Sequence[int]) -> Size:
+    return -(-size[0] // 4), -(-size[1] // 4)
+
+
+def _resize(x: torch.Tensor, size: Size) -> torch.Tensor:
+    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def _ramp(size: Sequence[int]) -> torch.Tensor:
+    """(h, w) blending weight, highest in the middle and above 0 everywhere."""
+    y, x = (1 - ((2 * torch.arange(n) + 1) / n - 1).abs() for n in size)
+    return y[:, None] * x[None]
+
+
+def window_starts(length: int, window: int, overlap: float) -> list[int]:
+    """First pixels of the windows along one side: multiples of 4 (stride of the logits); the last reaches the end."""
+    if length <= window:
+        return [0]
+    step = max(4, int(window * (1 - overlap)) // 4 * 4)
+    last = -(-(length - window) // 4) * 4
+    return [*range(0, last, step), last]
+
+
+def index_mask(logits: torch.Tensor, size: Size) -> np.ndarray:
+    """(H, W) uint8 class indices of (C, h, w) logits upsampled bilinearly to ``size``.
+
+    Large pictures are upsampled band by band, so that memory stays bounded.
+    """
+    classes, height = logits.shape[:2]
+    rows = max(1, BAND_VALUES // (classes * size[1]))
+    if rows >= size[0]:
+        return _resize(logits[None], size)[0].argmax(0).to(torch.uint8).cpu().numpy()
+    mask = np.empty(size, np.uint8)
+    for start in range(0, size[0], rows):
+        y = torch.arange(start, min(size[0], start + rows), device=logits.device)
+        source = ((y + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)  # align_corners=False
+        low = source.floor().long()
+        part = (source - low)[:, None]
+        band = logits[:, low] * (1 - part) + logits[:, (low + 1).clamp(max=height - 1)] * part
+        mask[start : start + len(y)] = _resize(band[None], (len(y), size[1]))[0].argmax(0).to(torch.uint8).cpu().numpy()
+    return mask
