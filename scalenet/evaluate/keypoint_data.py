@@ -1,0 +1,250 @@
+"""People with joints in COCO's keypoint form (COCO, LSP, CrowdPose, anybody's): annotations, pictures, boxes, results.
+
+N people, K joints; annotated keypoints are (N, K, 3) x, y, v with v = 0 for what is not labelled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datasets import DATASETS, Labels, LabelsError
+from ..predict.images import SUFFIXES
+from . import DataError
+
+PREFIXES = ("person_keypoints_", "", "crowdpose_", "image_info_")
+Result = dict[str, Any]
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """The JSON of a file.
+
+    Raises:
+        FileNotFoundError, DataError: if it is missing or no JSON; ``what`` names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no {what} {path}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as e:
+        raise DataError(f"{path} is not JSON ({str(e)[:60]})") from None
+
+
+def write_json(path: str | Path, data: Any) -> Path:
+    """Write JSON whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(data), encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def find_annotations(root: str | Path, split: str) -> Path:
+    """The annotation file of a split: a file itself, or ``annotations/SPLIT.json`` under any usual prefix.
+
+    Raises:
+        DataError: naming what was looked for.
+    """
+    if split.endswith(".json") and Path(split).is_file():
+        return Path(split)
+    root = Path(root)
+    folder = root / ("json" if (root / "json").is_dir() and not (root / "annotations").is_dir() else "annotations")
+    names = [f"{prefix}{split}.json" for prefix in PREFIXES]
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if not found:
+        raise DataError(f"no split {split!r} under {root}: looked for {', '.join(names)} in {folder}")
+    return found[0]
+
+
+def labels_of(category: Mapping[str, Any], dataset: str) -> Labels:
+    """A keypoint category as labels: the known data set of these joints, else names and skeleton as the file has them.
+
+    Raises:
+        DataError: if they do not fit each other.
+    """
+    names = tuple(map(str, category["keypoints"]))
+    for known in DATASETS.values():
+        if known.names == names:
+            return known
+    index = {name: i for i, name in enumerate(names)}
+    pairs = [(i, index[n.replace("left", "right")]) for n, i in index.items() if n.replace("left", "right") in index]
+    try:
+        skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in category.get("skeleton", ()))
+        partners = tuple((a, b) for a, b in pairs if a != b)
+        return Labels(dataset, names, (), skeleton, partners, tuple(category.get("sigmas", ())))
+    except (LabelsError, TypeError, ValueError) as e:
+        raise DataError(f"{dataset}: keypoint names, skeleton and sigmas do not fit ({str(e)[:80]})") from None
+
+
+def sigmas_of(labels: Labels) -> np.ndarray:
+    """(K,) OKS sigmas: the labels' own, else by joint name from the known data sets.
+
+    Raises:
+        DataError: naming a joint that has none.
+    """
+    if labels.sigmas:
+        return np.array(labels.sigmas)
+    known = {n: s for d in DATASETS.values() if d.sigmas for n, s in zip(d.names, d.sigmas, strict=True)}
+    missing = [n for n in labels.names if n not in known]
+    if missing:
+        raise DataError(f"no OKS sigma is known for joint {missing[0]!r} of {labels.dataset}: give sigmas")
+    return np.array([known[n] for n in labels.names])
+
+
+@dataclass(frozen=True)
+class People:
+    """Labelled people as arrays: image ids (N,), keypoints (N, K, 3), boxes (N, 4) x1, y1, x2, y2."""
+
+    image_ids: np.ndarray
+    keypoints: np.ndarray
+    boxes: np.ndarray
+
+
+class KeypointSet:
+    """One split: annotations read and checked, and where its pictures are.
+
+    Args:
+        annotations: the JSON file.
+        root, split: where pictures are looked for (``images/SPLIT``, ``SPLIT``, ``images``); without a root none are.
+
+    Raises:
+        DataError: naming what is wrong with the file.
+    """
+
+    def __init__(self, annotations: str | Path, root: str | Path | None = None, split: str = "") -> None:
+        self.path, self.root, self.split = Path(annotations), root, split
+        data = read_json(annotations, "annotation file")
+        if not isinstance(data, dict) or not isinstance(data.get("images"), list) or not data["images"]:
+            raise DataError(f"{self.path} is no COCO annotation file with pictures")
+        self.images = {image["id"]: image for image in data["images"]}
+        categories = [c for c in data.get("categories", ()) if c.get("keypoints")]
+        self.labels = labels_of(categories[0], self.path.stem) if categories else None
+        self.category_id = categories[0]["id"] if categories else 1
+        self.annotations = [self._checked(a) for a in data.get("annotations", ()) if self._counts(a)]
+        if self.annotations and not categories:
+            raise DataError(f"{self.path} holds no joints: no category of it names keypoints")
+
+    @classmethod
+    def open(cls, root: str | Path, split: str) -> KeypointSet:
+        """The split of a data folder; see :func:`find_annotations`."""
+        return cls(find_annotations(root, split), root, split)
+
+    def _counts(self, annotation: Mapping[str, Any]) -> bool:
+        return annotation.get("category_id", self.category_id) == self.category_id
+
+    def _checked(self, annotation: dict[str, Any]) -> dict[str, Any]:
+        """With the fields the evaluators need filled in: crowd flag, number of joints, area (the box's)."""
+        a = {"iscrowd": 0, **annotation}
+        keypoints, wanted = a.get("keypoints"), 3 * len(self.labels.names) if self.labels else 0
+        what = f"{self.path}: annotation {a.get('id')}"
+        if not isinstance(keypoints, list) or len(keypoints) != wanted:
+            raise DataError(f"{what} does not have {wanted} keypoint numbers")
+        if a.get("image_id") not in self.images:
+            raise DataError(f"{what} is of picture {a.get('image_id')}, which is not there")
+        if len(a.get("bbox", ())) != 4:
+            raise DataError(f"{what} has no bbox [x, y, w, h]")
+        a.setdefault("num_keypoints", sum(v > 0 for v in keypoints[2::3]))
+        a.setdefault("area", a["bbox"][2] * a["bbox"][3])
+        return a
+
+    def check_model(self, names: tuple[str, ...], outputs: int) -> None:
+        """Refuse a network whose joints are not the file's.
+
+        Raises:
+            DataError: naming both.
+        """
+        if self.labels is not None and (outputs != len(self.labels.names) or (names and names != self.labels.names)):
+            mine = f"{len(self.labels.names)} joints of {self.labels.dataset} ({', '.join(self.labels.names[:3])}, …)"
+            theirs = f"{outputs} joints ({', '.join(names[:3])}, …)" if names else f"{outputs} joints"
+            raise DataError(f"{self.path} has {mine}, the network gives {theirs}")
+
+    def people(self, image_ids: Iterable[Any] | None = None) -> People:
+        """Everybody with a labelled joint and a box with an area; crowds are left out."""
+        wanted = set(self.images if image_ids is None else image_ids)
+        rows = [
+            a for a in self.annotations
+            if a["image_id"] in wanted and not a["iscrowd"] and any(v > 0 for v in a["keypoints"][2::3])
+            and a["bbox"][2] > 0 and a["bbox"][3] > 0
+        ]  # fmt: skip
+        keypoints = np.array([a["keypoints"] for a in rows], np.float64).reshape(len(rows), -1, 3)
+        boxes = np.array([a["bbox"] for a in rows], np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        return People(np.array([a["image_id"] for a in rows]), keypoints, boxes)
+
+    # -- pictures ------------------------------------------------------------------------------------------
+    @cached_property
+    def folder(self) -> Path:
+        """Where the pictures are.
+
+        Raises:
+            DataError: naming the folders that were looked for.
+        """
+        split = Path(self.split).stem
+        for prefix in PREFIXES:
+            split = split.removeprefix(prefix)
+        names = dict.fromkeys([f"images/{split}", split, split.replace("-dev", ""), "images"])
+        for name in names:
+            if self.root is not None and (Path(self.root) / name).is_dir():
+                return Path(self.root) / name
+        raise DataError(f"no folder of pictures under {self.root}: looked for {', '.join(names)}")
+
+    @cached_property
+    def _by_stem(self) -> dict[str, Path]:
+        return {p.stem: p for p in self.folder.iterdir() if p.suffix.lower() in SUFFIXES}
+
+    def picture(self, image_id: Any) -> Path:
+        """The picture's file, found by stem whatever its extension.
+
+        Raises:
+            DataError: if it is not there.
+        """
+        name = Path(self.images[image_id]["file_name"])
+        path = self._by_stem.get(name.stem) or self.folder / name
+        if not path.is_file():
+            raise DataError(f"no picture {name.name} in {self.folder}")
+        return path
+
+
+def read_results(source: str | Path | list[Result], data: KeypointSet) -> list[Result]:
+    """Anybody's results in COCO's form, checked against the annotations they are to be scored with.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        DataError: naming the first entry that does not fit.
+    """
+    results = source if isinstance(source, list) else read_json(source, "results file")
+    what = "the results" if isinstance(source, list) else str(source)
+    if not isinstance(results, list):
+        raise DataError(f"{what} must be a list of COCO results")
+    wanted = 3 * len(data.labels.names) if data.labels else 0
+    for number, entry in enumerate(results):
+        if wrong := _wrong(entry, data, wanted):
+            raise DataError(f"{what}: entry {number} {wrong}")
+    return [e for e in results if e.get("category_id", data.category_id) == data.category_id]
+
+
+def _wrong(entry: Any, data: KeypointSet, numbers: int) -> str:
+    """What is wrong with one result; nothing: empty."""
+    if not isinstance(entry, dict) or not {"image_id", "keypoints", "score"} <= set(entry):
+        return "lacks image_id, keypoints or score"
+    if entry["image_id"] not in data.images:
+        return f"is of picture {entry['image_id']!r}, which {data.path} does not have"
+    if not isinstance(entry["keypoints"], list) or len(entry["keypoints"]) != numbers:
+        return f"does not have the {numbers} keypoint numbers of {data.path}"
+    try:
+        finite = np.isfinite(np.array([*entry["keypoints"], entry["score"]], float)).all()
+    except (TypeError, ValueError):
+        finite = False
+    return "" if finite else "holds something that is no finite number"

@@ -1,0 +1,70 @@
+"""Files of person boxes: {file name: [[x, y, w, h], …]}, or a detector's results in COCO's form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .affine import BoxError, check_boxes
+
+PERSON = 1  # COCO's category
+
+Boxes = dict[str | int, np.ndarray]
+
+
+def read_boxes(path: str | Path) -> Boxes:
+    """(N, 5) x1, y1, x2, y2, score by file name or, from COCO results, by image id.
+
+    Of COCO results the entries of category 1 count. A row may end with a score; without one it is 1.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        BoxError: if it is in neither form, or naming the first picture with a box that is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no boxes file {path}")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as e:
+        raise BoxError(f"{path} is not JSON ({str(e)[:60]})") from None
+    if isinstance(data, Mapping) and not {"images", "annotations"} <= set(data):
+        rows: dict[str | int, Any] = dict(data)
+    elif isinstance(data, list):
+        rows = _from_results(data, path)
+    else:
+        raise BoxError(f"{path} must be {{file name: [[x, y, w, h], …]}} or a list of COCO results")
+    return {key: _corners(value, f"{path}: {key}") for key, value in rows.items()}
+
+
+def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[float]]]:
+    rows: dict[str | int, list[list[float]]] = {}
+    for number, entry in enumerate(data):
+        if not isinstance(entry, Mapping) or "image_id" not in entry or not isinstance(entry.get("bbox"), list):
+            raise BoxError(f"{path}: entry {number} lacks image_id or bbox; COCO results of a detector have both")
+        if entry.get("category_id", PERSON) == PERSON:
+            rows.setdefault(entry["image_id"], []).append([*entry["bbox"], entry.get("score", 1.0)])
+    return rows
+
+
+def _corners(rows: Any, what: str) -> np.ndarray:
+    try:
+        table = np.array(rows, np.float64).reshape(len(rows), -1)
+        if table.size and table.shape[1] in (4, 5):
+            table[:, 2:4] += table[:, :2]
+        return check_boxes(table)
+    except (TypeError, ValueError) as e:
+        reason = f"{e} (files give x, y, width, height)" if isinstance(e, BoxError) else "boxes must be [x, y, w, h]"
+        raise BoxError(f"{what}: {reason}") from None
+
+
+def boxes_of(table: Boxes, picture: str | Path) -> np.ndarray | None:
+    """The boxes of a picture by its path as given, its name, its stem, or the number its stem is; None: no entry."""
+    path = Path(picture)
+    keys: list[str | int] = [str(picture), path.name, path.stem]
+    keys += [int(path.stem)] if path.stem.isdecimal() else []
+    return next((table[k] for k in keys if k in table), None)

@@ -1,0 +1,64 @@
+"""What a pose estimator found in one picture. N people, K joints; coordinates are pixels of the original picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..datasets import Labels
+from .draw_pose import draw_skeletons
+from .images import load_image
+
+JOINT_THRESHOLD = 0.2
+
+
+def person_scores(keypoints: np.ndarray, box_scores: np.ndarray | float = 1.0) -> np.ndarray:
+    """(N,) box score x mean of the joint scores above 0.2 (the paper's protocol); 0 where no joint is above."""
+    joints = keypoints[..., 2]
+    good = joints > JOINT_THRESHOLD
+    return np.where(good, joints, 0).sum(-1) / np.maximum(good.sum(-1), 1) * box_scores
+
+
+@dataclass(frozen=True)
+class PoseResult:
+    """People in one picture; nobody found: arrays of length 0.
+
+    Args:
+        keypoints: (N, K, 3) float32 x, y, score; a whole number is the centre of a pixel.
+        scores: (N,) float32 per person.
+        boxes: (N, 4) float32 x1, y1, x2, y2 that were looked into, or None (whole picture, or no boxes are used).
+        labels: names, skeleton and colours of the joints.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray | None
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def draw(self, image: Any, threshold: float = JOINT_THRESHOLD) -> np.ndarray:
+        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn."""
+        return draw_skeletons(load_image(image), self.keypoints, self.labels, threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box."""
+        boxes = None if self.boxes is None else np.round(self.boxes.astype(float), 2).tolist()
+        return {
+            "dataset": self.labels.dataset,
+            "names": list(self.labels.names),
+            "keypoints": np.round(self.keypoints.astype(float), 4).tolist(),
+            "scores": np.round(self.scores.astype(float), 4).tolist(),
+            "boxes": boxes,
+        }
+
+    def to_coco(self, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
+        """The people in COCO's result form, one flat keypoint list and a score each."""
+        rows = np.round(self.keypoints.astype(float), 4).reshape(len(self), 3 * self.keypoints.shape[1])
+        return [
+            {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": round(float(score), 6)}
+            for row, score in zip(rows.tolist(), self.scores, strict=True)
+        ]

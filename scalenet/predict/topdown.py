@@ -1,0 +1,158 @@
+"""Top-down pose: boxes of people in, joints in pixels of the original picture out.
+
+N people, K joints, (H, W) input size of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..datasets import COCO, Labels
+from ..network import ScaleNet
+from .affine import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
+from .codec import HeatmapCodec
+from .detector import Detector
+from .images import Picture, as_list, load_image, to_input
+from .loading import load_model, model_input, pick_device
+from .pose_result import PoseResult, person_scores
+
+
+@dataclass
+class _Batch:
+    """Crops that wait for the network, and where their joints belong."""
+
+    crops: list[np.ndarray] = field(default_factory=list)
+    matrices: list[np.ndarray] = field(default_factory=list)
+    targets: list[np.ndarray] = field(default_factory=list)  # (K, 3) views that receive the joints
+
+
+class PoseEstimator:
+    """Finds the joints of every person in a box, in batches over people and pictures.
+
+    Args:
+        name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+        device: default cuda, mps or cpu, the first there is.
+        flip: also look at the mirrored person and take the mean (needs joints with known partners).
+        decode: "dark" or "quarter", see :class:`~scalenet.predict.codec.HeatmapCodec`.
+        batch_size: people a time; with thousands of boxes memory stays bounded by it.
+        detector: called with an RGB (H, W, 3) uint8 picture where no boxes are given; returns (N, 4 or 5) boxes.
+        input_size: (H, W) of the crops; default what the network was trained for.
+        sigma: of the heatmaps' Gaussians; default by the input size.
+
+    Raises:
+        ValueError: if it is no top-down pose network.
+    """
+
+    def __init__(
+        self,
+        name_or_model: str | ScaleNet,
+        device: str | torch.device | None = None,
+        flip: bool = True,
+        decode: str = "dark",
+        batch_size: int = 32,
+        detector: Detector | None = None,
+        input_size: tuple[int, int] | None = None,
+        sigma: float = 0.0,
+    ) -> None:
+        model = load_model(name_or_model)
+        if model.task != "pose":
+            raise ValueError(f"PoseEstimator needs a top-down pose network, got one for {model.task}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.device = pick_device(device)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        joints = model.num_classes
+        self.labels = model.labels or (COCO if joints == 17 else Labels.plain(joints, noun="joint"))
+        self.flip, self.batch_size, self.detector = flip and bool(self.labels.partners), batch_size, detector
+        own_size, self.statistics = model_input(model)
+        self.input_size = tuple(input_size or own_size)
+        self.codec = HeatmapCodec(self.input_size, None, sigma, self.labels.convention, decode)
+
+    def __call__(
+        self, image: Picture | Sequence[Picture], boxes: Any = None, flip: bool | None = None
+    ) -> PoseResult | list[PoseResult]:
+        """Joints of the people in a picture, or in each picture of a list.
+
+        Args:
+            image: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
+            boxes: (N, 4 or 5) x1, y1, x2, y2[, score]; for a list of pictures a list of these. None: what the
+                detector finds, and without a detector the whole picture is one person.
+            flip: another choice than the estimator's for this call.
+
+        Raises:
+            BoxError: for boxes that are not finite or have no area. A box that lies outside its picture is answered
+                with scores of 0.
+        """
+        flip = self.flip if flip is None else flip
+        if flip and not self.labels.partners:
+            raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
+        images, single = as_list(image)
+        if single:
+            return self._run(images, [boxes], flip)[0]
+        each = [None] * len(images) if boxes is None else list(boxes)
+        if len(each) != len(images):
+            raise BoxError(f"{len(images)} pictures need as many sets of boxes, got {len(each)}")
+        return self._run(images, each, flip)
+
+    def _run(self, images: Sequence[Picture], boxes: Sequence[Any], flip: bool) -> list[PoseResult]:
+        batch, found = _Batch(), []
+        for number, (image, given) in enumerate(zip(images, boxes, strict=True)):
+            picture = load_image(image)
+            try:
+                rows = self._boxes(picture, given)
+            except BoxError as e:
+                raise BoxError(f"picture {number}: {e}" if len(images) > 1 else str(e)) from None
+            keypoints = np.zeros((len(rows), self.model.num_classes, 3), np.float32)
+            shown = None if given is None and self.detector is None else rows[:, :4].astype(np.float32)
+            found.append((keypoints, rows, shown, picture.shape[:2]))
+            for crops in self._crops(picture, rows):
+                batch.crops.append(crops[0])
+                batch.matrices.append(crops[1])
+                batch.targets.append(keypoints[crops[2]])
+                if len(batch.crops) == self.batch_size:
+                    self._flush(batch, flip)
+                    batch = _Batch()
+        if batch.crops:
+            self._flush(batch, flip)
+        return [self._result(*parts) for parts in found]
+
+    def _boxes(self, picture: np.ndarray, given: Any) -> np.ndarray:
+        """(N, 5) checked boxes: given, detected, or the whole picture."""
+        if given is None and self.detector is None:
+            return np.array([[0, 0, picture.shape[1], picture.shape[0], 1]], np.float64)
+        rows = self.detector(picture) if given is None else given
+        return check_boxes(rows.detach().cpu().numpy() if isinstance(rows, torch.Tensor) else rows)
+
+    def _crops(self, picture: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+        matrices = crop_matrices(crop_regions(rows, self.input_size), self.input_size, self.codec.aligned)
+        for i, matrix in enumerate(matrices):
+            yield crop(picture, matrix, self.input_size), matrix, i
+
+    @torch.inference_mode()
+    def heatmaps(self, crops: np.ndarray, flip: bool) -> np.ndarray:
+        """(N, K, h, w) of (N, H, W, 3) uint8 crops; with ``flip`` the mean over both sides."""
+        x = to_input(crops, self.device, **self.statistics)
+        heatmaps = self.model(x).float().cpu().numpy()
+        if not flip:
+            return heatmaps
+        mirrored = self.model(x.flip(3)).float().cpu().numpy()
+        return self.codec.merge_flip(heatmaps, mirrored, self.labels.flip_order())
+
+    def _flush(self, batch: _Batch, flip: bool) -> None:
+        keypoints = self.codec.decode(self.heatmaps(np.stack(batch.crops), flip))
+        keypoints = transform(invert(np.stack(batch.matrices)), keypoints)
+        for target, joints in zip(batch.targets, keypoints, strict=True):
+            target[:] = joints
+
+    def _result(
+        self, keypoints: np.ndarray, rows: np.ndarray, shown: np.ndarray | None, size: tuple[int, int]
+    ) -> PoseResult:
+        outside = (rows[:, 0] >= size[1]) | (rows[:, 1] >= size[0]) | (rows[:, 2] <= 0) | (rows[:, 3] <= 0)
+        keypoints[outside, :, 2] = 0
+        scores = person_scores(keypoints, rows[:, 4]).astype(np.float32)
+        return PoseResult(keypoints, scores, shown, self.labels)
