@@ -20,11 +20,13 @@ from . import distributed
 from .curves import plot
 from .data import make_loader
 from .losses import distillation
+from .recalibrate import recalibrate
 from .recipes import Recipe, RecipeError
 from .schedule import arch_at
 from .tasks import TASKS, normalise
 
 LOG_EVERY = 20
+CALIBRATION = 32  # training pictures for the BatchNorm statistics of a supernet's largest network
 
 
 class TrainingError(RuntimeError):
@@ -176,8 +178,9 @@ class Run:
         path = self.folder / "final.safetensors"
         if not self.main:
             return path
-        if self.supernet:
+        if self.supernet:  # its running statistics mix all sub-networks
             self.trunk.activate(self.recipe.space.largest())
+            recalibrate(self.model, self.task.calibration(CALIBRATION))
         figures = self.task.evaluate(self.model.eval())
         metadata = {
             "arch": self.trunk.arch.to_json(), "task": self.recipe.task, "recipe": self.recipe.name,
