@@ -184,14 +184,24 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         TypeError: for an unknown keyword.
     """
     if ":" not in name:
-        base, _, tag = name.partition(".")
-        known = timm.list_models(f"{PREFIX}*")
-        if base not in known:
-            raise LookupError(f"unknown model {name!r}{_hint(base, known)}")
-        tags = [e.tag for e in weights.TABLE if e.name == base]
-        if tag and tag not in tags:
-            raise LookupError(f"unknown tag {tag!r} of {base}; there is {', '.join(tags) or 'none'}")
+        check_name(name)
     return timm.create_model(name, pretrained=pretrained, **kwargs)
+
+
+def check_name(name: str) -> tuple[str, str]:
+    """(name, tag) of a registered name; the tag is "" where none is given.
+
+    Raises:
+        LookupError: for an unknown name (naming the nearest) or tag.
+    """
+    base, _, tag = name.partition(".")
+    known = timm.list_models(f"{PREFIX}*")
+    if base not in known:
+        raise LookupError(f"unknown model {name!r}{_hint(base, known)}")
+    tags = [e.tag for e in weights.TABLE if e.name == base]
+    if tag and tag not in tags:
+        raise LookupError(f"unknown tag {tag!r} of {base}; there is {', '.join(tags) or 'none'}")
+    return base, tag
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -60,7 +61,7 @@ def decode_rgb(data: bytes, what: str = "the picture") -> np.ndarray:
     Raises:
         ImageError: if the bytes are no picture, or one of too many pixels.
     """
-    _check_header(data, what)
+    _check_header(io.BytesIO(data), what)
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if array is None:
         raise ImageError(f"{what} is damaged, or in a form that cannot be read")
@@ -73,22 +74,47 @@ def read_rgb(path: str | Path) -> np.ndarray:
     Raises:
         FileNotFoundError, ImageError: if it is missing, no picture, or one of too many pixels.
     """
+    check_file(path)
+    return decode_rgb(Path(path).read_bytes(), str(path))
+
+
+def check_file(path: str | Path) -> None:
+    """Look at a picture file's header only.
+
+    Raises:
+        FileNotFoundError, ImageError: if it is missing, no picture, or one of too many pixels.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no picture {path}" + (" (it is a folder)" if path.is_dir() else ""))
-    return decode_rgb(path.read_bytes(), str(path))
+    _check_header(path, str(path))
 
 
-def _check_header(data: bytes, what: str) -> None:
+def write_png(path: str | Path, image: np.ndarray) -> None:
+    """Write an RGB (H, W, 3) or index (H, W) uint8 picture, whole or not at all."""
+    path = Path(path)
+    done, data = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ImageError(f"{path} cannot be written as PNG")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data.tobytes())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_header(source: Path | io.BytesIO, what: str) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as header:
+            with Image.open(source) as header:
                 width, height = header.size
     except Image.DecompressionBombError:
         raise ImageError(f"{what} has too many pixels (at most {MAX_PIXELS // 10**6} million)") from None
     except Exception as e:  # a damaged header can make Pillow's readers fail in any way
-        raise ImageError(f"{what} is not a picture that can be read ({str(e)[:60] or type(e).__name__})") from None
+        reason = "" if isinstance(e, UnidentifiedImageError) else f" ({str(e)[:60] or type(e).__name__})"
+        raise ImageError(f"{what} is not a picture that can be read{reason}") from None
     _check_size(height, width, what)
 
 

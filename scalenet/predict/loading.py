@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .. import weights
-from ..models import create_model
+from ..models import PREFIX, create_model
 from ..network import ScaleNet
 from .images import IMAGENET_MEAN, IMAGENET_STD
 
@@ -30,6 +30,8 @@ def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | No
             raise TypeError(f"a network or the name of one is needed, got {type(name_or_model).__name__}")
         return name_or_model.eval()
     name = str(name_or_model)
+    if name == PREFIX:
+        raise LookupError(f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights")
     if name.endswith(".safetensors"):
         model = weights.load_model(name)
     else:

@@ -13,6 +13,11 @@ from .draw import overlay, with_legend
 from .images import Picture, load_image
 
 
+def percent(share: float) -> str:
+    """A share of 0..1 for reading."""
+    return f"{share:.1%}" if share >= 0.001 else "<0.1%"
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:
     """Classes of one picture's pixels. H, W size of the original picture, C classes.
@@ -54,7 +59,9 @@ class SegmentationResult:
         if not legend:
             return canvas
         colours = dict(zip(self.classes, self.labels.colours, strict=True))
-        return with_legend(canvas, [(f"{name} {share:.1%}", colours[name]) for name, share in self.found().items()])
+        return with_legend(
+            canvas, [(f"{name} {percent(share)}", colours[name]) for name, share in self.found().items()]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: data set, size [H, W], all class names and their shares. The mask stays out."""
