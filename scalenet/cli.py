@@ -1,0 +1,86 @@
+"""The ``scalenet`` command: finds the subcommand, imports that one alone, and turns its errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+COMMANDS = {
+    "list": "the networks there are, with their figures",
+    "info": "one network: size, cost, encoding, weights",
+    "segment": "give every pixel of pictures its class",
+    "pose": "find people's joints in pictures",
+    "convert": "the authors' checkpoints and masks to this project's form",
+    "evaluate": "the usual figures over a data set",
+    "score": "the same figures for anybody's results file",
+    "export": "write a network as ONNX or torch.export program",
+    "bench": "milliseconds per picture, parameters, multiply-adds",
+    "demo": "an app in the browser",
+}
+EXPECTED = (ValueError, LookupError, OSError, ImportError)  # what a user can mend
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and whose every subcommand takes ``--json``."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+class MainParser(argparse.ArgumentParser):
+    """The parser of the bare command; its errors are one line too."""
+
+    error = CommandParser.error
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The whole parser, with the arguments of the ``chosen`` subcommand; of the others only the names."""
+    from . import __version__
+
+    parser = MainParser(prog="scalenet", description="ScaleNAS networks for human pose and segmentation.")
+    parser.add_argument("--version", action="version", version=f"scalenet {__version__}")
+    subparsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser, title="commands"
+    )
+    for name, text in COMMANDS.items():
+        if name == chosen:
+            importlib.import_module(f".commands.{name}", __package__).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=text)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit status: 2 for anything the user can mend, after one line on stderr."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    chosen = argv[0] if argv and argv[0] in COMMANDS else None
+    args = build_parser(chosen).parse_args(argv)
+    try:
+        result = args.run(args)
+        if args.json:
+            print(json.dumps(result, allow_nan=False))
+    except EXPECTED as e:
+        print(f"scalenet {args.command}: error: {_one_line(e)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(text).split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""``scalenet info NAME``: one network."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser("info", help="one network: size, cost, encoding, weights")
+    parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Facts of one network, its encoding included."""
+    from ..facts import find_facts
+
+    facts = find_facts(args.name)
+    if not args.json:
+        _print(facts.to_dict())
+    return facts.to_dict()
+
+
+def _print(facts: dict[str, Any]) -> None:
+    arch = facts["arch"]
+    print(f"{facts['name']}: {facts['task']}, {facts['outputs']} outputs, encoding {facts['digest']}")
+    print(f"  width {facts['width']}, stem {arch['stem_width']}, stage 1 {arch['stage1_width']}")
+    h, w = facts["input_size"]
+    print(f"  {facts['params']:,} parameters, {facts['macs'] / 1e9:.3f} GMACs at {h}x{w}")
+    for number, modules in enumerate(arch["stages"], start=2):
+        print(f"  stage {number}: " + "  ".join(_module(m) for m in modules))
+    print(f"  weights: {facts['weights']['note'] or facts['weights']['summary']}")
+    if facts["weights"].get("terms"):
+        print(f"  terms: {facts['weights']['terms']}")
+    for kind in ("reported", "measured"):
+        if facts[kind]:
+            print(f"  {kind}: " + ", ".join(f"{k} {v}" for k, v in facts[kind].items()))
+
+
+def _module(module: dict[str, Any]) -> str:
+    """Depths of the branches, and how many of the possible fusion paths are on."""
+    branches = len(module["depths"])
+    on = sum(len(sources) for row in module["fusions"] for sources in row)
+    return f"{'/'.join(map(str, module['depths']))} ({on} of {sum(module['depths']) * (branches - 1)} paths)"

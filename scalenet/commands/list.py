@@ -1,0 +1,37 @@
+"""``scalenet list``: the networks there are."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser("list", help="the networks there are, with their figures")
+    parser.add_argument("pattern", nargs="?", help='names by wildcard, for example "scalenet_s*"')
+    parser.add_argument("--pretrained", action="store_true", help="only networks whose weights can be had")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Facts of every registered network, as :mod:`.info` gives them, without the encodings."""
+    from ..facts import registered_facts
+    from ..models import list_models
+
+    known = {entry.name: entry for entry in registered_facts()}
+    rows = [known[name].summary() for name in list_models(args.pattern) if name in known]
+    rows = [row for row in rows if row["weights"]["available"] or not args.pretrained]
+    if not args.json:
+        _print(rows)
+    return {"models": rows}
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    print(f"{'name':22} {'task':13} {'input':>10} {'parameters':>12} {'GMACs':>9}  weights")
+    for row in rows:
+        size = "x".join(map(str, row["input_size"]))
+        print(
+            f"{row['name']:22} {row['task']:13} {size:>10} {row['params']:>12,} {row['macs'] / 1e9:>9.3f}  "
+            f"{row['weights']['summary']}"
+        )

@@ -1,0 +1,28 @@
+"""Forms of option values that several subcommands share."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+
+
+def height_width(text: str) -> tuple[int, int]:
+    """ "360x480" to (360, 480)."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise ArgumentTypeError(f"a size is HEIGHTxWIDTH in pixels, for example 360x480, got {text!r}")
+    return int(height), int(width)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """ "0.75,1" to (0.75, 1.0)."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ArgumentTypeError(f"scales are numbers with commas between, for example 0.75,1, got {text!r}") from None
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdigit() or not int(text):
+        raise ArgumentTypeError(f"a whole number of at least 1 is needed, got {text!r}")
+    return int(text)

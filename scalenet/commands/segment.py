@@ -1,0 +1,97 @@
+"""``scalenet segment IMAGE…``: colour overlays and index masks."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .options import height_width, numbers, positive
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser("segment", help="give every pixel of pictures its class")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files")
+    parser.add_argument("-m", "--model", default="scalenet_s0", help="network (default: %(default)s)")
+    parser.add_argument("-o", "--out", default=".", help="folder for *_overlay.png and *_mask.png (default: here)")
+    parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    parser.add_argument("--batch-size", type=positive, default=1, help="pictures of one size that run together")
+    parser.add_argument("--flip", action="store_true", help="also look at the mirrored picture")
+    parser.add_argument("--scales", type=numbers, default=(1.0,), help="average over scales, for example 0.75,1,1.25")
+    parser.add_argument(
+        "--window", type=height_width, help="slide an HxW window over large pictures, for example 360x480"
+    )
+    parser.add_argument("--overlap", type=float, default=0.25, help="share of a window that the next one covers again")
+    parser.add_argument("--full-size", action="store_true", help="do not reduce large pictures to the network's input")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Segment the pictures and write two files for each; returns sizes, classes and shares."""
+    from ..predict.images import check_file
+    from ..predict.segmentation import Segmenter
+
+    paths = [Path(p) for p in args.images] + ([sample_photograph()] if args.sample else [])
+    if not paths:
+        raise ValueError("no picture: give files, or --sample for a photograph that ships in scikit-learn")
+    for path in paths:
+        check_file(path)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    segmenter = Segmenter(
+        args.model, args.device, args.batch_size, args.flip, args.scales, args.window, args.overlap,
+        not args.full_size,
+    )  # fmt: skip
+    rows = []
+    for path, name, result in zip(paths, unique_names(paths), segmenter.stream(paths), strict=True):
+        rows.append(_write(path, out / name, result))
+        if not args.json:
+            _print(rows[-1], result)
+    return {"model": args.model, "images": rows}
+
+
+def _write(path: Path, stem: Path, result: Any) -> dict[str, Any]:
+    from ..predict.images import write_png
+
+    overlay, mask = (stem.with_name(f"{stem.name}_{kind}.png") for kind in ("overlay", "mask"))
+    write_png(overlay, result.draw(path))
+    write_png(mask, result.mask)
+    return {"image": str(path), "overlay": str(overlay), "mask": str(mask), **result.to_dict()}
+
+
+def _print(row: dict[str, Any], result: Any) -> None:
+    from ..predict.results import percent
+
+    height, width = row["size"]
+    print(f"{row['image']} ({width} wide, {height} high)")
+    for name, share in result.found().items():
+        print(f"  {percent(share):>6}  {name}")
+    print(f"  overlay {row['overlay']}\n  mask    {row['mask']}")
+
+
+def unique_names(paths: Iterable[Path]) -> list[str]:
+    """The files' stems, numbered where two pictures share one."""
+    names: list[str] = []
+    for path in paths:
+        name, number = path.stem, 2
+        while name in names:
+            name, number = f"{path.stem}_{number}", number + 1
+        names.append(name)
+    return names
+
+
+def sample_photograph() -> Path:
+    """The photograph china.jpg inside scikit-learn (which is not imported).
+
+    Raises:
+        ValueError: if scikit-learn is not installed.
+    """
+    spec = find_spec("sklearn")
+    path = Path(spec.origin).parent / "datasets" / "images" / "china.jpg" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise ValueError("--sample needs scikit-learn (pip install scikit-learn); or give a picture of your own")
+    return path

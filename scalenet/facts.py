@@ -1,0 +1,115 @@
+"""What is known of a network without running it: cost from the encoding, figures as reported and as measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import models, weights
+from .arch import Arch
+from .cost import count
+from .network import ScaleNet
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One network.
+
+    Args:
+        task: "segmentation", "pose" or "bottomup".
+        outputs: classes or keypoints.
+        input_size: (H, W) the multiply-adds are counted at.
+        weights: whether there are any ("available"), a "summary", and where they are from.
+        reported, measured: figures of the paper, and this project's own.
+    """
+
+    name: str
+    task: str
+    outputs: int
+    input_size: tuple[int, int]
+    arch: Arch
+    weights: Mapping[str, Any]
+    reported: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain JSON values of everything but the encoding; macs are convolution multiply-adds at ``input_size``."""
+        cost = count(self.arch, self.input_size, task=self.task, outputs=self.outputs)
+        return {
+            "name": self.name, "task": self.task, "outputs": self.outputs, "width": self.arch.width,
+            "input_size": list(self.input_size), "params": cost.params, "macs": cost.macs,
+            "weights": dict(self.weights), "reported": dict(self.reported), "measured": dict(self.measured),
+        }  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """``summary`` with the encoding and its digest."""
+        return {**self.summary(), "arch": self.arch.to_dict(), "digest": self.arch.digest}
+
+
+def registered_facts() -> Iterator[Facts]:
+    """Facts of every network in the table of weights whose encoding is here."""
+    for entry in weights.TABLE:
+        yield _from_entry(entry)
+
+
+def find_facts(name: str) -> Facts:
+    """Facts of a registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+
+    Raises:
+        LookupError, FileNotFoundError, WeightsError: as :func:`scalenet.predict.loading.load_model`.
+    """
+    if name.endswith(".safetensors") or ":" in name:
+        return _from_model(name)
+    base, tag = models.check_name(name)
+    entry = weights.find(base, tag)
+    if entry is None:
+        raise LookupError(f"{name} alone names no network: give one of scalenet list, or a file of weights")
+    return _from_entry(entry)
+
+
+def _from_entry(entry: weights.Entry) -> Facts:
+    arch = models.resolve_arch(entry.name)
+    return Facts(
+        entry.name, entry.task, len(entry.labels.names), entry.input_size, arch, _entry_weights(entry), entry.reported,
+        entry.measured,
+    )  # fmt: skip
+
+
+def _entry_weights(entry: weights.Entry) -> dict[str, Any]:
+    if entry.is_file:
+        summary = f"in this package ({entry.path.stat().st_size / 1e6:.1f} MB)"
+    elif entry.hub_id:
+        summary = f"hf-hub:{entry.hub_id}"
+    elif entry.authors_file:
+        summary = f"the authors' {entry.authors_file}.pth, to convert"
+    else:
+        summary = "none published"
+    available = entry.is_file or bool(entry.hub_id)
+    return {
+        "available": available, "summary": summary, "tag": entry.tag, "dataset": entry.labels.dataset,
+        "file": entry.file if entry.is_file else None, "hub_id": entry.hub_id or None, "sha256": entry.sha256 or None,
+        "license": entry.license, "terms": entry.terms,
+        "note": "" if available else weights.no_weights_message(entry),
+    }  # fmt: skip
+
+
+def _from_model(name: str) -> Facts:
+    from .predict.loading import load_model, model_input
+
+    model: ScaleNet = load_model(name)
+    figures: dict[str, Any] = {}
+    if name.endswith(".safetensors"):
+        figures = json.loads(weights.read_weights(name)[1].get("figures", "{}"))
+    dataset = model.labels.dataset if model.labels else "unknown"
+    source = {
+        "available": True,
+        "summary": name,
+        "note": "",
+        "dataset": dataset,
+        "file": name if Path(name).is_file() else None,
+    }
+    label = Path(name.removeprefix("local-dir:")).stem if "hf-hub:" not in name else name
+    return Facts(label, model.task, model.num_classes, model_input(model)[0], model.arch, source, measured=figures)
