@@ -1,4 +1,4 @@
-"""Losses: cross-entropy with class weights or hard-example mining (paper section 4.2), distillation."""
+"""Losses: cross-entropy with class weights or hard-example mining (paper section 4.2), joint MSE, distillation."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def ohem_cross_entropy(
         limit = max(threshold, probability.kthvalue(kept).values.item())
         hard = probability <= limit
     return losses[hard].mean()
+
+
+def joint_mse(heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Half the mean squared error of (B, K, h, w) heatmaps, joints weighted by (B, K) visibility."""
+    return 0.5 * (((heatmaps.float() - target) ** 2).mean((2, 3)) * weight).mean()
 
 
 def distillation(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,8 @@ class Recipe:
     ``stage``: "alone" trains one encoding (``arch``: largest, smallest, hrnet or a JSON file), "supernet" one
     sub-network of ``space`` a step. ``init`` and ``teacher`` are weight files; what ``init`` lacks stays random.
     The run ends after ``steps`` steps or ``minutes`` minutes, whichever is set and comes first. The first ``early``
-    share of the run uses ``early_size`` pictures.
+    share of the run uses ``early_size`` pictures. ``classes`` are classes or joints. For pose, ``rotation`` (degrees),
+    ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes by the size of the crop.
     """
 
     name: str
@@ -54,6 +55,11 @@ class Recipe:
     ohem: float = 0.0
     ohem_pixels: int = 131072
     class_weights: bool = True
+    rotation: float = 45.0
+    rescale: float = 0.35
+    half_body: float = 0.3
+    colour: float = 0.3
+    sigma: float = 0.0
     workers: int = 0
     seed: int = 0
     device: str = "auto"
@@ -67,6 +73,25 @@ S0_SPACE = SearchSpace("segmentation", 16, (360, 480), **SMALL)
 P0_SPACE = SearchSpace("pose", 16, (256, 192), **SMALL)
 CITYSCAPES = {"task": "segmentation", "root": "data/cityscapes", "classes": 19, "batch": 24, "size": (512, 1024)}
 SGD = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "clip": 0.0, "bn_momentum": 0.01, "warmup": 0}
+
+LSP = {"task": "pose", "root": "../shared/data/lsp", "space": P0_SPACE, "classes": 14, "batch": 32, "size": (256, 192),
+       "early_size": (128, 96)}  # fmt: skip
+LSP_PEOPLE = 7993
+COCO_PEOPLE = 149813  # of train2017, with a labelled joint
+COCO = {"task": "pose", "root": "data/coco", "classes": 17, "split": "train2017", "val_split": "val2017", "batch": 128,
+        "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "clip": 0.0, "warmup": 0, "decay": "steps",
+        "milestones": (170 / 210, 200 / 210), "colour": 0.0, "workers": 8}  # fmt: skip
+
+
+def coco_recipes(width: int, size: tuple[int, int]) -> tuple[Recipe, Recipe]:
+    """The paper's pose supernet (210 epochs) and the teacher it starts from and is distilled from."""
+    name = f"coco_w{width}_{size[0]}x{size[1]}"
+    space, steps = SearchSpace("pose", width, size), 210 * COCO_PEOPLE // COCO["batch"]
+    start = f"weights/superscalenet_imagenet_w{width}.safetensors"
+    teacher = Recipe(f"{name}_teacher", stage="alone", space=space, size=size, steps=steps, init=start, **COCO)
+    file = f"out/training/{name}_teacher/final.safetensors"
+    return teacher, dataclasses.replace(teacher, name=name, stage="supernet", init=file, teacher=file)
+
 
 RECIPES = {
     r.name: r
@@ -88,6 +113,32 @@ RECIPES = {
             "s0_alone", "segmentation", "alone", "../shared/data/camvid", S0_SPACE, classes=11, minutes=40,
             init="out/training/pretrain/final.safetensors", lr=3e-3, arch="scalenet/archs/scalenet_s0.json",
             early_size=(192, 240), early=0.4,
+        ),
+        Recipe(
+            "p0_teacher", stage="alone", minutes=90, early=0.6, init="out/training/pretrain/final.safetensors", **LSP,
+        ),
+        Recipe(
+            "p0_supernet", stage="supernet", minutes=150, early=0.4, lr=3e-3,
+            init="out/training/p0_teacher/final.safetensors", teacher="out/training/p0_teacher/final.safetensors",
+            **LSP,
+        ),
+        Recipe(  # the supernet in one command, without a teacher
+            "p0_lsp", stage="supernet", minutes=150, early=0.6, init="out/training/pretrain/final.safetensors", **LSP,
+        ),
+        Recipe(
+            "p0_alone", stage="alone", minutes=40, early=0.6, init="out/training/pretrain/final.safetensors",
+            arch="scalenet/archs/scalenet_p0.json", **LSP,
+        ),
+        Recipe(
+            "p0_finetune", stage="alone", steps=20 * LSP_PEOPLE // 32, lr=1e-3, arch="scalenet/archs/scalenet_p0.json",
+            init="scalenet/files/scalenet_p0.safetensors", **LSP,
+        ),
+        *coco_recipes(32, (256, 192)),
+        *coco_recipes(32, (384, 288)),
+        *coco_recipes(48, (384, 288)),
+        dataclasses.replace(
+            coco_recipes(32, (256, 192))[0], name="coco_finetune", steps=20 * COCO_PEOPLE // COCO["batch"], lr=1e-4,
+            milestones=(15 / 20,), arch="scalenet/archs/scalenet_p2.json", init="weights/scalenet_p2.safetensors",
         ),
     )
 }  # fmt: skip

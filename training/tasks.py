@@ -11,12 +11,20 @@ from timm.layers import trunc_normal_
 from torch import nn
 
 from scalenet.arch import Arch
+from scalenet.datasets import LSP
+from scalenet.evaluate.coco import score_coco
+from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.evaluate.miou import ConfusionMatrix
+from scalenet.evaluate.pck import score_pck
+from scalenet.evaluate.topdown import estimate
 from scalenet.network import ScaleNet
 from scalenet.predict.images import normalise, to_input
+from scalenet.predict.topdown import PoseEstimator
 
 from . import losses
+from .data import DataError
 from .data.classification import ClassificationSource
+from .data.keypoints import Augmentation, KeypointSource
 from .data.segmentation import SegmentationSource
 from .recipes import Recipe
 
@@ -110,4 +118,42 @@ class SegmentationTask:
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}
 
 
-TASKS = {"classification": ClassificationTask, "segmentation": SegmentationTask}
+class PoseTask:
+    """Heatmaps of the joints of one person in a box."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        augmentation = Augmentation(recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour)
+        self.source = KeypointSource(recipe.root, recipe.split, augmentation, recipe.sigma)
+        self.labels = self.source.labels
+        if recipe.classes != len(self.labels.names):
+            raise DataError(f"{self.source.data.path} has {len(self.labels.names)} joints, classes={recipe.classes}")
+
+    def build(self, arch: Arch) -> nn.Module:
+        return ScaleNet(arch, num_classes=self.recipe.classes, labels=self.labels)
+
+    def trunk(self, model: nn.Module) -> ScaleNet:
+        return model
+
+    def loss(self, output: torch.Tensor, heatmaps: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return losses.joint_mse(output, heatmaps, weights)
+
+    def calibration(self, pictures: int, batch: int = 32) -> Iterator[torch.Tensor]:
+        """Training crops spread over the split, as they are, for BatchNorm statistics."""
+        index = np.linspace(0, len(self.source) - 1, min(pictures, len(self.source))).round().astype(int)
+        for start in range(0, len(index), batch):
+            crops = [self.source.load(i, self.recipe.size) for i in index[start : start + batch]]
+            yield to_input(np.stack(crops), self.device)
+
+    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
+        """PCK@0.2 on LSP, COCO's figures elsewhere; annotated boxes, flip test, DARK decoding."""
+        val = KeypointSet.open(self.recipe.root, self.recipe.val_split)
+        estimator = PoseEstimator(model, self.device, input_size=self.recipe.size, sigma=self.recipe.sigma)
+        image_ids = sorted(val.images)[: limit or None]
+        results = estimate(estimator, val, image_ids, bar=False)
+        if val.labels == LSP:
+            return {"pck": score_pck(results, val, image_ids)["pck"]}
+        return score_coco(results, val, image_ids)
+
+
+TASKS = {"classification": ClassificationTask, "segmentation": SegmentationTask, "pose": PoseTask}

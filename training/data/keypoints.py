@@ -1,0 +1,131 @@
+"""People in boxes with their joints: augmented crops, heatmap targets and visibility weights (COCO's keypoint form).
+
+K joints, (H, W) crops, (h, w) heatmaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from scalenet.evaluate.keypoint_data import KeypointSet
+from scalenet.predict.affine import crop, crop_matrices, crop_regions, transform
+from scalenet.predict.codec import HeatmapCodec
+from scalenet.predict.images import read_rgb
+
+from . import DataError, Size
+from .augment import jitter
+
+LOWER_BODY = ("hip", "knee", "ankle")
+HALF_BODY_JOINTS = 8  # half a person is cut out only where more joints than this are labelled
+HALF_BODY_PADDING = 1.5
+ROTATED_SHARE = 0.6
+KEEP_BYTES = 3 << 29  # 1.5 GB: pictures of a split that needs less are kept in memory once decoded
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The paper's, and a change of colour.
+
+    Args:
+        rotation: standard deviation in degrees, cut at twice that; three samples in five are rotated.
+        scale: standard deviation of the crop's scale around 1, cut at one.
+        half_body: probability that a well labelled person is cut to the upper or lower half.
+        flip: probability of a mirrored crop.
+        colour: largest change of brightness, contrast and saturation.
+    """
+
+    rotation: float = 45.0
+    scale: float = 0.35
+    half_body: float = 0.3
+    flip: float = 0.5
+    colour: float = 0.3
+
+
+class KeypointSource:
+    """Labelled people of a split, one sample each.
+
+    Args:
+        root, split: as :meth:`scalenet.evaluate.keypoint_data.KeypointSet.open` finds them.
+        sigma: of the targets in heatmap pixels; 0: by the crop's size.
+
+    Raises:
+        DataError: if the split, a picture or labelled people are missing.
+    """
+
+    def __init__(self, root: str, split: str, augmentation: Augmentation = Augmentation(), sigma: float = 0.0) -> None:
+        self.data = KeypointSet.open(root, split)
+        people = self.data.people()
+        if not len(people.keypoints):
+            raise DataError(f"{self.data.path} labels nobody")
+        self.labels, self.augmentation, self.sigma = self.data.labels, augmentation, sigma
+        self.boxes, self.keypoints = people.boxes, people.keypoints
+        self.image_ids = people.image_ids.tolist()
+        self.flip_order = self.labels.flip_order()
+        self.lower = np.array([any(part in name for part in LOWER_BODY) for name in self.labels.names])
+        self.codec = cache(self._codec)
+        used = [self.data.images[i] for i in dict.fromkeys(self.image_ids) if self.data.picture(i)]  # all are there
+        size = sum(3 * image.get("height", 1 << 15) * image.get("width", 1 << 15) for image in used)
+        self._kept: dict[object, np.ndarray] | None = {} if size <= KEEP_BYTES else None
+
+    def _codec(self, size: Size) -> HeatmapCodec:
+        return HeatmapCodec(size, None, self.sigma, self.labels.convention)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def picture(self, index: int) -> np.ndarray:
+        """The whole RGB picture of a person."""
+        image_id = self.image_ids[index]
+        if self._kept is None:
+            return read_rgb(self.data.picture(image_id))
+        if image_id not in self._kept:
+            self._kept[image_id] = read_rgb(self.data.picture(image_id))
+        return self._kept[image_id]
+
+    def load(self, index: int, size: Size) -> np.ndarray:
+        """The person's (H, W, 3) crop as it is at prediction."""
+        regions = crop_regions(self.boxes[index : index + 1], size)
+        return crop(self.picture(index), crop_matrices(regions, size, self.codec(size).aligned)[0], size)
+
+    def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """An augmented crop (H, W, 3) uint8, its heatmaps (K, h, w) and weights (K,) float32."""
+        codec, aug = self.codec(size), self.augmentation
+        region, angle = self._region(index, rng, size)
+        matrix = crop_matrices(region, size, codec.aligned, angle)
+        keypoints = transform(matrix, self.keypoints[index : index + 1])[0]
+        if rng.random() < aug.flip:
+            matrix[:, 0] = -matrix[:, 0] + [0, 0, size[1] - 1]
+            keypoints[:, 0] = size[1] - 1 - keypoints[:, 0]
+            keypoints = keypoints[self.flip_order]
+        image = crop(self.picture(index), matrix[0], size)
+        if aug.colour:
+            image = jitter(image, rng, aug.colour)
+        return image, *codec.encode(keypoints)
+
+    def _region(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, float]:
+        """A random (1, 4) region around the person or half of it, and a random rotation in degrees."""
+        aug, region = self.augmentation, crop_regions(self.boxes[index : index + 1], size)
+        if rng.random() < aug.half_body:
+            region = self._half_body(index, rng, size, region)
+        if aug.scale:
+            region[:, 2:] *= np.clip(1 + aug.scale * rng.standard_normal(), 1 - aug.scale, 1 + aug.scale)
+        limit = 2 * aug.rotation
+        angle = float(np.clip(aug.rotation * rng.standard_normal(), -limit, limit))
+        return region, angle if rng.random() < ROTATED_SHARE else 0.0
+
+    def _half_body(self, index: int, rng: np.random.Generator, size: Size, whole: np.ndarray) -> np.ndarray:
+        """The (1, 4) region of the upper or lower half; ``whole`` where too few joints are labelled."""
+        joints = self.keypoints[index]
+        seen = joints[:, 2] > 0
+        if seen.sum() <= HALF_BODY_JOINTS:
+            return whole
+        halves = [joints[seen & ~self.lower, :2], joints[seen & self.lower, :2]]
+        chosen = halves[int(rng.random() < 0.5)]
+        chosen = chosen if len(chosen) > 2 else max(halves, key=len)
+        low, high = chosen.min(0), np.maximum(chosen.max(0), chosen.min(0) + 1)
+        region = crop_regions(np.concatenate([low, high])[None], size, HALF_BODY_PADDING)
+        region[0, :2] = chosen.mean(0)
+        return region
