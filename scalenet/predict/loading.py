@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from .. import weights
 from ..models import PREFIX, create_model
@@ -34,11 +35,26 @@ def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | No
         raise LookupError(f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights")
     if name.endswith(".safetensors"):
         model = weights.load_model(name)
+    elif ":" in name:
+        model = _from_hub(name, checkpoint is None)
     else:
         model = create_model(name, pretrained=checkpoint is None)
     if checkpoint is not None:
         load_checkpoint(model, checkpoint)
     return model.eval()
+
+
+def _from_hub(name: str, pretrained: bool) -> ScaleNet:
+    """A network of a hub repository or folder; what goes wrong there is said with the name."""
+    try:
+        model = create_model(name, pretrained=pretrained)
+    except OSError as e:
+        raise FileNotFoundError(f"{name} cannot be read: {e}") from e
+    except (SafetensorError, RuntimeError) as e:
+        raise weights.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
+    if not isinstance(model, ScaleNet):
+        raise LookupError(f"{name} holds a {type(model).__name__}, which is no network of this project")
+    return model
 
 
 def load_checkpoint(model: ScaleNet, path: str | Path) -> None:

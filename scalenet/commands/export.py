@@ -1,0 +1,27 @@
+"""``scalenet export NAME``: a network as ONNX or torch.export program."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser("export", help="write a network as ONNX or torch.export program")
+    parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
+    parser.add_argument("--format", choices=("onnx", "pt2"), help="default: by the file's suffix")
+    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the file to write")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Export; returns the file, its size, and the largest difference to the original found when it was checked."""
+    from ..export import export
+    from ..predict.loading import load_model
+
+    result = {"model": args.name, **export(load_model(args.name), args.out, args.format)}
+    if not args.json:
+        print(f"{result['path']} ({result['bytes'] / 1e6:.1f} MB): pictures -> {', '.join(result['outputs'])}")
+        print(f"  batch, height and width are free; largest difference to the original {result['max_difference']:.1e}")
+    return result

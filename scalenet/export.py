@@ -1,0 +1,159 @@
+"""A network as an ONNX file or a ``torch.export`` program, checked against the original before it is put in place."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import Dim
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .network import ScaleNet
+from .predict.loading import model_input
+
+FORMATS = ("onnx", "pt2")
+TOLERANCE = 1e-3  # of the largest output
+OUTPUTS = {"segmentation": ("logits",), "pose": ("heatmaps",), "bottomup": ("heatmaps", "tags", "heatmaps_x2")}
+
+Outputs = Sequence[torch.Tensor]
+
+
+class ExportError(ValueError):
+    """An exported file that does not compute what the network does."""
+
+
+class Folded(nn.Module):
+    """A network in evaluation mode, its BatchNorms folded into the convolutions, its outputs a plain tuple."""
+
+    def __init__(self, model: ScaleNet) -> None:
+        super().__init__()
+        self.network = fold(model)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = self.network(x)
+        return (y,) if isinstance(y, torch.Tensor) else tuple(y)
+
+
+def fold(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode in which every BatchNorm right after a convolution is part of that convolution."""
+    model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+    for parent in list(model.modules()):
+        children = list(parent.named_children())
+        for (name, conv), (after, norm) in pairwise(children):
+            if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm, isinstance(conv, nn.ConvTranspose2d)))
+                setattr(parent, after, nn.Identity())
+    return model
+
+
+def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[str, Any]:
+    """Write ``model`` for use without this package; batch, height and width stay free.
+
+    The file takes pictures (B, 3, H, W), float32, normalised; mean, std and labels are in its metadata. Outputs are
+    named logits; heatmaps; or heatmaps, tags, heatmaps_x2.
+
+    Args:
+        form: "onnx" (needs onnx, onnxscript, onnxruntime) or "pt2"; default by the file's suffix.
+
+    Returns:
+        path, format, bytes, outputs, and max_difference to the original, as a share of the largest output.
+
+    Raises:
+        ValueError: for another format.
+        ExportError: if the written file computes something else; it is then removed.
+        ImportError: if a package for ONNX is missing.
+    """
+    path = Path(path)
+    form = form or path.suffix.lstrip(".")
+    if form not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
+    if not model.num_classes:
+        raise ValueError("a network without outputs (num_classes=0) cannot be exported")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{form}")
+    write, load = (_write_onnx, _load_onnx) if form == "onnx" else (_write_pt2, _load_pt2)
+    try:
+        folded = Folded(model).eval()
+        write(folded, temporary, _metadata(model), OUTPUTS[model.task])
+        difference = _difference(model, load(temporary))
+        if not difference <= TOLERANCE:
+            raise ExportError(f"{path}: outputs differ from the network's by {difference:.2g} of the largest")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return {
+        "path": str(path), "format": form, "bytes": path.stat().st_size, "outputs": list(OUTPUTS[model.task]),
+        "max_difference": difference,
+    }  # fmt: skip
+
+
+def _metadata(model: ScaleNet) -> dict[str, str]:
+    size, statistics = model_input(model)
+    labels = model.labels.to_dict() if model.labels else None
+    facts = {"task": model.task, "input_size": size, **statistics, "labels": labels, "arch": model.arch.to_dict()}
+    return {key: json.dumps(value) for key, value in facts.items()}
+
+
+def _example(model: ScaleNet, batch: int, size: tuple[int, int]) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, model.in_chans, *size, generator=generator)
+
+
+def _program(folded: Folded) -> torch.export.ExportedProgram:
+    shape = {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
+    with torch.no_grad():
+        return torch.export.export(folded, (_example(folded.network, 2, (96, 160)),), dynamic_shapes=(shape,))
+
+
+def _write_pt2(folded: Folded, path: Path, metadata: dict[str, str], _: Sequence[str]) -> None:
+    torch.export.save(_program(folded), path, extra_files=metadata)
+
+
+def _load_pt2(path: Path) -> Callable[[torch.Tensor], Outputs]:
+    return torch.export.load(path).module()
+
+
+def _write_onnx(folded: Folded, path: Path, metadata: dict[str, str], outputs: Sequence[str]) -> None:
+    onnx = _onnx("onnx")
+    _onnx("onnxscript")
+    program = torch.onnx.export(
+        _program(folded), input_names=["pictures"], output_names=list(outputs), dynamo=True, verbose=False
+    )
+    proto = program.model_proto
+    onnx.helper.set_model_props(proto, metadata)
+    path.write_bytes(proto.SerializeToString())
+
+
+def _load_onnx(path: Path) -> Callable[[torch.Tensor], Outputs]:
+    session = _onnx("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda x: [torch.from_numpy(y) for y in session.run(None, {"pictures": x.numpy()})]
+
+
+def _onnx(package: str) -> Any:
+    try:
+        return __import__(package)
+    except ImportError:
+        raise ImportError(f"ONNX needs {package}: pip install 'scalenet[export]'") from None
+
+
+@torch.inference_mode()
+def _difference(model: ScaleNet, exported: Callable[[torch.Tensor], Outputs]) -> float:
+    """Largest difference of the outputs over two sizes and batches other than the traced one."""
+    original = copy.deepcopy(model).cpu().eval()
+    worst = 0.0
+    for batch, size in ((1, (64, 96)), (3, (101, 75))):
+        x = _example(model, batch, size)
+        expected = original(x)
+        expected = (expected,) if isinstance(expected, torch.Tensor) else expected
+        for a, b in zip(expected, exported(x), strict=True):
+            if a.shape != b.shape:
+                raise ExportError(f"the exported output is {tuple(b.shape)}, the network's {tuple(a.shape)}")
+            worst = max(worst, ((a - b).abs().max() / a.abs().max().clamp_min(1e-6)).item())
+    return worst
