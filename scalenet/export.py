@@ -6,15 +6,14 @@ import copy
 import json
 import os
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.export import Dim
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .fold import fold
 from .network import ScaleNet
 from .predict.loading import model_input
 
@@ -34,23 +33,11 @@ class Folded(nn.Module):
 
     def __init__(self, model: ScaleNet) -> None:
         super().__init__()
-        self.network = fold(model)
+        self.network = fold(model).cpu()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         y = self.network(x)
         return (y,) if isinstance(y, torch.Tensor) else tuple(y)
-
-
-def fold(model: nn.Module) -> nn.Module:
-    """A copy in evaluation mode in which every BatchNorm right after a convolution is part of that convolution."""
-    model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
-    for parent in list(model.modules()):
-        children = list(parent.named_children())
-        for (name, conv), (after, norm) in pairwise(children):
-            if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(conv, norm, isinstance(conv, nn.ConvTranspose2d)))
-                setattr(parent, after, nn.Identity())
-    return model
 
 
 def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[str, Any]:

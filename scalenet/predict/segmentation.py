@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from ..datasets import Labels
+from ..fold import fold
 from ..network import ScaleNet
 from .images import Picture, as_list, load_image, to_input
 from .loading import load_model, model_input, pick_device
@@ -65,6 +66,8 @@ class Segmenter:
                 f"Segmenter needs a segmentation network of 1 to 256 classes, got task {model.task!r} "
                 f"with {model.num_classes} outputs"
             )
+        if not isinstance(name_or_model, ScaleNet):  # a caller's own network may go on learning
+            model = fold(model)
         self.device = pick_device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.labels = model.labels or Labels.plain(model.num_classes)
