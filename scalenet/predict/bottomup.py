@@ -1,0 +1,177 @@
+"""Bottom-up pose: everybody in a picture at once, no boxes needed.
+
+N people, K joints, (H, W) size of the network's input for a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..datasets import COCO, CROWDPOSE, Labels
+from ..network import ScaleNet
+from .affine import crop, crop_matrices, invert, transform
+from .grouping import group_keypoints
+from .images import Picture, as_list, load_image, to_input
+from .loading import load_model, model_input, pick_device
+from .pose_result import PoseResult
+
+MULTIPLE = 64  # sides of the network's input are multiples of it
+LONGEST = 4  # times the short side: what is longer is made to fit, so that memory is bounded
+
+
+def canvas_size(height: int, width: int, short: int) -> tuple[int, int]:
+    """(H, W) of the network's input for a picture: ``short`` for its short side and the long one in proportion, both
+    rounded up to a multiple of 64, the long one at most 4 times the short one."""
+    side = _round_up(short)
+    long = min(_round_up(-(-short * max(height, width) // min(height, width))), LONGEST * side)
+    return (side, long) if width >= height else (long, side)
+
+
+def _round_up(n: int) -> int:
+    return -(-n // MULTIPLE) * MULTIPLE
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """A picture and the region of it, borders included, that the network's input shows."""
+
+    picture: np.ndarray
+    size: tuple[int, int]
+
+    def matrix(self, size: tuple[int, int], aligned: bool) -> np.ndarray:
+        """(1, 2, 3) picture to an input of ``size``: centred, as large as fits, black around."""
+        h, w = self.picture.shape[:2]
+        scale = min(self.size[0] / h, self.size[1] / w)
+        region = np.array([[w / 2, h / 2, self.size[1] / scale, self.size[0] / scale]])
+        return crop_matrices(region, size, aligned)
+
+
+class BottomUpPoseEstimator:
+    """Finds everybody's joints in a picture.
+
+    Args:
+        name_or_model: a bottom-up network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+        device: default cuda, mps or cpu, the first there is.
+        flip: also look at the mirrored picture (twice the time): mean of the heatmaps, tags of both.
+        scales: sizes to look at besides each other, as factors of the input; tags are those at 1, which must be there.
+        batch_size: pictures of one input size that run together.
+        input_size: of the picture's short side; default what the network was trained for.
+        max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.predict.grouping.group_keypoints`.
+
+    Raises:
+        ValueError: if it is no bottom-up network, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        name_or_model: str | ScaleNet,
+        device: str | torch.device | None = None,
+        flip: bool = False,
+        scales: Sequence[float] = (1.0,),
+        batch_size: int = 1,
+        input_size: int | None = None,
+        max_people: int = 30,
+        detection_threshold: float = 0.1,
+        tag_threshold: float = 1.0,
+    ) -> None:
+        model = load_model(name_or_model)
+        if model.task != "bottomup" or not model.num_classes:
+            raise ValueError(f"BottomUpPoseEstimator needs a bottom-up network with joints, got one for {model.task}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
+            raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
+        self.device = pick_device(device)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        joints = model.num_classes
+        known = {17: COCO, 14: CROWDPOSE}
+        self.labels = model.labels or known.get(joints) or Labels.plain(joints, noun="joint")
+        self.aligned = self.labels.convention == "aligned"
+        self.flip, self.scales, self.batch_size = flip and bool(self.labels.partners), tuple(scales), batch_size
+        own_size, self.statistics = model_input(model)
+        self.input_size = input_size or min(own_size)
+        if self.input_size < 1:
+            raise ValueError(f"input_size must be at least 1, got {input_size}")
+        self.grouping = {
+            "max_people": max_people, "detection_threshold": detection_threshold, "tag_threshold": tag_threshold,
+        }  # fmt: skip
+
+    def __call__(self, image: Picture | Sequence[Picture], flip: bool | None = None) -> PoseResult | list[PoseResult]:
+        """Everybody's joints in a picture, or in each picture of a list; best-scored people first.
+
+        Args:
+            image: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
+            flip: another choice than the estimator's for this call.
+
+        Raises:
+            GroupingError: if the network gives NaN or infinity.
+        """
+        flip = self.flip if flip is None else flip
+        if flip and not self.labels.partners:
+            raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
+        images, single = as_list(image)
+        results = [result for batch in self._batches(images) for result in self._run(batch, flip)]
+        return results[0] if single else results
+
+    def _batches(self, images: Sequence[Picture]) -> Iterator[list[_Canvas]]:
+        """Neighbours of one input size together."""
+        batch: list[_Canvas] = []
+        for image in images:
+            picture = load_image(image)
+            canvas = _Canvas(picture, canvas_size(*picture.shape[:2], self.input_size))
+            if batch and (len(batch) == self.batch_size or batch[0].size != canvas.size):
+                yield batch
+                batch = []
+            batch.append(canvas)
+        if batch:
+            yield batch
+
+    def _run(self, batch: list[_Canvas], flip: bool) -> Iterator[PoseResult]:
+        heatmaps, tags = self.maps(batch, flip)
+        for canvas, heat, tag in zip(batch, heatmaps, tags, strict=True):
+            keypoints, scores = group_keypoints(heat, np.moveaxis(tag, 1, 3), **self.grouping)
+            keypoints, missing = keypoints.astype(float), keypoints[..., 2:] == 0
+            keypoints[..., :2] -= 0.5 * self.aligned
+            back = np.repeat(invert(canvas.matrix(canvas.size, self.aligned)), len(keypoints), 0)
+            keypoints = np.where(missing, 0, transform(back, keypoints))
+            best = np.argsort(-scores, kind="stable")
+            yield PoseResult(keypoints[best].astype(np.float32), scores[best], None, self.labels)
+
+    @torch.inference_mode()
+    def maps(self, batch: list[_Canvas], flip: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Heatmaps (B, K, H, W) and tags (B, K, T, H, W) at the input's size; T is 2 with ``flip``, else 1."""
+        size = batch[0].size
+        heatmaps, tags = None, None
+        for factor in self.scales:
+            inner = tuple(max(1, round(s * factor)) for s in size)
+            crops = [crop(c.picture, c.matrix(inner, self.aligned)[0], inner) for c in batch]
+            heat, tag = self._look(to_input(np.stack(crops), self.device, **self.statistics), flip)
+            heat = _resize(heat, size)
+            heatmaps = heat if heatmaps is None else heatmaps.add_(heat)
+            if factor == 1:
+                b, k, t = tag.shape[:3]
+                tags = _resize(tag.flatten(1, 2), size).view(b, k, t, *size)
+        return heatmaps.div_(len(self.scales)).cpu().numpy(), tags.cpu().numpy()
+
+    def _look(self, x: torch.Tensor, flip: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Heatmaps (B, K, 2h, 2w) at stride 2, tags (B, K, T, h, w) at stride 4."""
+        heat, tags = self._forward(x)
+        if not flip:
+            return heat, tags[:, :, None]
+        order = self.labels.flip_order()
+        mirrored_heat, mirrored_tags = (m.flip(3)[:, order] for m in self._forward(x.flip(3)))
+        return (heat + mirrored_heat) / 2, torch.stack([tags, mirrored_tags], 2)
+
+    def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        output = self.model(x)
+        fine = output.heatmaps_x2.float()
+        return (fine + _resize(output.heatmaps.float(), fine.shape[2:])) / 2, output.tags.float()
+
+
+def _resize(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
