@@ -187,6 +187,8 @@ class Run:
             "space": json.dumps(dataclasses.asdict(self.recipe.space)), "figures": json.dumps(figures),
             "steps": str(self.clock.step), "minutes": f"{self.clock.elapsed / 60:.1f}",
         }  # fmt: skip
+        if self.trunk.labels is not None:
+            metadata["labels"] = json.dumps(self.trunk.labels.to_dict())
         self._log({"step": self.clock.step, "final": figures})
         plot(self.folder)
         return save_weights(path, self.trunk.state_dict(), metadata)

@@ -11,7 +11,10 @@ from .options import positive
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict
     "camvid": "segmentation",
     "cityscapes": "segmentation",
+    "coco": "topdown",
+    "lsp": "topdown",
 }
+POSE_OPTIONS = ("boxes", "decode", "results")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,22 +31,30 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument("--batch-size", type=positive, help="pictures, or people, that run together")
+    pose = parser.add_argument_group("pose")
+    pose.add_argument("--boxes", metavar="FILE", help="a detector's results (default: the annotations' boxes)")
+    pose.add_argument("--decode", choices=("dark", "quarter"), help="joints from heatmaps (default: dark)")
+    pose.add_argument("--results", metavar="FILE", help="also write the results, in the form COCO's server takes")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate; returns the figures as fractions, the number of pictures and the seconds it took."""
     module = importlib.import_module(f"..evaluate.{EVALUATORS[args.dataset]}", __package__)
+    pose = {option: getattr(args, option) for option in POSE_OPTIONS if getattr(args, option) is not None}
+    if pose and EVALUATORS[args.dataset] == "segmentation":
+        raise ValueError(f"--{next(iter(pose))} is for pose data sets, {args.dataset} is for segmentation")
     result = module.evaluate(
         args.name, args.dataset, args.root, args.split, checkpoint=args.checkpoint, limit=args.limit, flip=args.flip,
-        device=args.device, batch_size=args.batch_size,
+        device=args.device, batch_size=args.batch_size, **pose,
     )  # fmt: skip
     if not args.json:
-        _print(result)
+        print_figures(result)
     return result
 
 
-def _print(result: dict[str, Any]) -> None:
+def print_figures(result: dict[str, Any]) -> None:
+    """Name and number, one a line."""
     for key, value in result.items():
         if isinstance(value, dict):
             print(f"{key}:")

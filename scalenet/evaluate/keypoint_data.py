@@ -128,13 +128,19 @@ class KeypointSet:
         data = read_json(annotations, "annotation file")
         if not isinstance(data, dict) or not isinstance(data.get("images"), list) or not data["images"]:
             raise DataError(f"{self.path} is no COCO annotation file with pictures")
+        try:
+            self._parse(data)
+        except (KeyError, TypeError, AttributeError) as e:
+            raise DataError(f"{self.path} is not in COCO's form ({type(e).__name__}: {str(e)[:60]})") from None
+
+    def _parse(self, data: Mapping[str, Any]) -> None:
         self.images = {image["id"]: image for image in data["images"]}
         categories = [c for c in data.get("categories", ()) if c.get("keypoints")]
         self.labels = labels_of(categories[0], self.path.stem) if categories else None
         self.category_id = categories[0]["id"] if categories else 1
-        self.annotations = [self._checked(a) for a in data.get("annotations", ()) if self._counts(a)]
-        if self.annotations and not categories:
+        if data.get("annotations") and not categories:
             raise DataError(f"{self.path} holds no joints: no category of it names keypoints")
+        self.annotations = [self._checked(a) for a in data.get("annotations", ()) if self._counts(a)]
 
     @classmethod
     def open(cls, root: str | Path, split: str) -> KeypointSet:

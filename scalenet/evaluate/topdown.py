@@ -122,6 +122,20 @@ def evaluate(
     }  # fmt: skip
 
 
+def score(results: str | Path, dataset: str, annotations: str | Path) -> dict[str, Any]:
+    """The same figures for anybody's COCO-form results file; any joints and skeleton that ``annotations`` name.
+
+    Raises:
+        FileNotFoundError, DataError: for a file that is missing, in another form, or of other pictures or joints.
+    """
+    data = KeypointSet(annotations)
+    entries = read_results(results, data)
+    return {
+        "dataset": dataset, "annotations": str(annotations), "images": len(data.images), "people": len(entries),
+        **SCORES[dataset](entries, data),
+    }  # fmt: skip
+
+
 def _check(estimator: PoseEstimator, data: KeypointSet, flip: bool | None, boxes: str | Path | None) -> None:
     network = estimator.model
     data.check_model(network.labels.names if network.labels else (), network.num_classes)

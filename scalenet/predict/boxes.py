@@ -54,12 +54,18 @@ def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[
 def _corners(rows: Any, what: str) -> np.ndarray:
     try:
         table = np.array(rows, np.float64).reshape(len(rows), -1)
-        if table.size and table.shape[1] in (4, 5):
-            table[:, 2:4] += table[:, :2]
+    except (TypeError, ValueError):
+        raise BoxError(f"{what}: boxes must be rows of x, y, width, height[, score]") from None
+    if table.size and table.shape[1] in (4, 5):
+        flat = np.flatnonzero((table[:, 2:4] <= 0).any(1))
+        if len(flat):
+            x, y, w, h = table[flat[0], :4]
+            raise BoxError(f"{what}: box {flat[0]} at {x:g}, {y:g} has no area: its width is {w:g}, its height {h:g}")
+        table[:, 2:4] += table[:, :2]
+    try:
         return check_boxes(table)
-    except (TypeError, ValueError) as e:
-        reason = f"{e} (files give x, y, width, height)" if isinstance(e, BoxError) else "boxes must be [x, y, w, h]"
-        raise BoxError(f"{what}: {reason}") from None
+    except BoxError as e:
+        raise BoxError(f"{what}: {e}") from None
 
 
 def boxes_of(table: Boxes, picture: str | Path) -> np.ndarray | None:
@@ -68,3 +74,15 @@ def boxes_of(table: Boxes, picture: str | Path) -> np.ndarray | None:
     keys: list[str | int] = [str(picture), path.name, path.stem]
     keys += [int(path.stem)] if path.stem.isdecimal() else []
     return next((table[k] for k in keys if k in table), None)
+
+
+def boxes_for(table: Boxes, pictures: Sequence[str | Path], what: str | Path) -> list[np.ndarray]:
+    """(N, 5) boxes of each picture, (0, 5) where the table has no entry.
+
+    Raises:
+        BoxError: if it has none for any of them; ``what`` names the file.
+    """
+    rows = [boxes_of(table, picture) for picture in pictures]
+    if all(row is None for row in rows):
+        raise BoxError(f"{what} names none of the pictures given")
+    return [np.zeros((0, 5)) if row is None else row for row in rows]

@@ -1,0 +1,96 @@
+"""``scalenet pose IMAGE…``: skeletons drawn on pictures, joints as JSON."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .options import positive
+from .segment import unique_names
+
+RESULTS = "keypoints.json"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser("pose", help="find people's joints in pictures")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files")
+    parser.add_argument("-m", "--model", help="network (default: scalenet_p0, with --bottom-up scalenet_p1_bottomup)")
+    parser.add_argument("-o", "--out", default=".", help=f"folder for *_pose.png and {RESULTS} (default: here)")
+    parser.add_argument("--sample", action="store_true", help="also the portrait that ships in matplotlib")
+    people = parser.add_mutually_exclusive_group()
+    people.add_argument(
+        "--boxes", metavar="FILE", help="{file name: [[x, y, w, h], …]} or COCO results (default: one person a picture)"
+    )
+    people.add_argument("--detector", metavar="NAME", help="find people by a network of torchvision's (downloads it)")
+    people.add_argument("--bottom-up", action="store_true", help="everybody at once, without boxes")
+    parser.add_argument(
+        "--no-flip", dest="flip", action="store_false", help="look at each person once, not mirrored too"
+    )
+    parser.add_argument("--decode", choices=("dark", "quarter"), default="dark", help="joints from heatmaps")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    parser.add_argument(
+        "--batch-size", type=positive, default=32, help="people that run together (default: %(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Find joints, write one picture each and one results file; returns what each picture holds."""
+    from ..evaluate.keypoint_data import write_json
+    from ..predict.images import check_file, write_png
+
+    paths = [Path(p) for p in args.images] + ([sample_portrait()] if args.sample else [])
+    if not paths:
+        raise ValueError("no picture: give files, or --sample for a portrait that ships in matplotlib")
+    for path in paths:
+        check_file(path)
+    args.model = args.model or ("scalenet_p1_bottomup" if args.bottom_up else "scalenet_p0")
+    results = _find(args, paths)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows, entries = [], []
+    for path, name, result in zip(paths, unique_names(paths), results, strict=True):
+        drawn = out / f"{name}_pose.png"
+        write_png(drawn, result.draw(path))
+        entries += result.to_coco(int(name) if name.isdecimal() else name)
+        rows.append({"image": str(path), "drawn": str(drawn), "people": len(result), **result.to_dict()})
+        if not args.json:
+            print(f"{path}: {len(result)} people, scores {', '.join(f'{s:.2f}' for s in result.scores[:8])}; {drawn}")
+    file = write_json(out / RESULTS, entries)
+    if not args.json:
+        print(f"results in COCO's form: {file}")
+    return {"model": args.model, "results": str(file), "images": rows}
+
+
+def _find(args: argparse.Namespace, paths: list[Path]) -> list[Any]:
+    if args.bottom_up:
+        from ..predict.bottomup import BottomUpPoseEstimator
+
+        return BottomUpPoseEstimator(args.model, device=args.device, flip=args.flip)(paths)
+    from ..predict.boxes import boxes_for, read_boxes
+    from ..predict.topdown import PoseEstimator
+
+    boxes = boxes_for(read_boxes(args.boxes), paths, args.boxes) if args.boxes else None
+    detector = None
+    if args.detector:
+        from ..predict.detector import torchvision_detector
+
+        detector = torchvision_detector(args.detector, device=args.device)
+    return PoseEstimator(args.model, args.device, args.flip, args.decode, args.batch_size, detector)(paths, boxes)
+
+
+def sample_portrait() -> Path:
+    """The photograph grace_hopper.jpg inside matplotlib (which is not imported).
+
+    Raises:
+        ValueError: if matplotlib is not installed.
+    """
+    spec = find_spec("matplotlib")
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    path = folder / "mpl-data" / "sample_data" / "grace_hopper.jpg" if folder else None
+    if path is None or not path.is_file():
+        raise ValueError("--sample needs matplotlib (pip install matplotlib); or give a picture of your own")
+    return path
