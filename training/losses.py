@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from scalenet.heads import BottomUpOutput
+
 IGNORE = 255
 
 
@@ -44,8 +46,13 @@ def joint_mse(heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
     return 0.5 * (((heatmaps.float() - target) ** 2).mean((2, 3)) * weight).mean()
 
 
-def distillation(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """Mean squared difference of two networks' raw outputs (paper section 3.3)."""
+def distillation(student: torch.Tensor | BottomUpOutput, teacher: torch.Tensor | BottomUpOutput) -> torch.Tensor:
+    """Mean squared difference of two networks' raw outputs (paper section 3.3).
+
+    Of a bottom-up network the heatmaps count; tags mean nothing by themselves.
+    """
+    if isinstance(student, BottomUpOutput):
+        return sum(distillation(getattr(student, m), getattr(teacher, m)) for m in ("heatmaps", "heatmaps_x2"))
     return F.mse_loss(student.float(), teacher.float())
 
 

@@ -93,6 +93,28 @@ def coco_recipes(width: int, size: tuple[int, int]) -> tuple[Recipe, Recipe]:
     return teacher, dataclasses.replace(teacher, name=name, stage="supernet", init=file, teacher=file)
 
 
+BOTTOM_UP = {"task": "bottomup", "stage": "alone", "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "clip": 0.0,
+             "warmup": 0, "decay": "steps", "milestones": (200 / 300, 260 / 300), "rotation": 30.0,
+             "scale": (0.75, 1.5), "colour": 0.0, "workers": 8}  # fmt: skip
+COCO_PICTURES, CROWDPOSE_PICTURES = 64115, 12000  # of train2017 with people; trainval
+
+
+def bottom_up_recipes(width: int, side: int, batch: int) -> tuple[Recipe, Recipe]:
+    """HRNet under a bottom-up head on COCO and on CrowdPose, 300 epochs; ``batch`` is 12 pictures a GPU at 512."""
+    shared = {**BOTTOM_UP, "space": SearchSpace("pose", width, (side, side)), "arch": "hrnet", "batch": batch,
+              "size": (side, side), "early_size": (side, side)}  # fmt: skip
+    start = f"weights/superscalenet_imagenet_w{width}.safetensors"
+    coco = Recipe(
+        f"coco_bottomup_w{width}_{side}", root="data/coco", classes=17, split="train2017", val_split="val2017",
+        init=start, steps=300 * COCO_PICTURES // batch, **shared,
+    )  # fmt: skip
+    crowd = Recipe(
+        f"crowdpose_bottomup_w{width}_{side}", root="data/crowdpose", classes=14, split="trainval", val_split="test",
+        init=start, steps=300 * CROWDPOSE_PICTURES // batch, **shared,
+    )  # fmt: skip
+    return coco, crowd
+
+
 RECIPES = {
     r.name: r
     for r in (
@@ -133,6 +155,14 @@ RECIPES = {
             "p0_finetune", stage="alone", steps=20 * LSP_PEOPLE // 32, lr=1e-3, arch="scalenet/archs/scalenet_p0.json",
             init="scalenet/files/scalenet_p0.safetensors", **LSP,
         ),
+        Recipe(
+            "p0_bottomup", "bottomup", "alone", "../shared/data/lsp", P0_SPACE, classes=14, minutes=60, batch=8,
+            arch="scalenet/archs/scalenet_p0.json", init="scalenet/files/scalenet_p0.safetensors", lr=2e-3,
+            size=(512, 512), early_size=(256, 256), early=0.8, weight_decay=0.01,
+        ),
+        *bottom_up_recipes(32, 512, 48),
+        *bottom_up_recipes(32, 640, 40),
+        *bottom_up_recipes(48, 640, 40),
         *coco_recipes(32, (256, 192)),
         *coco_recipes(32, (384, 288)),
         *coco_recipes(48, (384, 288)),

@@ -27,6 +27,7 @@ from .data.classification import ClassificationSource
 from .data.keypoints import Augmentation, KeypointSource
 from .data.segmentation import SegmentationSource
 from .recipes import Recipe
+from .tasks_bottomup import BottomUpTask
 
 CLASSIFIER_WIDTHS = (64, 128, 192, 256)
 
@@ -156,4 +157,6 @@ class PoseTask:
         return score_coco(results, val, image_ids)
 
 
-TASKS = {"classification": ClassificationTask, "segmentation": SegmentationTask, "pose": PoseTask}
+TASKS = {
+    "classification": ClassificationTask, "segmentation": SegmentationTask, "pose": PoseTask, "bottomup": BottomUpTask,
+}  # fmt: skip

@@ -11,8 +11,9 @@ from .options import positive
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict
     "camvid": "segmentation",
     "cityscapes": "segmentation",
-    "coco": "topdown",
-    "lsp": "topdown",
+    "coco": "pose",
+    "lsp": "pose",
+    "crowdpose": "pose",
 }
 POSE_OPTIONS = ("boxes", "decode", "results")
 

@@ -11,6 +11,7 @@ from .evaluate import print_figures
 SCORERS = {  # data set: module of scalenet.evaluate with score(results, dataset, annotations) -> dict
     "coco": "topdown",
     "lsp": "topdown",
+    "crowdpose": "topdown",
 }
 
 

@@ -22,10 +22,11 @@ from ..predict.loading import load_model
 from ..predict.topdown import PoseEstimator
 from . import DataError
 from .coco import NMS_THRESHOLD, oks_nms, score_coco
+from .crowdpose import score_crowdpose
 from .keypoint_data import KeypointSet, Result, read_results, sigmas_of, write_json
 from .pck import score_pck
 
-SCORES = {"coco": score_coco, "lsp": score_pck}
+SCORES = {"coco": score_coco, "lsp": score_pck, "crowdpose": score_crowdpose}
 PICTURES_A_TIME = 64
 
 
@@ -87,7 +88,8 @@ def evaluate(
 
     Args:
         name, checkpoint: as in :func:`scalenet.predict.loading.load_model`.
-        dataset: "coco" (ap, ap50, ap75, apm, apl, ar) or "lsp" (pck, per_joint, joints).
+        dataset: "coco" (ap, ap50, ap75, apm, apl, ar), "lsp" (pck, per_joint, joints) or "crowdpose" (ap, ap50, ap75,
+            ar, ap_easy, ap_medium, ap_hard).
         root, split: ``annotations/person_keypoints_SPLIT.json`` and ``SPLIT/`` pictures, or ``annotations/SPLIT.json``
             and ``images/SPLIT/``.
         limit: only the first pictures.

@@ -1,0 +1,78 @@
+"""The bottom-up task: everybody's joints and tags in whole pictures."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from scalenet.arch import Arch
+from scalenet.datasets import LSP
+from scalenet.evaluate.bottomup import SCORES, estimate
+from scalenet.evaluate.keypoint_data import KeypointSet, find_annotations, read_results
+from scalenet.heads import BottomUpOutput
+from scalenet.network import ScaleNet
+from scalenet.predict.bottomup import BottomUpPoseEstimator
+from scalenet.predict.images import to_input
+
+from .data import DataError
+from .data.bottomup import BottomUpSource, RandomAffine
+from .data.crowds import VAL_SIZE, CrowdSource, write_crowds
+from .losses_bottomup import bottom_up_loss
+from .recipes import Recipe
+
+VAL_CROWDS = 300
+
+
+class BottomUpTask:
+    """Heatmaps at two resolutions and tags: from COCO or CrowdPose, or from crowds composed of LSP's people."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.composed = KeypointSet(find_annotations(recipe.root, recipe.split)).labels == LSP
+        if self.composed:
+            self.source: CrowdSource | BottomUpSource = CrowdSource(recipe.root, recipe.split, colour=recipe.colour)
+        else:
+            augmentation = RandomAffine(recipe.rotation, recipe.scale, colour=recipe.colour)
+            self.source = BottomUpSource(recipe.root, recipe.split, augmentation)
+        self.labels = self.source.labels
+        if recipe.classes != len(self.labels.names):
+            raise DataError(f"{recipe.root} has {len(self.labels.names)} joints, classes={recipe.classes}")
+
+    def build(self, arch: Arch) -> nn.Module:
+        return ScaleNet(arch, task="bottomup", num_classes=self.recipe.classes, labels=self.labels)
+
+    def trunk(self, model: nn.Module) -> ScaleNet:
+        return model
+
+    def loss(self, output: BottomUpOutput, *targets: torch.Tensor) -> torch.Tensor:
+        return bottom_up_loss(output, *targets)
+
+    def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
+        """Training pictures spread over the split, as they are, for BatchNorm statistics."""
+        index = np.linspace(0, len(self.source) - 1, min(pictures, len(self.source))).round().astype(int)
+        for start in range(0, len(index), batch):
+            images = [self.source.load(int(i), self.recipe.size) for i in index[start : start + batch]]
+            yield to_input(np.stack(images), self.device)
+
+    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
+        """COCO's or CrowdPose's figures with flip test; composed crowds (of 2-4 people, CrowdPose's) at 512x512."""
+        if not self.composed:
+            return self._score(
+                model, KeypointSet.open(self.recipe.root, self.recipe.val_split), self.recipe.size, limit
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            count = min(limit or VAL_CROWDS, VAL_CROWDS)
+            crowds = write_crowds(self.recipe.root, self.recipe.val_split, Path(folder) / "crowds", count)
+            return self._score(model, crowds, VAL_SIZE, 0)
+
+    def _score(self, model: nn.Module, val: KeypointSet, size: tuple[int, int], limit: int) -> dict[str, float]:
+        estimator = BottomUpPoseEstimator(model, self.device, flip=True, input_size=min(size))
+        image_ids = sorted(val.images)[: limit or None]
+        results = read_results(estimate(estimator, val, image_ids, bar=False), val)
+        dataset = "crowdpose" if all("crowdIndex" in image for image in val.images.values()) else "coco"
+        return SCORES[dataset](results, val, image_ids)
