@@ -1,0 +1,188 @@
+"""The segmenter against the bare network, its options against what they promise."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scalenet
+from scalenet import Segmenter
+from scalenet.datasets import CAMVID, COCO
+from scalenet.predict import segmentation
+from scalenet.predict.draw import overlay, with_legend
+from scalenet.predict.images import to_input
+
+from .small_networks import picture, small_network, write
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return small_network()
+
+
+@torch.inference_mode()
+def bare(net, image: np.ndarray) -> np.ndarray:
+    return net(to_input(image[None].copy(), CPU))[0].argmax(0).numpy()
+
+
+@pytest.mark.parametrize("size", [(64, 80), (80, 64), (33, 50), (1, 1), (5, 900)])
+def test_pictures_up_to_the_input_size_are_taken_as_they_are(net, size):
+    image = picture(*size)
+    result = Segmenter(net)(image)
+    assert result.mask.dtype == np.uint8
+    np.testing.assert_array_equal(result.mask, bare(net, image))
+
+
+def test_large_pictures_are_reduced_and_the_mask_is_in_their_own_pixels(net):
+    image = picture(213, 320)
+    segmenter = Segmenter(net)
+    assert segmenter._fit(image).shape == (58, 88, 3), "64 * 80 pixels, the aspect kept"
+    reduced, full = segmenter(image).mask, Segmenter(net, resize=False)(image).mask
+    assert reduced.shape == full.shape == (213, 320)
+    np.testing.assert_array_equal(full, bare(net, image))
+    assert (reduced != full).any()
+
+
+def test_lists_keep_their_order_and_batches_change_nothing(net):
+    images = [picture(64, 80), picture(64, 80)[:, ::-1].copy(), picture(40, 50), picture(64, 80), picture(213, 320)]
+    alone = [Segmenter(net)(image) for image in images]
+    together = Segmenter(net, batch_size=3)(images)
+    assert isinstance(together, list) and Segmenter(net)([]) == []
+    for a, b in zip(alone, together, strict=True):
+        assert (a.mask == b.mask).mean() > 0.999 and a.mask.shape == b.mask.shape
+
+
+class Blocks(torch.nn.Module):
+    """Stands in for a network: logits that depend on their own 4x4 pixels only."""
+
+    num_classes = 3
+
+    def forward_features(self, x):
+        pad = (0, -x.shape[3] % 4, 0, -x.shape[2] % 4)
+        return F.avg_pool2d(F.pad(x, pad, mode="replicate"), 4)
+
+    def forward_head(self, x):
+        return x
+
+
+@pytest.mark.parametrize("size", [(64, 96), (101, 203), (40, 30)])
+@pytest.mark.parametrize("window, overlap", [((32, 48), 0.25), ((32, 32), 0.0), ((36, 40), 0.8), ((300, 300), 0.5)])
+def test_windows_blend_into_what_one_look_gives(net, size, window, overlap):
+    image = picture(*size)[None]
+    whole, windows = Segmenter(net, resize=False), Segmenter(net, window=window, overlap=overlap)
+    whole.model = windows.model = Blocks()
+    torch.testing.assert_close(windows.logits(image), whole.logits(image), rtol=1e-4, atol=1e-4)
+
+
+def test_windows_look_at_the_picture_as_it_is(net):
+    image = picture(120, 150)
+    np.testing.assert_array_equal(Segmenter(net, window=(120, 150))(image).mask, bare(net, image))
+    assert Segmenter(net, window=(64, 80))(image).mask.shape == (120, 150)
+
+
+@given(length=st.integers(1, 3000), window=st.integers(32, 800), overlap=st.floats(0, 0.95))
+def test_windows_cover_every_pixel(length, window, overlap):
+    starts = segmentation.window_starts(length, window, overlap)
+    assert starts[0] == 0 and all(s % 4 == 0 and s < length for s in starts)
+    assert starts[-1] + window >= length
+    assert all(0 < b - a <= window for a, b in pairwise(starts))
+
+
+def test_flip_makes_left_and_right_equal(net):
+    image = picture(64, 80)
+    segmenter = Segmenter(net, flip=True)
+    left, right = segmenter(image).mask, segmenter(image[:, ::-1].copy()).mask[:, ::-1]
+    assert (left == right).mean() > 0.999
+    assert (left != Segmenter(net)(image).mask).any()
+
+
+def test_scales_are_averaged(net):
+    image = picture(64, 80)
+    once, thrice = Segmenter(net), Segmenter(net, scales=(1.0, 0.5, 1.5))
+    parts = [
+        F.interpolate(Segmenter(net, scales=(s,)).logits(image[None]), size=(16, 20), mode="bilinear")
+        for s in (1.0, 0.5, 1.5)
+    ]
+    torch.testing.assert_close(thrice.logits(image[None]), sum(parts) / 3)
+    torch.testing.assert_close(Segmenter(net, scales=(1.0, 1.0)).logits(image[None]), once.logits(image[None]))
+
+
+def test_bands_bound_memory_and_change_nothing(monkeypatch):
+    logits = torch.randn(5, 13, 17)
+    whole = segmentation.index_mask(logits, (120, 150))
+    monkeypatch.setattr(segmentation, "BAND_VALUES", 5 * 150 * 7)
+    assert (segmentation.index_mask(logits, (120, 150)) == whole).mean() > 0.9999
+
+
+def test_result_counts_and_draws(net):
+    image = picture(64, 80)
+    result = Segmenter(net)(image)
+    assert result.classes == CAMVID.names and result.shares.sum() == pytest.approx(1)
+    found = result.found()
+    assert list(found.values()) == sorted(found.values(), reverse=True) and len(found) > 1
+    assert found == {result.classes[i]: (result.mask == i).mean() for i in np.unique(result.mask)}
+    assert json.loads(json.dumps(result.to_dict()))["size"] == [64, 80]
+    drawn, plain = result.draw(image), result.draw(image, legend=False)
+    assert plain.shape == image.shape and drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn[:64, :80], plain)
+    assert drawn.shape[0] > 64
+    strip = drawn[64:].reshape(-1, 3)
+    for name in found:
+        colour = CAMVID.colours[CAMVID.names.index(name)]
+        assert (strip == colour).all(1).any(), f"the legend lacks {name}"
+    with pytest.raises(ValueError, match="the picture it was made from"):
+        result.draw(image[1:])
+
+
+def test_overlay_shows_each_class_in_its_colour():
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, 4:] = 1
+    canvas = overlay(np.full((8, 8, 3), 100, np.uint8), mask, [(200, 0, 0), (0, 200, 0)], strength=0.5)
+    assert canvas[0, 0].tolist() == [150, 50, 50] and canvas[0, 7].tolist() == [50, 150, 50]
+    assert canvas[0, 3].tolist() == [255, 255, 255]
+    assert with_legend(canvas[:1, :1], [("a class with a long name", (1, 2, 3))]).shape[1] > 100
+
+
+def test_networks_loaded_by_name_are_folded_and_say_the_same(net, tmp_path):
+    path = write(net, tmp_path / "net.safetensors")
+    segmenter = Segmenter(str(path), device="cpu")
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in segmenter.model.modules())
+    image = picture(64, 80)
+    assert (segmenter(image).mask == bare(net, image)).mean() > 0.999
+    before = set(net.state_dict())
+    Segmenter(net)(image)
+    assert set(net.state_dict()) == before, "a caller's network stays as it is"
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"scales": ()}, "scales"),
+        ({"scales": (1, float("nan"))}, "scales"),
+        ({"window": (8, 64)}, "window"),
+        ({"overlap": 1.0}, "overlap"),
+        ({"device": "warp"}, "device"),
+    ],
+)
+def test_options_out_of_range(net, options, says):
+    with pytest.raises(ValueError, match=says):
+        Segmenter(net, **options)
+
+
+def test_other_networks_are_refused():
+    with pytest.raises(ValueError, match="segmentation network"):
+        Segmenter(small_network("pose", COCO))
+    with pytest.raises(TypeError, match="Conv2d"):
+        Segmenter(torch.nn.Conv2d(3, 3, 1))
+    with pytest.raises(LookupError, match="did you mean scalenet_s0"):
+        Segmenter("scalenet_s00")
+    assert scalenet.Segmenter is Segmenter
