@@ -7,6 +7,7 @@ command that prints it.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from .arch import Arch
+from .arch import Arch, ArchError
 from .cost import DEFAULT_OUTPUTS
-from .datasets import CAMVID, CITYSCAPES, COCO, Labels
+from .datasets import CAMVID, CITYSCAPES, COCO, Labels, LabelsError
+from .network import ScaleNet
 
 FILES = Path(__file__).parent / "files"
 
@@ -224,3 +226,36 @@ def select(state: Mapping[str, torch.Tensor], model: nn.Module, what: str = "the
         k = wrong[0]
         raise WeightsError(f"{what}: {k} has shape {tuple(state[k].shape)}, the network needs {tuple(wanted[k].shape)}")
     return {k: state[k] for k in wanted}
+
+
+def load_model(path: str | Path) -> ScaleNet:
+    """The network of a weights file of this project, built from the file's own metadata, strictly loaded.
+
+    Raises:
+        FileNotFoundError, WeightsError: if it is missing, damaged, or says nothing of its encoding.
+    """
+    state, metadata = read_weights(path)
+    if "arch" not in metadata:
+        raise WeightsError(f"{path} holds tensors but no encoding: it was not written by scalenet")
+    try:
+        arch = Arch.from_json(metadata["arch"])
+        labels = Labels.from_dict(json.loads(metadata["labels"])) if metadata.get("labels") else None
+    except (ArchError, LabelsError, ValueError, TypeError) as e:
+        raise WeightsError(f"{path}: {e}") from None
+    task = metadata.get("task") or arch.task
+    outputs = len(labels.names) if labels else _outputs(state, task)
+    with torch.device("meta"):
+        wanted = {k: v.shape for k, v in ScaleNet(arch, task, outputs).state_dict().items()}
+    unexpected = [k for k in state if k not in wanted]
+    if unexpected:
+        raise WeightsError(f"{path} has {len(unexpected)} entries too many, the first is {unexpected[0]}")
+    in_chans = state["conv1.weight"].shape[1] if "conv1.weight" in state else 3
+    model = ScaleNet(arch, task, outputs, in_chans, labels, weights_follow=True)
+    model.load_state_dict(select(state, model, str(path)))
+    return model.eval()
+
+
+def _outputs(state: Mapping[str, torch.Tensor], task: str) -> int:
+    names = {"segmentation": "last_layer.3.bias", "pose": "final_layer.bias", "bottomup": "bottomup_layer.stride2.bias"}
+    layer = state.get(names.get(task, ""))
+    return 0 if layer is None else len(layer)

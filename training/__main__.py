@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from scalenet.arch import ArchError
@@ -19,11 +20,30 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     run.add_argument("overrides", nargs="*", metavar="key=value")
+    tune = commands.add_parser("finetune", help="train a network on your own folder, from its weights")
+    tune.add_argument("--model", required=True, help="registered name, hf-hub:, local-dir: or .safetensors file")
+    tune.add_argument("--data", required=True, help="folder with images/, labels/ and classes.txt, or COCO keypoints")
+    tune.add_argument("-o", "--output", default="out/finetune", help="folder to write into")
+    tune.add_argument("--scratch", action="store_true", help="start from random weights, for comparison")
+    tune.add_argument("overrides", nargs="*", metavar="key=value", help="minutes, steps, lr, batch ...")
     prepare = commands.add_parser("prepare", help="re-encode a data set small")
     prepare.add_argument("root", help="data set folder: images/ + labels/, an ImageFolder, or tar files of one")
     prepare.add_argument("-o", "--output", required=True, help="new folder to write")
     prepare.add_argument("--long-side", type=int, default=512, help="largest height or width, pixels")
     return parser
+
+
+def finetune(args: argparse.Namespace) -> None:
+    """``finetune --model NAME --data FOLDER [key=value ...]``."""
+    from . import distributed
+    from .finetune import finetune as tune
+
+    try:
+        figures = tune(args.model, args.data, args.output, args.overrides, args.scratch)
+        if figures:
+            print(json.dumps(figures))
+    finally:
+        distributed.stop()
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -49,8 +69,10 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can mend."""
     args = build_parser().parse_args(argv)
     try:
-        {"run": run, "prepare": prepare}[args.command](args)
-    except (RecipeError, DataError, ArchError, ImageError, WeightsError, FileNotFoundError) as e:
+        {"run": run, "finetune": finetune, "prepare": prepare}[args.command](args)
+    except (RecipeError, DataError, ArchError, ImageError, WeightsError, LookupError, FileNotFoundError) as e:
+        if isinstance(e, (KeyError, IndexError)):  # ours to mend
+            raise
         print(f"error: {e}", file=sys.stderr)
         return 2
     return 0

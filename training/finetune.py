@@ -1,0 +1,121 @@
+"""Your own data: start from a network's weights, train on a folder, end with weights, a card and an evaluation.
+
+A folder holds either ``images/{train,val}`` and ``labels/{train,val}`` (index masks; 255 is ignored) with
+``classes.txt`` (a class a line, optionally "name r g b"), or COCO keypoint JSON, ``annotations/{train,val}.json``
+with pictures under ``images/``, of any skeleton.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from scalenet.arch import Arch, SearchSpace
+from scalenet.datasets import Labels
+from scalenet.evaluate import DataError
+from scalenet.evaluate.keypoint_data import KeypointSet
+from scalenet.network import ScaleNet
+from scalenet.predict.loading import load_model
+from scalenet.weights import read_weights, save_weights
+
+from . import distributed
+from .engine import Run
+from .recipes import Recipe, override
+
+CLASSES_FILE = "classes.txt"
+LARGEST_CROP = {"segmentation": (512, 1024), "pose": (512, 512)}
+
+
+def read_classes(folder: Path) -> Labels:
+    """Labels of a segmentation folder.
+
+    Raises:
+        DataError: if the class list is missing, empty or malformed.
+    """
+    path = folder / CLASSES_FILE
+    if not path.is_file():
+        raise DataError(f"no class list {path}: one class a line, optionally with a colour (road 128 64 128)")
+    names, colours = [], []
+    for number, line in enumerate(filter(str.strip, path.read_text(encoding="utf-8").splitlines()), start=1):
+        words = line.split()
+        numbers = [int(w) for w in words[-3:] if w.isdigit() and int(w) < 256]
+        coloured = len(words) > 3 and len(numbers) == 3
+        names.append(" ".join(words[:-3] if coloured else words))
+        colours += [tuple(numbers)] if coloured else []
+        if colours and len(colours) != number:
+            raise DataError(f"{path}, line {number}: give every class a colour, or none")
+    if not 1 < len(names) < 255 or len(set(names)) != len(names):
+        raise DataError(f"{path} must list 2 to 254 different classes, it has {len(names)}")
+    return Labels(folder.name, tuple(names), tuple(colours))
+
+
+def read_labels(folder: Path, task: str) -> Labels:
+    """What a folder's classes or joints are, for a network of ``task``.
+
+    Raises:
+        DataError: if the folder is of another task's form, or incomplete.
+    """
+    if task == "segmentation":
+        return read_classes(folder)
+    if not (folder / "annotations").is_dir():
+        raise DataError(f"no {folder}/annotations: a pose network needs COCO keypoint JSON, annotations/train.json")
+    return KeypointSet.open(folder, "train").labels
+
+
+def space_of(arch: Arch) -> SearchSpace:
+    """The smallest space an encoding lies in."""
+    depths = [d for _, _, module in arch.modules() for d in module.depths]
+    return SearchSpace(
+        arch.task, arch.width, arch.input_size, arch.stem_width, arch.stage1_width,
+        tuple(len(modules) for modules in arch.stages), (min(depths), max(depths)),
+    )  # fmt: skip
+
+
+def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: bool, overrides: list[str]) -> Recipe:
+    """The training recipe of a fine-tuning run; writes the encoding and the start weights it names into ``out``."""
+    if distributed.rank() == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "arch.json").write_text(model.arch.to_json())
+        if not scratch:
+            save_weights(out / "start.safetensors", model.state_dict(), {})
+    size = tuple(min(a, b) for a, b in zip(model.arch.input_size, LARGEST_CROP[model.task], strict=True))
+    recipe = Recipe(
+        "finetune", model.task, "alone", str(data), space_of(model.arch), str(out / "arch.json"), classes=classes,
+        init="" if scratch else str(out / "start.safetensors"), minutes=10.0, size=size, early_size=size, lr=1e-3,
+        batch=8 if model.task == "segmentation" else 32, out=str(out),
+    )  # fmt: skip
+    return override(recipe, overrides)
+
+
+def finetune(
+    model_name: str, data: str | Path, out: str | Path, overrides: list[str] = (), scratch: bool = False
+) -> dict[str, object]:
+    """Fine-tune a network on a folder; returns its figures on ``val`` and where it was saved.
+
+    Args:
+        model_name: a registered name with weights, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+        overrides: ``key=value`` texts for the recipe (minutes, steps, lr, batch…).
+        scratch: start from random weights instead, for comparison.
+
+    Raises:
+        DataError, LookupError, RecipeError, WeightsError: for what the user can mend.
+    """
+    from scalenet.hub import save_pretrained
+
+    data, out = Path(data), Path(out)
+    model = load_model(model_name)
+    if model.task not in LARGEST_CROP:
+        raise DataError(f"{model_name} is a {model.task} network; fine-tuning is for segmentation and top-down pose")
+    labels = read_labels(data, model.task)
+    run = Run(make_recipe(model, data, out, len(labels.names), scratch, overrides))
+    weights = run.run()
+    if distributed.rank():
+        return {}
+    state, metadata = read_weights(weights)
+    figures = json.loads(metadata["figures"])
+    tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
+    tuned.load_state_dict(state)
+    metadata |= {"labels": json.dumps(labels.to_dict()), "dataset": labels.dataset, "start": model_name}
+    save_weights(weights, state, metadata)
+    folder = save_pretrained(tuned.eval(), out / "model")
+    return {**figures, "start": "random" if scratch else model_name, "weights": str(weights), "folder": str(folder)}
