@@ -20,6 +20,13 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     run.add_argument("overrides", nargs="*", metavar="key=value")
+    stats = commands.add_parser("recalibrate", help="BatchNorm statistics of a weights file, anew on training pictures")
+    stats.add_argument("file", help="a .safetensors file of this project")
+    stats.add_argument("--data", required=True, metavar="ROOT", help="data set folder")
+    stats.add_argument("--split", default="train", help="folder or annotation name of the training pictures")
+    stats.add_argument("--batches", type=int, default=8)
+    stats.add_argument("--batch-size", type=int, default=3)
+    stats.add_argument("-o", "--output", help="file to write; default the file itself")
     tune = commands.add_parser("finetune", help="train a network on your own folder, from its weights")
     tune.add_argument("--model", required=True, help="registered name, hf-hub:, local-dir: or .safetensors file")
     tune.add_argument("--data", required=True, help="folder with images/, labels/ and classes.txt, or COCO keypoints")
@@ -31,6 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument("-o", "--output", required=True, help="new folder to write")
     prepare.add_argument("--long-side", type=int, default=512, help="largest height or width, pixels")
     return parser
+
+
+def recalibrate(args: argparse.Namespace) -> None:
+    """``recalibrate FILE --data ROOT``."""
+    from .recalibrate import recalibrate_file
+
+    print(recalibrate_file(args.file, args.data, args.output, args.split, args.batches, args.batch_size))
 
 
 def finetune(args: argparse.Namespace) -> None:
@@ -69,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can mend."""
     args = build_parser().parse_args(argv)
     try:
-        {"run": run, "finetune": finetune, "prepare": prepare}[args.command](args)
+        {"run": run, "recalibrate": recalibrate, "finetune": finetune, "prepare": prepare}[args.command](args)
     except (RecipeError, DataError, ArchError, ImageError, WeightsError, LookupError, FileNotFoundError) as e:
         if isinstance(e, (KeyError, IndexError)):  # ours to mend
             raise

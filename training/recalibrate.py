@@ -5,11 +5,21 @@ A supernet's running statistics mix all sub-networks; a deployed one needs its o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from scalenet.evaluate import DataError
+from scalenet.network import ScaleNet
+from scalenet.predict.images import SUFFIXES, read_rgb, to_input
+from scalenet.weights import load_model, read_weights, save_weights
+
+from .data.keypoints import KeypointSource
 
 
 def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
@@ -49,3 +59,71 @@ def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
     if not count:
         raise ValueError("recalibration needs at least one batch of pictures")
     return count
+
+
+def picture_batches(
+    model: ScaleNet, root: str | Path, split: str = "train", batches: int = 8, batch_size: int = 3, seed: int = 0
+) -> Iterator[torch.Tensor]:
+    """Inputs for a network from training pictures: person crops for pose, else crops of at most 512x1024.
+
+    Args:
+        root, split: a keypoint data set for pose, else any folder of pictures; where there are folders named ``split``
+            in it, only what lies below them counts.
+
+    Raises:
+        DataError: if there are no pictures.
+    """
+    device = next(model.parameters()).device
+    rng = np.random.default_rng(seed)
+    if model.task == "pose":
+        source = KeypointSource(str(root), split)
+        load, count = (lambda i: source.load(i, model.arch.input_size)), len(source)
+    else:
+        files = find_pictures(root, split)
+        load, count = (lambda i: _random_crop(read_rgb(files[i]), model.arch.input_size, rng)), len(files)
+    order = rng.permutation(max(count, batches * batch_size)) % count
+    for start in range(0, batches * batch_size, batch_size):
+        yield to_input(np.stack([load(int(i)) for i in order[start : start + batch_size]]), device)
+
+
+def find_pictures(root: str | Path, split: str) -> list[Path]:
+    """Pictures below a folder, those of ``split`` where its name occurs, labels left out.
+
+    Raises:
+        DataError: if there are none.
+    """
+    root = Path(root)
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    parts = {p: p.relative_to(root).parts[:-1] for p in files}
+    files = [p for p in files if not {"labels", "gtFine", f"{split}annot"} & set(parts[p])]
+    below = [p for p in files if split in parts[p]]
+    if not files:
+        raise DataError(f"no pictures under {root}")
+    return below or files
+
+
+def _random_crop(image: np.ndarray, input_size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A crop of the network's input size, or 512x1024 where that is smaller; small pictures are enlarged to fit."""
+    h, w = min(input_size[0], 512), min(input_size[1], 1024)
+    scale = max(h / image.shape[0], w / image.shape[1])
+    if scale > 1:
+        size = (max(w, round(scale * image.shape[1])), max(h, round(scale * image.shape[0])))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    y, x = (int(rng.integers(0, have - want + 1)) for have, want in zip(image.shape, (h, w), strict=False))
+    return image[y : y + h, x : x + w]
+
+
+def recalibrate_file(
+    path: str | Path, root: str | Path, out: str | Path | None = None, split: str = "train", batches: int = 8,
+    batch_size: int = 3,
+) -> Path:  # fmt: skip
+    """Recalibrate a weights file of this project on training pictures; writes ``out`` (default: the file itself).
+
+    Raises:
+        DataError, FileNotFoundError, WeightsError: for what is missing or damaged.
+    """
+    model = load_model(path)
+    _, metadata = read_weights(path)
+    count = recalibrate(model, picture_batches(model, root, split, batches, batch_size))
+    metadata |= {"batchnorm": f"recalibrated on {count} batches of {batch_size} training pictures"}
+    return save_weights(out or path, model.state_dict(), metadata)
