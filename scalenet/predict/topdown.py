@@ -134,17 +134,13 @@ class PoseEstimator:
             yield crop(picture, matrix, self.input_size), matrix, i
 
     @torch.inference_mode()
-    def heatmaps(self, crops: np.ndarray, flip: bool) -> np.ndarray:
-        """(N, K, h, w) of (N, H, W, 3) uint8 crops; with ``flip`` the mean over both sides."""
-        x = to_input(crops, self.device, **self.statistics)
-        heatmaps = self.model(x).float().cpu().numpy()
-        if not flip:
-            return heatmaps
-        mirrored = self.model(x.flip(3)).float().cpu().numpy()
-        return self.codec.merge_flip(heatmaps, mirrored, self.labels.flip_order())
+    def _heatmaps(self, x: torch.Tensor) -> np.ndarray:
+        return self.model(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
 
     def _flush(self, batch: _Batch, flip: bool) -> None:
-        keypoints = self.codec.decode(self.heatmaps(np.stack(batch.crops), flip))
+        x = to_input(np.stack(batch.crops), self.device, **self.statistics)
+        mirrored = self._heatmaps(x.flip(3)) if flip else None
+        keypoints = self.codec.decode(self._heatmaps(x), mirrored, self.labels.flip_order())
         keypoints = transform(invert(np.stack(batch.matrices)), keypoints)
         for target, joints in zip(batch.targets, keypoints, strict=True):
             target[:] = joints

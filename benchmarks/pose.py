@@ -1,0 +1,105 @@
+"""Pose figures: ``python -m benchmarks.pose [--root LSP] [--model NAME]``.
+
+Decode + flip merge + affine back of 64 people x 17 joints at 96x72 on one core; the whole top-down path for 20 people
+in one 960x1280 picture; augmented 256x192 crops with heatmap targets from two workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks import Figure, show
+from scalenet.arch import SearchSpace
+from scalenet.datasets import COCO, LSP
+from scalenet.network import ScaleNet
+from scalenet.predict.affine import crop_matrices, crop_regions, invert, transform
+from scalenet.predict.codec import HeatmapCodec
+from scalenet.predict.topdown import PoseEstimator
+
+
+def milliseconds(call: Callable[[], Any], runs: int = 20) -> float:
+    """Median of ``runs`` calls after three to warm up."""
+    times = []
+    for _ in range(runs + 3):
+        started = time.perf_counter()
+        call()
+        times.append(1000 * (time.perf_counter() - started))
+    return round(statistics.median(times[3:]), 2)
+
+
+def decode_ms(convention: str, method: str) -> float:
+    """64 people x 17 joints at 96x72, heatmaps to joints in the picture, on one core."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(0)
+    codec = HeatmapCodec((384, 288), convention=convention, decode_method=method)
+    joints = np.concatenate([rng.uniform(0, (288, 384), (64, 17, 2)), np.ones((64, 17, 1))], 2)
+    heatmaps = codec.encode(joints)[0] + rng.normal(0, 0.02, (64, 17, 96, 72)).astype(np.float32)
+    mirrored = np.ascontiguousarray(heatmaps[..., ::-1])
+    corners = rng.uniform(0, 500, (64, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(50, 300, (64, 2))])
+    matrices = crop_matrices(crop_regions(boxes, codec.input_size), codec.input_size, codec.aligned)
+    order = COCO.flip_order()
+    return milliseconds(lambda: transform(invert(matrices), codec.decode(heatmaps, mirrored, order)))
+
+
+def people_per_second(model: str, threads: int) -> float:
+    """20 boxes in one picture, the whole top-down path; "random" is the largest network of P0's space, untrained."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    rng = np.random.default_rng(0)
+    if model == "random":
+        space = SearchSpace("pose", 16, (256, 192), stem_width=32, stage1_width=16, modules=(1, 2, 1), depths=(1, 3))
+        model = ScaleNet(space.largest(), num_classes=len(LSP.names), labels=LSP)
+    estimator = PoseEstimator(model, device="cpu")
+    picture = rng.integers(0, 256, (960, 1280, 3), dtype=np.uint8)
+    corners = rng.uniform(0, (1000, 600), (20, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(100, 350, (20, 2))])
+    return round(20_000 / milliseconds(lambda: estimator(picture, boxes), runs=5), 1)
+
+
+def crops_per_second(root: str, seconds: float = 10.0, workers: int = 2) -> float:
+    """Augmented crops with targets from LSP's training split, batches of 32."""
+    from training.data import make_loader
+    from training.data.keypoints import KeypointSource
+
+    cv2.setNumThreads(1)
+    batches = iter(make_loader(KeypointSource(root, "train"), 32, lambda: (256, 192), workers=workers))
+    for _ in range(2 * workers):
+        next(batches)
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        count += len(next(batches)[0])
+    return round(count / (time.perf_counter() - started), 1)
+
+
+def measure(argv: list[str]) -> list[Figure]:
+    """Decoding, the top-down path, and the loader where LSP is there."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pose")
+    parser.add_argument("--root", default="../shared/data/lsp", help="LSP (left out where it is not there)")
+    parser.add_argument("--model", default="random", help="network of the top-down path (default: an untrained one)")
+    args = parser.parse_args(argv)
+    ways = [(c, m) for c in ("authors", "aligned") for m in ("quarter", "dark")]
+    figures = [
+        Figure(f"pose: decode 64 people at 96x72, {c}, {m}, 1 thread", decode_ms(c, m), "ms", at_most=25)
+        for c, m in ways
+    ]
+    speed = people_per_second(args.model, 2)
+    figures.append(Figure(f"pose: top-down with flip, {args.model}, 2 threads", speed, "people/s", at_least=15))
+    if Path(args.root).is_dir():
+        speed = crops_per_second(args.root)
+        figures.append(Figure("pose: training crops 256x192 with targets, 2 workers", speed, "crops/s", at_least=250))
+    return figures
+
+
+if __name__ == "__main__":
+    show(measure)
