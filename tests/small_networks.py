@@ -17,9 +17,14 @@ from scalenet.weights import save_weights
 from .small_data import photographs
 
 
-def small_network(task: str = "segmentation", labels: Labels = CAMVID, size: tuple[int, int] = (64, 80)) -> ScaleNet:
+def small_network(
+    task: str = "segmentation",
+    labels: Labels = CAMVID,
+    size: tuple[int, int] = (64, 80),
+    depths: tuple[int, int] = (1, 2),
+) -> ScaleNet:
     """A network with lively statistics and outputs, so that a mask has many classes."""
-    space = SearchSpace("segmentation" if task == "segmentation" else "pose", 8, size, 24, 16, (1, 1, 1), (1, 2))
+    space = SearchSpace("segmentation" if task == "segmentation" else "pose", 8, size, 24, 16, (1, 1, 1), depths)
     net = ScaleNet(space.hrnet(), task=task, num_classes=len(labels.names), labels=labels)
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d):

@@ -1,0 +1,131 @@
+"""mIoU over folders in every known form, against counting by hand; wrong folders."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from scalenet import Segmenter
+from scalenet.datasets import CAMVID, CITYSCAPES
+from scalenet.evaluate import DataError
+from scalenet.evaluate.pairs import find_pairs, read_label
+from scalenet.evaluate.segmentation import evaluate
+
+from .small_data import camvid_form
+from .small_networks import picture, small_network, write
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return small_network()
+
+
+@pytest.fixture
+def root(tmp_path):
+    return camvid_form(tmp_path / "camvid", train=1, val=3, size=(64, 80), classes=11)
+
+
+def by_hand(net, pairs) -> tuple[float, dict[str, float | None], float]:
+    """The definition: intersection over union per class over all labelled pixels together."""
+    masks = np.concatenate([Segmenter(net, resize=False)(p).mask.ravel() for p, _ in pairs])
+    labels = np.concatenate([read_label(q, net.num_classes).ravel() for _, q in pairs])
+    masks, labels = masks[labels != 255], labels[labels != 255]
+    ious = {}
+    for i, name in enumerate(net.labels.names):
+        union = ((masks == i) | (labels == i)).sum()
+        ious[name] = ((masks == i) & (labels == i)).sum() / union if union else None
+    return np.mean([v for v in ious.values() if v is not None]), ious, (masks == labels).mean()
+
+
+def test_figures_are_those_counted_by_hand(net, root):
+    result = evaluate(net, "camvid", root, "val")
+    miou, per_class, accuracy = by_hand(net, find_pairs(root, "val"))
+    assert result["images"] == 3 and result["flip"] is False and result["seconds"] >= 0
+    assert result["miou"] == pytest.approx(miou) and result["pixel_accuracy"] == pytest.approx(accuracy)
+    assert list(result["per_class"]) == list(CAMVID.names)
+    assert result["per_class"] == pytest.approx(per_class)
+
+
+def test_limit_flip_and_checkpoint(net, root, tmp_path):
+    plain, flipped = (evaluate(net, "camvid", root, limit=2, flip=f) for f in (False, True))
+    assert plain["images"] == flipped["images"] == 2 and plain["miou"] != flipped["miou"]
+    assert flipped["miou"] == evaluate(net, "camvid", root, limit=2, flip=True, batch_size=2)["miou"]
+    torch.manual_seed(1)
+    other = write(small_network(), tmp_path / "other.safetensors")
+    original = write(net, tmp_path / "net.safetensors")
+    assert evaluate(original, "camvid", root)["miou"] == pytest.approx(evaluate(net, "camvid", root)["miou"], abs=1e-3)
+    assert evaluate(original, "camvid", root, checkpoint=other)["miou"] != evaluate(net, "camvid", root)["miou"]
+
+
+def test_pictures_and_labels_pair_by_stem_in_camvids_own_form(root, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(root / "images" / "val", own / "test")
+    shutil.copytree(root / "labels" / "val", own / "testannot")
+    first = sorted((own / "test").iterdir())[0]
+    cv2.imwrite(str(first.with_suffix(".png")), cv2.imread(str(first)))
+    first.unlink()
+    assert [(p.stem, q.stem) for p, q in find_pairs(own, "test")] == [(f"p{i}", f"p{i}") for i in range(3)]
+
+
+@pytest.fixture
+def cityscapes(tmp_path):
+    """Two cities of one picture; the label walks through Cityscapes' own ids 0..33."""
+    root = tmp_path / "cityscapes"
+    label = np.tile(np.arange(34, dtype=np.uint8), (64, 3))[:, :80]
+    for city in ("aachen", "bonn"):
+        images, labels = root / "leftImg8bit" / "val" / city, root / "gtFine" / "val" / city
+        images.mkdir(parents=True)
+        labels.mkdir(parents=True)
+        cv2.imwrite(str(images / f"{city}_000000_000019_leftImg8bit.png"), picture(64, 80))
+        cv2.imwrite(str(labels / f"{city}_000000_000019_gtFine_labelIds.png"), label)
+        cv2.imwrite(str(labels / f"{city}_000000_000019_gtFine_color.png"), picture(64, 80))
+    return root
+
+
+def test_cityscapes_as_it_ships(cityscapes):
+    pairs = find_pairs(cityscapes, "val")
+    assert len(pairs) == 2 and all(q.name.endswith("_gtFine_labelIds.png") for _, q in pairs)
+    label = read_label(pairs[0][1], 19)
+    known = {7: "road", 8: "sidewalk", 11: "building", 17: "pole", 23: "sky", 24: "person", 26: "car", 33: "bicycle"}
+    assert {i: CITYSCAPES.names[label[0, i]] for i in known} == known
+    assert (label[0, [0, 6, 9, 14, 18, 29, 30]] == 255).all()
+    assert set(np.unique(label)) == {*range(19), 255}
+    torch.manual_seed(0)
+    result = evaluate(small_network(labels=CITYSCAPES), "cityscapes", cityscapes)
+    assert result["images"] == 2 and 0 < result["pixel_accuracy"] < 1
+
+
+def test_labels_that_hold_class_indices_already(cityscapes):
+    for path in cityscapes.glob("gtFine/val/*/*_labelIds.png"):
+        cv2.imwrite(str(path).replace("_labelIds", "_labelTrainIds"), read_label(path, 19))
+        path.unlink()
+    assert set(np.unique(read_label(find_pairs(cityscapes, "val")[0][1], 19))) == {*range(19), 255}
+
+
+def test_wrong_folders_say_what_was_looked_for(net, root, cityscapes):
+    with pytest.raises(DataError, match=r"looked for images/test and labels/test, test and testannot"):
+        evaluate(net, "camvid", root, "test")
+    with pytest.raises(DataError, match=r"leftImg8bit/test.* \(Cityscapes' form"):
+        find_pairs(cityscapes, "test")
+    next((root / "labels" / "val").iterdir()).unlink()
+    with pytest.raises(DataError, match=r"no label for .*\(1 of 3 pictures"):
+        find_pairs(root, "val")
+    for path in (root / "images" / "train").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="no pictures in"):
+        find_pairs(root, "train")
+
+
+def test_what_does_not_fit_together(net, root):
+    with pytest.raises(ValueError, match="11 classes, cityscapes has 19"):
+        evaluate(net, "cityscapes", root)
+    label = root / "labels" / "val" / "p0.png"
+    cv2.imwrite(str(label), np.zeros((10, 10), np.uint8))
+    with pytest.raises(DataError, match=r"p0.png is \(10, 10\), its picture"):
+        evaluate(net, "camvid", root)
+    cv2.imwrite(str(label), picture(64, 80))
+    with pytest.raises(DataError, match="not a single-channel"):
+        evaluate(net, "camvid", root)
