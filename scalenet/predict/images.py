@@ -107,9 +107,11 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
 def _check_header(source: Path | io.BytesIO, what: str) -> None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             with Image.open(source) as header:
                 width, height = header.size
+                if header.format == "PNG":
+                    header.verify()  # checksums only; libpng would print what it finds wrong
     except Image.DecompressionBombError:
         raise ImageError(f"{what} has too many pixels (at most {MAX_PIXELS // 10**6} million)") from None
     except Exception as e:  # a damaged header can make Pillow's readers fail in any way
