@@ -16,11 +16,23 @@ def is_peak(heatmap: np.ndarray, y: int, x: int) -> bool:
     return heatmap[y, x] >= heatmap[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].max()
 
 
-def peaks(heatmap: np.ndarray, threshold: float, limit: int) -> list[tuple[int, int]]:
-    """(y, x) of the best peaks, best first, earlier pixels first among equals."""
-    above = [(int(y), int(x)) for y, x in np.argwhere(heatmap > threshold)]
-    found = [p for p in above if is_peak(heatmap, *p)]
-    return sorted(found, key=lambda p: -heatmap[p])[:limit]
+def peaks(heatmap: np.ndarray, tags: np.ndarray, threshold: float, limit: int, alike: float) -> list[tuple[int, int]]:
+    """(y, x) of the best peaks, best first, earlier pixels first among equals.
+
+    Of equal neighbours with tags alike only the first counts.
+    """
+    found = [(int(y), int(x)) for y, x in np.argwhere(heatmap > threshold) if is_peak(heatmap, y, x)]
+    found.sort(key=lambda p: -heatmap[p])
+
+    def is_double(n: int) -> bool:
+        return any(
+            heatmap[p] == heatmap[found[n]]
+            and max(abs(p[0] - found[n][0]), abs(p[1] - found[n][1])) <= 2
+            and np.linalg.norm(tags[p] - tags[found[n]]) < alike
+            for p in found[:n]
+        )
+
+    return [p for n, p in enumerate(found) if not is_double(n)][:limit]
 
 
 def quarter(heatmap: np.ndarray, y: int, x: int) -> tuple[float, float]:
@@ -51,7 +63,7 @@ def group(heatmaps, tags, order=None, max_people=30, detection_threshold=0.1, ta
     tags = np.asarray(tags, np.float32).astype(float).reshape(*heatmaps.shape, -1)
     people: list[Person] = []
     for j in order or {17: COCO_ORDER, 14: CROWDPOSE_ORDER}.get(k, list(range(k))):
-        pixels = peaks(heatmaps[j], detection_threshold, max_people)
+        pixels = peaks(heatmaps[j], tags[j], detection_threshold, max_people, tag_threshold)
         known = people[:max_people]
         means = [p.mean_tag() for p in known]
         distance = np.array([[np.linalg.norm(tags[j][p] - m) for m in means] for p in pixels]).reshape(

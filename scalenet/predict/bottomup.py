@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..datasets import COCO, CROWDPOSE, Labels
+from ..fold import fold
 from ..network import ScaleNet
 from .affine import crop, crop_matrices, invert, transform
 from .grouping import group_keypoints
@@ -86,6 +87,8 @@ class BottomUpPoseEstimator:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
+        if not isinstance(name_or_model, ScaleNet):  # a caller's own network may go on learning
+            model = fold(model)
         self.device = pick_device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         joints = model.num_classes

@@ -54,7 +54,7 @@ def group_keypoints(
         tags: (K, H, W) or (K, H, W, T), compared by Euclidean distance.
         joint_order: which joints come first; default head and torso outwards for 17 (COCO) and 14 (CrowdPose) joints.
         max_people: peaks taken per joint, and people that take part in the matching; more than these may come back.
-        detection_threshold: a peak must be above it.
+        detection_threshold: a peak (nothing in 5x5 is higher; a flat top counts once) must be above it.
         tag_threshold: a peak must be nearer than this to a person's mean tag to join.
         adjust: move found joints a quarter pixel towards the higher neighbour.
         refine: look for a person's missing joints where the heatmap is high and the tag near (always adjusted).
@@ -69,7 +69,9 @@ def group_keypoints(
     heatmaps, tags = _check_maps(heatmaps, tags)
     k = len(heatmaps)
     order = _check_settings(k, joint_order, max_people, detection_threshold, tag_threshold)
-    candidates = [find_candidates(heatmaps[j], tags[j], max_people, detection_threshold) for j in range(k)]
+    candidates = [
+        find_candidates(heatmaps[j], tags[j], max_people, detection_threshold, tag_threshold) for j in range(k)
+    ]
     found = match(candidates, order, max_people, tag_threshold)
     keypoints, mean_tags = _collect(candidates, found, tags.shape[1])
     scores = keypoints[:, :, 2].mean(1)
@@ -112,13 +114,29 @@ def _check_settings(
     return order
 
 
-def find_candidates(heatmap: np.ndarray, tags: np.ndarray, limit: int, threshold: float) -> Candidates:
-    """The ``limit`` best peaks above ``threshold`` of an (H, W) map with (T, H, W) tags: nothing in 5x5 is higher."""
+def find_candidates(
+    heatmap: np.ndarray, tags: np.ndarray, limit: int, threshold: float, tag_threshold: float
+) -> Candidates:
+    """The ``limit`` best peaks above ``threshold`` of an (H, W) map with (T, H, W) tags: nothing in 5x5 is higher.
+
+    A flat top, equal values in 5x5 with tags nearer than ``tag_threshold``, is one peak, at its first pixel.
+    """
     peaks = np.flatnonzero((heatmap == cv2.dilate(heatmap, NMS_KERNEL)) & (heatmap > threshold))
     score = heatmap.ravel()[peaks]
-    best = np.argsort(-score, kind="stable")[:limit]
+    best = np.argsort(-score, kind="stable")[: limit * NMS_KERNEL.size]
     y, x = np.divmod(peaks[best], heatmap.shape[1])
-    return Candidates(np.column_stack([x, y]), score[best].astype(float), tags[:, y, x].T.astype(float))
+    found = Candidates(np.column_stack([x, y]), score[best].astype(float), tags[:, y, x].T.astype(float))
+    kept = np.arange(len(best))
+    if (np.diff(found.score) == 0).any():
+        kept = np.flatnonzero(~_doubles(found, tag_threshold))
+    return Candidates(found.position[kept[:limit]], found.score[kept[:limit]], found.tags[kept[:limit]])
+
+
+def _doubles(found: Candidates, tag_threshold: float) -> np.ndarray:
+    """(n,) whether a peak is part of an earlier one's flat top."""
+    near = np.abs(found.position[:, None] - found.position).max(2) <= NMS_KERNEL.shape[0] // 2
+    alike = np.linalg.norm(found.tags[:, None] - found.tags, axis=2) < tag_threshold
+    return np.tril(near & alike & (found.score[:, None] == found.score), -1).any(1)
 
 
 def match(candidates: list[Candidates], order: list[int], max_people: int, tag_threshold: float) -> np.ndarray:
