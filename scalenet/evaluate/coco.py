@@ -72,4 +72,4 @@ def score_coco(
         evaluation.accumulate()
         evaluation.summarize()
     stats = evaluation.stats
-    return {name: float(stats[i]) if stats[i] >= 0 else None for i, name in enumerate(FIGURES)}
+    return {name: round(float(stats[i]), 10) if stats[i] >= 0 else None for i, name in enumerate(FIGURES)}

@@ -53,15 +53,18 @@ def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[
 
 def _corners(rows: Any, what: str) -> np.ndarray:
     try:
-        table = np.array(rows, np.float64).reshape(len(rows), -1)
+        table = np.array(rows, np.float64)
     except (TypeError, ValueError):
-        raise BoxError(f"{what}: boxes must be rows of x, y, width, height[, score]") from None
-    if table.size and table.shape[1] in (4, 5):
-        flat = np.flatnonzero((table[:, 2:4] <= 0).any(1))
-        if len(flat):
-            x, y, w, h = table[flat[0], :4]
-            raise BoxError(f"{what}: box {flat[0]} at {x:g}, {y:g} has no area: its width is {w:g}, its height {h:g}")
-        table[:, 2:4] += table[:, :2]
+        table = np.array(np.nan)
+    if table.shape == (0,):
+        return np.zeros((0, 5))
+    if table.ndim != 2 or table.shape[1] not in (4, 5):
+        raise BoxError(f"{what}: boxes must be rows of x, y, width, height[, score]")
+    flat = np.flatnonzero((table[:, 2:4] <= 0).any(1))
+    if len(flat):
+        x, y, w, h = table[flat[0], :4]
+        raise BoxError(f"{what}: box {flat[0]} at {x:g}, {y:g} has no area: its width is {w:g}, its height {h:g}")
+    table[:, 2:4] += table[:, :2]
     try:
         return check_boxes(table)
     except BoxError as e:

@@ -1,0 +1,136 @@
+"""Heatmaps and back: round trips, the authors' targets, both decoders against plain references, the flip test."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scalenet.datasets import COCO
+from scalenet.predict.codec import HeatmapCodec, default_sigma
+
+SIZES = [(256, 192), (384, 288), (66, 50)]
+
+
+def people(codec: HeatmapCodec, n: int, margin: float, seed: int = 0) -> np.ndarray:
+    """(n, 17, 3) visible joints at least ``margin`` heatmap pixels inside."""
+    (h, w), m = codec.heatmap_size, margin
+    xy = codec.to_input(np.random.default_rng(seed).uniform((m, m), (w - 1 - m, h - 1 - m), (n, 17, 2)))
+    return np.concatenate([xy, np.ones((n, 17, 1))], 2)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_aligned_dark_comes_back_within_half_an_input_pixel(size):
+    codec = HeatmapCodec(size, sigma=1.5 if size[0] < 100 else 0.0, convention="aligned")
+    joints = people(codec, 20, 2 + 2.5 * codec.sigma if size[0] > 100 else 5)
+    found = codec.decode(codec.encode(joints)[0])
+    assert np.abs(found - joints)[..., :2].max() < 0.5
+    assert found[..., 2].min() > 0.7
+
+
+@pytest.mark.parametrize("convention", ["authors", "aligned"])
+@pytest.mark.parametrize("decode", ["quarter", "dark"])
+def test_every_way_comes_back_within_half_a_heatmap_pixel(convention, decode):
+    codec = HeatmapCodec((256, 192), convention=convention, decode_method=decode)
+    joints = people(codec, 20, 7)
+    error = np.abs(codec.decode(codec.encode(joints)[0]) - joints)[..., :2].max()
+    assert error / 4 <= 0.505  # the authors' targets are rounded to whole heatmap pixels
+    if convention == "aligned":
+        assert error < (0.5 if decode == "dark" else 1.01)
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=st.floats(10, 37), y=st.floats(10, 53), sigma=st.sampled_from([2.0, 2.5, 3.0]))
+def test_any_interior_point_comes_back(x, y, sigma):
+    codec = HeatmapCodec((256, 192), sigma=sigma, convention="aligned")
+    joint = np.array([[[*codec.to_input(np.array([x, y])), 1.0]]])
+    assert np.abs(codec.decode(codec.encode(joint)[0]) - joint)[..., :2].max() < 0.5
+
+
+def test_the_authors_target_by_hand():
+    codec = HeatmapCodec((256, 192))
+    heatmaps, weights = codec.encode(
+        np.array([[18.0, 41.9, 2], [18, 41, 0], [-19, 100, 1], [-30, 100, 1], [192, 8, 1]])
+    )
+    assert codec.sigma == 2 and heatmaps.shape == (5, 64, 48) and heatmaps.dtype == np.float32
+    assert weights.tolist() == [1, 0, 1, 0, 1]  # unlabelled, and beyond three sigma outside
+    assert heatmaps[0, 10, 5] == 1 == heatmaps[0].max()  # 18 / 4 = 4.5 goes up, 41.9 / 4 = 10.475 down
+    assert heatmaps[0, 10, 6] == pytest.approx(np.exp(-1 / 8)) and heatmaps[0, 10, 12] == 0 < heatmaps[0, 10, 11]
+    assert not heatmaps[1].any() and not heatmaps[3].any()
+    assert heatmaps[4, 2].argmax() == 47 and heatmaps[4].max() == pytest.approx(np.exp(-1 / 8))
+
+
+def test_sigma_follows_the_paper():
+    assert [default_sigma(s) for s in ((256, 192), (384, 288), (64, 48))] == [2, 3, 2]
+
+
+def plain_quarter(heatmap: np.ndarray) -> tuple[float, float]:
+    """One joint by the authors' rule, spelt out."""
+    h, w = heatmap.shape
+    y, x = divmod(int(heatmap.argmax()), w)
+    fx, fy = float(x), float(y)
+    if 1 < x < w - 1 and 1 < y < h - 1:
+        fx += 0.25 * np.sign(heatmap[y, x + 1] - heatmap[y, x - 1])
+        fy += 0.25 * np.sign(heatmap[y + 1, x] - heatmap[y - 1, x])
+    return fx, fy
+
+
+def plain_dark(heatmap: np.ndarray, radius: int) -> tuple[float, float]:
+    """One joint by DARK, spelt out: smooth the whole map, take logarithms, one Newton step."""
+    h, w = heatmap.shape
+    y, x = divmod(int(heatmap.argmax()), w)
+    padded = cv2.GaussianBlur(np.pad(heatmap, radius), (2 * radius + 1, 2 * radius + 1), 0)
+    m = np.log(np.maximum(padded[radius:-radius, radius:-radius], 1e-10)).astype(float)
+    if not (1 < x < w - 2 and 1 < y < h - 2):
+        return x, y
+    gradient = np.array([m[y, x + 1] - m[y, x - 1], m[y + 1, x] - m[y - 1, x]]) / 2
+    xy = (m[y + 1, x + 1] - m[y - 1, x + 1] - m[y + 1, x - 1] + m[y - 1, x - 1]) / 4
+    xx, yy = (m[y, x + 2] - 2 * m[y, x] + m[y, x - 2]) / 4, (m[y + 2, x] - 2 * m[y, x] + m[y - 2, x]) / 4
+    hessian = np.array([[xx, xy], [xy, yy]])
+    if np.linalg.det(hessian) <= 1e-12 or xx >= 0:
+        return x, y
+    step = -np.linalg.solve(hessian, gradient)
+    return tuple(np.array([x, y]) + np.clip(step, -1, 1))
+
+
+@pytest.mark.parametrize("decode", ["quarter", "dark"])
+def test_decoding_equals_the_plain_rule_joint_by_joint(decode):
+    codec = HeatmapCodec((96, 64), sigma=2, decode_method=decode)
+    rng = np.random.default_rng(3)
+    joints = np.concatenate([rng.uniform(-8, (72, 104), (6, 17, 2)), np.ones((6, 17, 1))], 2)
+    heatmaps = np.abs(codec.encode(joints)[0] + rng.normal(0, 0.05, (6, 17, 24, 16)).astype(np.float32))
+    found = codec.decode(heatmaps)
+    rule = plain_quarter if decode == "quarter" else lambda m: plain_dark(m, 5)
+    expected = np.array([[rule(m) for m in one] for one in heatmaps]) * 4
+    np.testing.assert_allclose(found[..., :2], expected, atol=2e-3)
+    np.testing.assert_array_equal(found[..., 2].astype(np.float32), heatmaps.max((2, 3)))
+
+
+@pytest.mark.parametrize("convention", ["authors", "aligned"])
+def test_mirrored_heatmaps_fall_on_the_plain_ones(convention):
+    codec = HeatmapCodec((256, 192), convention=convention)
+    order = COCO.flip_order()
+    joints = people(codec, 9, 8, seed=5)
+    joints[..., 0] = np.round(joints[..., 0] / 4) * 4  # where the authors round nothing
+    mirrored = joints.copy()
+    mirrored[..., 0] = 191 - mirrored[..., 0]
+    plain, turned = codec.encode(joints)[0], codec.encode(mirrored[:, order])[0]
+    merged = codec.merge_flip(plain, turned, order)
+    np.testing.assert_allclose(merged[..., 1:], plain[..., 1:], atol=1e-6)
+    np.testing.assert_array_equal(codec.decode(plain, turned, order), codec.decode(merged))
+
+
+def test_nobody_and_one_person():
+    codec = HeatmapCodec((64, 48))
+    assert codec.decode(np.zeros((0, 17, 16, 12))).shape == (0, 17, 3)
+    assert codec.decode(np.zeros((0, 17, 16, 12)), np.zeros((0, 17, 16, 12)), range(17)).shape == (0, 17, 3)
+    heatmaps, weights = codec.encode(np.ones((17, 3)))
+    assert heatmaps.shape == (17, 16, 12) and weights.shape == (17,)
+
+
+def test_odd_sizes_and_wrong_words():
+    assert HeatmapCodec((65, 50)).heatmap_size == (17, 13)
+    with pytest.raises(ValueError, match="convention must be one of authors, aligned"):
+        HeatmapCodec((64, 48), convention="udp")
+    with pytest.raises(ValueError, match="decode must be one of quarter, dark"):
+        HeatmapCodec((64, 48), decode_method="argmax")

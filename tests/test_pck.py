@@ -1,0 +1,113 @@
+"""PCK@0.2 as LSP's README defines it, by hand and on LSP."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scalenet.cli import main
+from scalenet.datasets import COCO, LSP
+from scalenet.evaluate import DataError
+from scalenet.evaluate.keypoint_data import KeypointSet
+from scalenet.evaluate.pck import pck, score_pck, torso_sizes
+from scalenet.evaluate.topdown import evaluate
+
+from .small_networks import small_network, write
+from .small_pose import SPOTS, coco_form, person, results_of
+
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "lsp"
+SHOULDER, HIP = LSP.names.index("left_shoulder"), LSP.names.index("right_hip")
+
+
+def lsp_people(n: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Fully labelled people whose torso is 50 pixels (3, 4, 5), and their corner boxes, 120 by 200."""
+    keypoints = np.random.default_rng(0).uniform(0, 100, (n, 14, 3))
+    keypoints[..., 2] = 2
+    keypoints[:, HIP, :2] = keypoints[:, SHOULDER, :2] + [30, 40]
+    return keypoints, np.tile([10.0, 20, 130, 220], (n, 1))
+
+
+def test_torso_or_half_the_longer_side():
+    keypoints, boxes = lsp_people()
+    keypoints[1, SHOULDER, 2] = 0
+    keypoints[2, HIP, 2] = 0
+    assert torso_sizes(keypoints, boxes, LSP).tolist() == [50, 100, 100]
+
+
+def test_a_joint_is_right_within_a_fifth_of_the_torso():
+    keypoints, boxes = lsp_people()
+    near, far = keypoints.copy(), keypoints.copy()
+    near[..., 0] += 9.99
+    far[..., 0] += 10.01
+    assert pck(keypoints, keypoints, boxes, LSP)["pck"] == 1
+    assert pck(near, keypoints, boxes, LSP)["pck"] == 1 and pck(far, keypoints, boxes, LSP)["pck"] == 0
+
+
+def test_only_labelled_joints_count_and_over_the_whole_split():
+    keypoints, boxes = lsp_people()
+    keypoints[0, 1:, 2] = 0  # one joint left, and without a torso
+    keypoints[:, 13, 2] = 0
+    predicted = keypoints.copy()
+    predicted[0] += 15  # 21 pixels off: wrong by a fifth of half the side (20)
+    figures = pck(predicted, keypoints, boxes, LSP)
+    assert figures["joints"] == 27 and figures["pck"] == pytest.approx(26 / 27)
+    assert figures["per_joint"]["head_top"] is None and figures["per_joint"]["right_ankle"] == pytest.approx(2 / 3)
+
+
+def test_somebody_not_found_is_wrong():
+    keypoints, boxes = lsp_people(2)
+    predicted = keypoints.copy()
+    predicted[1] = np.nan
+    assert pck(predicted, keypoints, boxes, LSP)["pck"] == 0.5
+
+
+def test_the_best_scored_result_answers(tmp_path):
+    people = lsp_people(2)[0] * [1, 1, 1] + [20, 20, 0]
+    data = KeypointSet(coco_form(tmp_path / "lsp", [[p] for p in people], LSP, size=(8, 8)))
+    assert data.labels is LSP
+    good = results_of({"annotations": data.annotations}, 0.9)
+    bad = [{**r, "score": 0.5, "keypoints": [0.0] * 42} for r in good]
+    assert score_pck(bad + good, data)["pck"] == 1 and score_pck(good[:1] + bad, data)["pck"] == 0.5
+    assert score_pck(good[:1], data)["pck"] == 0.5 and score_pck(good[:1], data, [1])["pck"] == 1
+
+
+def test_what_pck_is_not_for(tmp_path):
+    crowd = KeypointSet(coco_form(tmp_path / "crowd", [[p for p in lsp_people(2)[0]]], LSP, size=(8, 8)))
+    with pytest.raises(DataError, match="several people in a picture: PCK is for one"):
+        score_pck([], crowd)
+    with pytest.raises(DataError, match="PCK needs the joints left_shoulder and right_hip"):
+        score_pck([], KeypointSet(coco_form(tmp_path / "spots", [[person(70, 90)]], SPOTS)))
+
+
+def test_evaluate_command_on_lsp_form(tmp_path, capsys):
+    people = lsp_people(3)[0]
+    root = coco_form(tmp_path / "data", [[p] for p in people], LSP, size=(120, 120)).parents[1]
+    weights = str(write(small_network("pose", LSP, (64, 48)), tmp_path / "w.safetensors"))
+    argv = ["evaluate", weights, "--dataset", "lsp", "--root", str(root), "--split", "val", "--device", "cpu"]
+    assert main([*argv, "--limit", "2", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["images"] == 2 and 0 <= figures["pck"] <= 1 and figures["flip"] is True
+    assert set(figures["per_joint"]) == set(LSP.names) and figures["joints"] == 28
+    assert main([*argv, "--no-flip"]) == 0 and "flip" in capsys.readouterr().out
+    other = str(write(small_network("pose", COCO, (64, 48)), tmp_path / "coco.safetensors"))
+    assert main(["evaluate", other, *argv[2:]]) == 2
+    assert "has 14 joints of lsp" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the data set is not here")
+def test_lsp_against_itself_and_moved():
+    data = KeypointSet.open(SHARED, "val")
+    truth = results_of({"annotations": data.annotations})
+    figures = score_pck(truth, data)
+    assert figures["pck"] == 1 and figures["joints"] == 12321
+    people = data.people()
+    sizes = torso_sizes(people.keypoints, people.boxes, LSP)
+    for share, expected in ((0.19, 1.0), (0.21, 0.0)):
+        for result, size in zip(truth, sizes, strict=True):
+            joints = np.reshape(result["keypoints"], (14, 3)).astype(float)
+            result["moved"] = (joints + np.array([share * size, 0, 0])).ravel().tolist()
+        moved = [{**r, "keypoints": r["moved"]} for r in truth]
+        assert score_pck(moved, data)["pck"] == pytest.approx(expected, abs=0.001)
+    figures = evaluate(small_network("pose", LSP, (64, 48)), "lsp", SHARED, "val", device="cpu", limit=8)
+    assert figures["images"] == 8 and figures["pck"] < 0.3
