@@ -137,7 +137,9 @@ def test_a_very_wide_picture_is_made_to_fit():
     people = two_people(200, 10000)
     result = made(dots(200, 10000, people, 60))
     assert made.model.sizes == [(1, 3, 128, 512)]
-    assert len(result) == 2 and abs(result.keypoints[..., 0] - np.array(people)[..., 0].mean()).max() < 5000
+    assert len(result) == 2
+    by_side = result.keypoints[np.argsort(result.keypoints[:, 0, 0])]
+    np.testing.assert_allclose(by_side[..., 0], np.array(people)[..., 0], atol=60)  # an input pixel is 20 of these
 
 
 def test_broken_output_is_an_error():
