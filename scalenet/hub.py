@@ -18,6 +18,7 @@ from .network import ScaleNet
 
 FILES = ("config.json", "model.safetensors", "README.md")
 GENERIC = "scalenet"
+SOURCES = ("file", "hf_hub_id", "source", "url", "state_dict", "label_names")  # of a cfg: not of what is saved
 
 
 def _save(model: ScaleNet, folder: Path, name: str) -> None:
@@ -28,7 +29,7 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     published = entry is not None and entry.labels == model.labels
     cfg = {
         **weights.plain_cfg(model.arch, model.task, model.num_classes),
-        **{k: v for k, v in cfg.items() if k not in ("file", "hf_hub_id", "source", "url", "state_dict", "label_names")},
+        **{k: v for k, v in cfg.items() if k not in SOURCES},
         "architecture": GENERIC, "num_classes": model.num_classes, "first_conv": "conv1", "pool_size": None,
         "classifier": list(model.classifier_names), "crop_pct": 1.0, "interpolation": "bilinear",
     }  # fmt: skip

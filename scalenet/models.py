@@ -62,7 +62,7 @@ def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path) -> Arch:
         return Arch.load(named)
     if Path(text).is_file():
         return Arch.load(text)
-    raise ArchError(f"arch must be an encoding, its dict, a JSON file, a registered name or hrnet_wN; got {text[:60]!r}")
+    raise ArchError(f"arch: an encoding, its dict, a JSON file, a registered name or hrnet_wN, not {text[:60]!r}")
 
 
 def _create(
@@ -89,7 +89,7 @@ def _create(
 
 @register_model
 def scalenet(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """A ScaleNAS network of any encoding: ``arch=`` an Arch, dict, JSON path, registered name or hrnet_wN; ``task=``."""
+    """A network of any encoding: ``arch=`` an Arch, dict, JSON path, registered name or hrnet_wN; ``task=``."""
     return _create("scalenet", pretrained, **kwargs)
 
 
@@ -167,7 +167,10 @@ def scalenet_p3_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 
 @register_model
 def scalenet_p4_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-P4 under a HigherHRNet-style head: everyone in a 512x512 picture at once. Reported 71.6 AP on COCO test-dev, multi-scale."""
+    """ScaleNet-P4 under a HigherHRNet-style head: everyone in a 512x512 picture at once.
+
+    Reported 71.6 AP on COCO test-dev, multi-scale test.
+    """
     return _create("scalenet_p4_bottomup", pretrained, task="bottomup", **kwargs)
 
 
@@ -175,9 +178,9 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     """``timm.create_model`` for this package's networks, with hints for unknown names.
 
     Args:
-        name: a registered name, with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/repo" or "local-dir:path".
+        name: a registered name, with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/repo", "local-dir:path".
         pretrained: load the published weights; downloads only where the weights are not in the package.
-        kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``checkpoint_path``, ``arch``, ``task``…
+        kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``checkpoint_path``, ``arch``…
 
     Raises:
         LookupError: for an unknown name (naming the nearest), or :class:`scalenet.NoWeights`.

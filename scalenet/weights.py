@@ -142,7 +142,8 @@ def source(entry: Entry, cache_dir: str | Path | None = None) -> dict[str, Any]:
 
 def no_weights_message(entry: Entry) -> str:
     """What a user can do where no weights are published."""
-    convert = f"convert the authors' file {entry.authors_file}.pth (scalenet convert FILE.pth --model {entry.name} -o OUT)"
+    command = f"scalenet convert FILE.pth --model {entry.name} -o OUT.safetensors"
+    convert = f"convert the authors' file {entry.authors_file}.pth ({command})"
     ways = ([convert] if entry.authors_file else []) + [
         "train it (python -m training, from a checkout)",
         'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path=',
@@ -158,10 +159,28 @@ def verify(path: str | Path, sha256: str) -> None:
     """
     if not sha256:
         return
-    with open(path, "rb") as f:
-        found = hashlib.file_digest(f, "sha256").hexdigest()
+    found = digest_of(path)
     if found != sha256:
         raise WeightsError(f"{path} has SHA-256 {found[:16]}…, {sha256[:16]}… was published: damaged or replaced")
+
+
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
 
 
 def plain_cfg(arch: Arch, task: str | None, outputs: int | None) -> dict[str, Any]:
@@ -206,7 +225,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
         raise FileNotFoundError(f"no weights file {path}")
     try:
         with safe_open(path, framework="pt") as f:
-            return {k: f.get_tensor(k) for k in f.keys()}, dict(f.metadata() or {})
+            names = f.keys()  # safe_open is no mapping
+            return {k: f.get_tensor(k) for k in names}, dict(f.metadata() or {})
     except (SafetensorError, OSError, ValueError) as e:
         raise WeightsError(f"{path} is damaged or no safetensors file ({str(e)[:80]})") from None
 

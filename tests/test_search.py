@@ -151,7 +151,7 @@ def test_choose_keeps_the_limits():
 
 
 def test_search_runs_resumes_and_reports(world, tmp_path, capsys, monkeypatch):
-    root, weights, recipe = world
+    _, weights, recipe = world
     monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
     args = [
         f"supernet={weights}",

@@ -1,0 +1,264 @@
+"""Other people's files to this project's: the authors' checkpoints and masks, timm's HRNet weights.
+
+This is the one place that reads pickles, and it executes nothing: checkpoints go through ``torch.load`` with
+``weights_only=True``, masks through an unpickler that admits numpy arrays alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import weights
+from .arch import STAGE_BRANCHES, Arch, ArchError, ModuleArch, SearchSpace
+from .datasets import CITYSCAPES, COCO, Labels
+from .network import ScaleNet
+from .weights import WeightsError
+
+PREFIXES = ("module.", "model.")
+MAX_MASK_BYTES = 1 << 22
+OUTPUT_LAYERS = {"segmentation": "last_layer.3.weight", "pose": "final_layer.weight"}
+CLASSIFIER = ("classifier.", "incre_modules.", "downsamp_modules.")  # of a network trained on ImageNet
+HEADS = ("last_layer.", "final_layer.", *CLASSIFIER)
+PUBLISHED_DEPTH = 5
+State = dict[str, torch.Tensor]
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------
+def _numpy_scalars() -> list[Any]:
+    """What a training checkpoint's numpy numbers (``best_mIoU``) are made of, by numpy's old and new module names."""
+    scalar = np._core.multiarray.scalar
+    kinds = [type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
+    return [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar"), np.dtype, *kinds]
+
+
+def read_checkpoint(path: str | Path) -> State:
+    """The tensors of a ``.pth`` file, zip or older, bare or under ``state_dict``, prefixes and ``loss.*`` taken off.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        WeightsError: if it is no checkpoint of tensors, or holds objects that would have to be executed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint {path}")
+    if path.suffix == ".safetensors":
+        return clean(weights.read_weights(path)[0], path)
+    try:
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as e:
+        reason = str(e).splitlines()[0][:100] if str(e) else type(e).__name__
+        raise WeightsError(f"{path} is not a checkpoint that can be read safely ({reason})") from None
+    return clean(loaded, path)
+
+
+def clean(loaded: Any, path: str | Path = "the checkpoint") -> State:
+    """Tensors by the network's own names.
+
+    Raises:
+        WeightsError: if there are none.
+    """
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    state = {}
+    for key, value in loaded.items() if isinstance(loaded, Mapping) else ():
+        if isinstance(key, str) and isinstance(value, torch.Tensor):
+            while key.startswith(PREFIXES):
+                key = key.split(".", 1)[1]
+            if not key.startswith("loss."):
+                state[key] = value
+    if not state:
+        raise WeightsError(f"{path} holds no tensors by name")
+    return state
+
+
+def hrnet_names(state: Mapping[str, torch.Tensor]) -> State:
+    """timm's (and the original) HRNet names as an encoding of this space: its one fusion follows the fourth block."""
+    return {re.sub(r"^(stage\d\.\d+)\.fuse_layers\.", r"\1.fuse_layers_4.", k): v for k, v in state.items()}
+
+
+def is_hrnet(state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether entries are an HRNet's (one fusion layer a module)."""
+    return any(".fuse_layers." in k for k in state)
+
+
+def _outputs(state: State, task: str) -> int:
+    layer = state.get(OUTPUT_LAYERS[task])
+    return 0 if layer is None else layer.shape[0]
+
+
+def _known_names(arch: Arch, task: str) -> set[str]:
+    """Everything a supernet of these widths and modules may hold."""
+    depth = max(PUBLISHED_DEPTH, *(d for _, _, m in arch.modules() for d in m.depths))
+    space = SearchSpace(
+        arch.task, arch.width, arch.input_size, arch.stem_width, arch.stage1_width,
+        tuple(len(modules) for modules in arch.stages), (1, depth),
+    )  # fmt: skip
+    with torch.device("meta"):
+        return set(ScaleNet(space.supernet(), task=task).state_dict())
+
+
+def select_network(
+    state: State, arch: Arch, outputs: int | None = None, headless: bool = False
+) -> tuple[ScaleNet, State]:
+    """The network of an encoding on the meta device, and its weights out of a checkpoint's.
+
+    Args:
+        outputs: classes or joints there must be; None: as many as the checkpoint has.
+        headless: the checkpoint's head is a classifier's (ImageNet): take the trunk alone.
+
+    Raises:
+        WeightsError: naming the first missing and unexpected entries, or the first of another shape.
+    """
+    task = "pose" if headless else arch.task
+    if headless:
+        state = {k: v for k, v in state.items() if not k.startswith(HEADS)}
+    with torch.device("meta"):
+        model = ScaleNet(arch, task, 0 if headless else outputs or _outputs(state, task) or None)
+    wanted = model.state_dict()
+    filled = {k: torch.zeros((), dtype=torch.long) for k in wanted if k.endswith("num_batches_tracked")}
+    missing = [k for k in wanted if k not in state and k not in filled]
+    unexpected = sorted(set(state) - _known_names(arch, task))
+    if missing or unexpected:
+        text = [f"{len(missing)} entries are missing, the first is {missing[0]}"] if missing else []
+        text += [f"{len(unexpected)} are unexpected, the first is {unexpected[0]}"] if unexpected else []
+        raise WeightsError(f"the checkpoint is not one for {arch.name or arch.digest}: {'; '.join(text)}")
+    return model, weights.select(filled | state, model, f"the checkpoint is not one for {arch.name or arch.digest}")
+
+
+def needs_recalibration(arch: Arch, entry: weights.Entry | None, state: State, path: str | Path) -> bool:
+    """Whether BatchNorm statistics are a supernet's: they mix all its sub-networks and fit none."""
+    if entry is not None and entry.authors_file.startswith("scalenet_"):
+        return Path(path).stem.startswith("superscalenet")
+    with torch.device("meta"):
+        own = set(ScaleNet(arch).state_dict())
+    trunk = [k for k in state if not k.startswith(HEADS)]
+    return any(k not in own for k in trunk)
+
+
+def convert_checkpoint(
+    path: str | Path, out: str | Path, arch: Arch, entry: weights.Entry | None = None
+) -> dict[str, Any]:
+    """Write a network's weights out of a checkpoint; returns what was written.
+
+    Args:
+        path: the authors' supernet, teacher, fine-tuned or ImageNet ``.pth``, or HRNet weights (.pth, .safetensors).
+        arch: the encoding to select.
+        entry: the published network it is, if it is one: then the number of outputs must be its own.
+
+    Raises:
+        FileNotFoundError, WeightsError: if the file is missing, or something else.
+    """
+    state = read_checkpoint(path)
+    if is_hrnet(state) and arch.digest == Arch.hrnet(arch.width, arch.task).digest:
+        state = hrnet_names(state)
+    headless = OUTPUT_LAYERS[arch.task] not in state and any(k.startswith(CLASSIFIER) for k in state)
+    outputs = len(entry.labels.names) if entry and not headless else None
+    model, selected = select_network(state, arch, outputs, headless)
+    stale = needs_recalibration(arch, entry, state, path)
+    labels = entry.labels if entry and not headless else _labels(model)
+    metadata = {
+        "format": "scalenet", "arch": arch.to_json(), "task": model.task, "source": Path(path).name,
+        "source_sha256": weights.digest_of(path), "convention": "authors",
+        "batchnorm": "a supernet's: recalibrate before use" if stale else "the file's own",
+        "license": entry.terms if entry else "the terms of the data it was trained on apply",
+    }  # fmt: skip
+    if labels is not None:
+        metadata |= {"labels": json.dumps(labels.to_dict()), "dataset": labels.dataset}
+    weights.save_weights(out, selected, metadata)
+    return {
+        "path": str(out), "arch": arch.name or arch.digest, "task": model.task, "outputs": model.num_classes,
+        "entries": len(selected), "of": len(state), "needs_recalibration": stale, "head": not headless,
+    }  # fmt: skip
+
+
+def _labels(model: ScaleNet) -> Labels | None:
+    """The paper's data sets by the number of outputs."""
+    usual = {("segmentation", len(CITYSCAPES.names)): CITYSCAPES, ("pose", len(COCO.names)): COCO}
+    return usual.get((model.task, model.num_classes))
+
+
+# -- masks -------------------------------------------------------------------------------------------------------
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickles numpy arrays in lists and dicts, and refuses to look up anything else."""
+
+    ALLOWED = {
+        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    } | {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return self.ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+
+
+def read_masks(path: str | Path) -> Any:
+    """The object in an authors' ``.npy`` mask file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ArchError: if it is no such file, too large, or holds anything but numbers.
+    """
+    path = Path(path)
+    if path.stat().st_size > MAX_MASK_BYTES:
+        raise ArchError(f"{path} is too large for a mask file (over {MAX_MASK_BYTES} bytes)")
+    data = io.BytesIO(path.read_bytes())
+    try:
+        version = np.lib.format.read_magic(data)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        _, _, dtype = readers[version](data)
+        if not dtype.hasobject:
+            raise ArchError(f"{path} holds numbers, not a mask per module")
+        return _ArraysOnly(data, encoding="latin1").load()
+    except ArchError:
+        raise
+    except Exception as e:  # a hostile pickle can raise anything
+        raise ArchError(f"{path} is not a mask file ({str(e)[:80]})") from None
+
+
+def masks_to_arch(masks: Any, task: str, width: int, name: str = "", size: tuple[int, int] | None = None) -> Arch:
+    """An encoding from the authors' masks: per module "d", depths (n, 1), and "f", bits per branch, step and source.
+
+    Raises:
+        ArchError: if they are not of that form.
+    """
+    try:
+        modules = [_mask_module(m) for m in np.asarray(masks, dtype=object).ravel().tolist()]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
+        raise ArchError(f"not the authors' mask form ({type(e).__name__}: {str(e)[:60]})") from None
+    stages = tuple(tuple(m for m in modules if len(m.depths) == branches) for branches in STAGE_BRANCHES)
+    if [m for stage in stages for m in stage] != modules:
+        raise ArchError("masks must come in the order of the stages: 2, then 3, then 4 branches")
+    default = (1024, 2048) if task == "segmentation" else (256, 192)
+    return Arch(task, width, stages, size or default, name)
+
+
+def _mask_module(mask: Mapping[str, Any]) -> ModuleArch:
+    depths = tuple(int(d) for d in np.asarray(mask["d"]).ravel().tolist())
+    bits = mask["f"]
+    fusions = (tuple(_sources(bits[j][d]) for d in range(depth)) for j, depth in enumerate(depths))
+    return ModuleArch(depths, tuple(fusions))
+
+
+def _sources(bits: Any) -> tuple[int, ...]:
+    return tuple(k for k, bit in enumerate(list(bits)) if bool(bit))
+
+
+def convert_masks(path: str | Path, out: str | Path, task: str, width: int, name: str = "") -> dict[str, Any]:
+    """Write an authors' mask file as encoding JSON; returns what was written."""
+    arch = masks_to_arch(read_masks(path), task, width, name or Path(out).stem)
+    weights.write_text(out, arch.to_json() + "\n")
+    return {"path": str(out), "arch": arch.name, "digest": arch.digest, "task": task, "width": width}
