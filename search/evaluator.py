@@ -19,8 +19,6 @@ from training.tasks import TASKS
 
 from .archive import Record
 
-FIGURE = {"segmentation": "miou", "pose": "pck", "bottomup": "ap"}
-
 
 def read_space(metadata: dict[str, str], path: str | Path) -> SearchSpace:
     """The search space a supernet file names.
@@ -44,7 +42,7 @@ class Evaluator:
         self.space = read_space(metadata, supernet)
         self.device = distributed.start(recipe.device)
         self.task = TASKS[recipe.task](recipe, self.device)
-        self.limit, self.figure = limit, FIGURE[recipe.task]
+        self.limit, self.figure = limit, self.task.figure
         self.outputs = recipe.classes
         self.model: ScaleNet = self.task.build(self.space.supernet())
         self.model.load_state_dict(select(state, self.model, str(supernet)))

@@ -305,7 +305,7 @@ def test_the_pose_command_draws_and_writes_coco_results(weights, tmp_path, capsy
     entries = json.loads((out / "keypoints.json").read_text())
     assert [e["image_id"] for e in entries] == [12, 12] and len(entries[0]["keypoints"]) == 51
     assert main(["pose", files[1], "-m", weights, "-o", str(out), "--no-flip", "--decode", "quarter"]) == 0
-    assert "walk.png: 1 people" in capsys.readouterr().out
+    assert "walk.png: 1 person" in capsys.readouterr().out
     assert json.loads((out / "keypoints.json").read_text())[0]["image_id"] == "walk"
 
 

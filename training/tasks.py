@@ -56,6 +56,8 @@ class Classifier(nn.Module):
 class ClassificationTask:
     """Photographs of things: where a trunk starts from."""
 
+    figure = "top1"  # of what ``evaluate`` returns, the one that says which network is better
+
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.source = ClassificationSource(recipe.root, recipe.split)
@@ -83,6 +85,8 @@ class ClassificationTask:
 
 class SegmentationTask:
     """Index masks from pictures."""
+
+    figure = "miou"
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -127,6 +131,7 @@ class PoseTask:
         augmentation = Augmentation(recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour)
         self.source = KeypointSource(recipe.root, recipe.split, augmentation, recipe.sigma)
         self.labels = self.source.labels
+        self.figure = "pck" if self.labels == LSP else "ap"
         if recipe.classes != len(self.labels.names):
             raise DataError(f"{self.source.data.path} has {len(self.labels.names)} joints, classes={recipe.classes}")
 

@@ -31,6 +31,8 @@ VAL_CROWDS = 300
 class BottomUpTask:
     """Heatmaps at two resolutions and tags: from COCO or CrowdPose, or from crowds composed of LSP's people."""
 
+    figure = "ap"
+
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.composed = KeypointSet(find_annotations(recipe.root, recipe.split)).labels == LSP

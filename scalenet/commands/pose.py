@@ -27,12 +27,12 @@ def add_parser(subparsers: Any) -> None:
     people.add_argument("--detector", metavar="NAME", help="find people by a network of torchvision's (downloads it)")
     people.add_argument("--bottom-up", action="store_true", help="everybody at once, without boxes")
     parser.add_argument(
-        "--no-flip", dest="flip", action="store_false", help="look at each person once, not mirrored too"
+        "--flip", action=argparse.BooleanOptionalAction, help="look at people mirrored too (default: not for bottom-up)"
     )
     parser.add_argument("--decode", choices=("dark", "quarter"), default="dark", help="joints from heatmaps")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
-        "--batch-size", type=positive, default=32, help="people that run together (default: %(default)s)"
+        "--batch-size", type=positive, help="people that run together (default: 32), or pictures for bottom-up (1)"
     )
     parser.set_defaults(run=run)
 
@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         entries += result.to_coco(int(name) if name.isdecimal() else name)
         rows.append({"image": str(path), "drawn": str(drawn), "people": len(result), **result.to_dict()})
         if not args.json:
-            print(f"{path}: {len(result)} people, scores {', '.join(f'{s:.2f}' for s in result.scores[:8])}; {drawn}")
+            who = "nobody" if not len(result) else "1 person" if len(result) == 1 else f"{len(result)} people"
+            print(f"{path}: {who} {' '.join(f'{s:.2f}' for s in result.scores[:8])}, drawn in {drawn}")
     file = write_json(out / RESULTS, entries)
     if not args.json:
         print(f"results in COCO's form: {file}")
@@ -69,7 +70,9 @@ def _find(args: argparse.Namespace, paths: list[Path]) -> list[Any]:
     if args.bottom_up:
         from ..predict.bottomup import BottomUpPoseEstimator
 
-        return BottomUpPoseEstimator(args.model, device=args.device, flip=args.flip)(paths)
+        return BottomUpPoseEstimator(args.model, args.device, flip=bool(args.flip), batch_size=args.batch_size or 1)(
+            paths
+        )
     from ..predict.boxes import boxes_for, read_boxes
     from ..predict.topdown import PoseEstimator
 
@@ -79,7 +82,10 @@ def _find(args: argparse.Namespace, paths: list[Path]) -> list[Any]:
         from ..predict.detector import torchvision_detector
 
         detector = torchvision_detector(args.detector, device=args.device)
-    return PoseEstimator(args.model, args.device, args.flip, args.decode, args.batch_size, detector)(paths, boxes)
+    estimator = PoseEstimator(
+        args.model, args.device, args.flip is not False, args.decode, args.batch_size or 32, detector
+    )
+    return estimator(paths, boxes)
 
 
 def sample_portrait() -> Path:
