@@ -1,0 +1,112 @@
+"""timm's hub form, from a folder: what is saved comes back equal, and says clearly when it is something else."""
+
+import json
+import random
+
+import pytest
+import timm
+import torch
+
+import scalenet
+from scalenet.arch import SearchSpace
+from scalenet.datasets import CAMVID, LSP
+
+from .conftest import TINY
+
+FILES = {"config.json", "model.safetensors", "README.md"}
+
+
+def network(task="segmentation", head=None, **kwargs):
+    arch = SearchSpace(task, 8, (48, 64), **TINY).sample(random.Random(1)).replace(name="tiny")
+    return scalenet.ScaleNet(arch, task=head, **kwargs).eval()
+
+
+def same(a, b, x):
+    with torch.inference_mode():
+        a, b = a(x), b(x)
+    pairs = zip(a, b, strict=True) if isinstance(a, tuple) else [(a, b)]
+    return all(torch.equal(p, q) for p, q in pairs)
+
+
+CASES = {
+    "segmentation": lambda: network(num_classes=11, labels=CAMVID),
+    "pose": lambda: network("pose", num_classes=14, labels=LSP),
+    "bottom-up": lambda: network("pose", "bottomup", num_classes=7),
+    "four channels": lambda: network(num_classes=3, in_chans=4),
+    "no head": lambda: network(num_classes=0),
+    "generic": lambda: timm.create_model("scalenet", arch=network().arch.to_dict(), num_classes=5).eval(),
+    "bottom-up task": lambda: timm.create_model("scalenet", arch=network("pose").arch, task="bottomup").eval(),
+    "registered": lambda: timm.create_model("scalenet_s0", num_classes=6).eval(),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_saved_networks_come_back(case, tmp_path):
+    model = CASES[case]()
+    folder = scalenet.save_pretrained(model, tmp_path / "net")
+    assert {p.name for p in folder.iterdir()} == FILES
+    again = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    assert again.arch == model.arch and again.task == model.task and again.labels == model.labels
+    assert same(model, again, torch.randn(1, model.in_chans, 45, 70))
+    twice = timm.create_model(
+        f"local-dir:{scalenet.save_pretrained(again, tmp_path / 'twice')}", pretrained=True
+    ).eval()
+    assert same(model, twice, torch.randn(1, model.in_chans, 45, 70))
+
+
+def test_another_head_on_saved_weights(tmp_path):
+    model = network(num_classes=11, labels=CAMVID)
+    folder = scalenet.save_pretrained(model, tmp_path)
+    again = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=4)
+    assert again.labels is None and again.num_classes == 4
+    assert torch.equal(again.last_layer[0].weight, model.last_layer[0].weight)
+
+
+def test_the_card_keeps_to_what_is_known(tmp_path):
+    scalenet.save_pretrained(network(num_classes=11, labels=CAMVID), tmp_path, "mine")
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith("---\n") and "# mine" in card and "pedestrian" in card and "Encoding" in card
+    assert "Reported" not in card and "Measured" not in card, "figures belong to the published weights alone"
+
+
+def test_saving_leaves_the_model_as_it_was(tmp_path):
+    model = timm.create_model("scalenet_s0").eval()
+    before = (dict(model.pretrained_cfg), dict(model._model_args))
+    scalenet.save_pretrained(model, tmp_path)
+    assert (model.pretrained_cfg, model._model_args) == before
+
+
+def edit(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda c: c["model_args"]["arch"]["stages"][0][0]["depths"].__setitem__(0, 10**9), "depth"),
+        (lambda c: c["model_args"]["arch"].__setitem__("width", 10**6), "width"),
+        (lambda c: c.__setitem__("architecture", "no_such_net"), "no_such_net"),
+        (lambda c: c["model_args"].__setitem__("surprise", 1), "surprise"),
+    ],
+)
+def test_hostile_or_foreign_configs(tmp_path, change, words):
+    folder = scalenet.save_pretrained(network(num_classes=3), tmp_path)
+    edit(folder, change)
+    with pytest.raises((ValueError, RuntimeError, TypeError), match=words):
+        timm.create_model(f"local-dir:{folder}", pretrained=True)
+
+
+def test_a_folder_without_config(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Config file not found"):
+        scalenet.create_model(f"local-dir:{tmp_path}", pretrained=True)
+
+
+def test_a_header_that_lies(tmp_path):
+    folder = scalenet.save_pretrained(network(num_classes=3), tmp_path)
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    data[:8] = (1 << 40).to_bytes(8, "little")
+    (folder / "model.safetensors").write_bytes(bytes(data))
+    with pytest.raises(Exception, match=r"(?i)header"):
+        timm.create_model(f"local-dir:{folder}", pretrained=True)
