@@ -172,10 +172,7 @@ class Arch:
             "stage1_width": self.stage1_width,
             "input_size": list(self.input_size),
             "stages": [
-                [
-                    {"depths": list(m.depths), "fusions": [[list(s) for s in row] for row in m.fusions]}
-                    for m in modules
-                ]
+                [{"depths": list(m.depths), "fusions": [[list(s) for s in row] for row in m.fusions]} for m in modules]
                 for modules in self.stages
             ],
         }
@@ -289,9 +286,7 @@ class SearchSpace:
                 )
                 row.append(ModuleArch(depths, fusions))
             stages.append(tuple(row))
-        arch = Arch(
-            self.task, self.width, tuple(stages), self.input_size, name, self.stem_width, self.stage1_width
-        )
+        arch = Arch(self.task, self.width, tuple(stages), self.input_size, name, self.stem_width, self.stage1_width)
         return self.settle(arch)
 
     def settle(self, arch: Arch) -> Arch:
@@ -315,9 +310,7 @@ class SearchSpace:
 
     def smallest(self, rng: random.Random | None = None, fusion: float = 0.0) -> Arch:
         """Least depth; fusion 0, or a share of the bits drawn from ``rng`` (the paper's 0.1 for segmentation)."""
-        return self.build(
-            lambda *_: self.depths[0], lambda *_: rng is not None and rng.random() < fusion, "smallest"
-        )
+        return self.build(lambda *_: self.depths[0], lambda *_: rng is not None and rng.random() < fusion, "smallest")
 
     def supernet(self) -> Arch:
         """What the supernet declares: every block and every path, the pose rule's unread ones too."""

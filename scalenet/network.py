@@ -187,9 +187,7 @@ class ScaleNet(nn.Module):
         if arch.stem_width != wide:
             down = conv_bn(arch.stem_width, wide, 1)
         first = Bottleneck(arch.stem_width, arch.stage1_width, downsample=down)
-        self.layer1 = nn.Sequential(
-            first, *(Bottleneck(wide, arch.stage1_width) for _ in range(STAGE1_BLOCKS - 1))
-        )
+        self.layer1 = nn.Sequential(first, *(Bottleneck(wide, arch.stage1_width) for _ in range(STAGE1_BLOCKS - 1)))
         new = nn.Sequential(conv_bn(wide, 2 * w, 3, 2, relu=True))
         self.transition1 = nn.ModuleList([conv_bn(wide, w, 3, relu=True), new])
         for n, modules in enumerate(arch.stages, start=2):

@@ -35,7 +35,7 @@ class SpotNetwork(ScaleNet):
 
 
 def paint(size: tuple[int, int], people: Sequence[np.ndarray], spread: float = 6.0) -> np.ndarray:
-    """Black (H, W, 3) uint8 picture with a Gaussian spot of colour k mod 3 at joint k of every (3, 2 or more) person."""
+    """Black (H, W, 3) uint8 picture, a Gaussian spot of colour k mod 3 at joint k of every (K, 2 or more) person."""
     ys, xs = np.mgrid[: size[0], : size[1]]
     picture = np.zeros((*size, 3))
     for person in people:
