@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from . import weights
 from .cost import count
 from .network import ScaleNet
+from .origin import Origin, origin_of
+from .table import TABLE, Entry
 
 PIPELINES = {"segmentation": "image-segmentation", "pose": "keypoint-detection", "bottomup": "keypoint-detection"}
 PREDICTORS = {"segmentation": "Segmenter", "pose": "PoseEstimator", "bottomup": "BottomUpPoseEstimator"}
 PAPER = "https://proceedings.mlr.press/v188/cheng22a.html"
 
 
-def _front_matter(model: ScaleNet, entry: weights.Entry | None) -> str:
+def _front_matter(model: ScaleNet, entry: Entry | None) -> str:
     lines = ["library_name: timm", f"pipeline_tag: {PIPELINES[model.task]}", "tags:", "- scalenet", "- timm"]
     lines += [f"license: {entry.license if entry else 'other'}"]
     if model.labels:
@@ -33,26 +34,49 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, Mapping) else str(value)
 
 
-def model_card(model: ScaleNet, name: str, entry: weights.Entry | None = None) -> str:
-    """Markdown with front matter. ``entry`` is given where the weights are the published ones: only then are there
-    figures, "reported" and "measured" apart.
+def _published(model: ScaleNet, origin: Origin | None) -> Entry | None:
+    """The table's entry whose weights a network holds, unchanged since they were read."""
+    if origin is None:
+        return None
+    found = [e for e in TABLE if f"{e.name}.{e.tag}" == origin.network and e.labels == model.labels]
+    return found[0] if found else None
+
+
+def _provenance(origin: Origin | None, terms: str) -> list[str]:
+    lines = [f"- Terms: {terms}"]
+    if origin is not None and origin.source:
+        lines.append(f"- Converted from: {origin.source}")
+    if origin is not None and not origin.usable:
+        lines.append(
+            "- BatchNorm statistics are a supernet's and fit no sub-network: recalibrate on training pictures before "
+            "use (`python -m training recalibrate FILE --data ROOT`)"
+        )
+    return lines
+
+
+def model_card(model: ScaleNet, name: str) -> str:
+    """Markdown with front matter. Figures, "reported" and "measured" apart, are there only where a network holds
+    weights just as they were read from where the figures belong (see :mod:`scalenet.origin`).
     """
+    origin = origin_of(model)
+    entry = _published(model, origin)
     size = tuple((getattr(model, "pretrained_cfg", None) or {}).get("input_size") or (0, *model.arch.input_size))[1:]
     cost = count(model.arch, size, task=model.task, outputs=model.num_classes, in_chans=model.in_chans)
     outputs = ", ".join(model.labels.names) if model.labels else f"{model.num_classes}, unnamed"
-    measured = dict(entry.measured) if entry and entry.is_file else {}
-    reported = dict(entry.reported) if entry else {}
-    terms = entry.terms if entry else "The terms of the data it was trained on apply; whoever publishes it states them."
+    measured = origin.figures if origin else {}
+    reported = entry.reported if entry and entry.authors_file and origin.usable else {}
+    stated = origin.terms if origin else ""
+    terms = stated or "those of the data it was trained on; whoever publishes it states them"
     lines = [
         _front_matter(model, entry), f"# {name}", "",
         f"A ScaleNAS network for {model.task}: {cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs at "
         f"{size[0]}x{size[1]} (convolution multiply-adds).", "",
         f"- Outputs: {outputs}",
         f"- Data: {model.labels.dataset if model.labels else 'not stated'}",
-        f"- Terms: {terms}",
+        *_provenance(origin, terms),
         f"- Encoding (digest {model.arch.digest}): in `config.json` under `model_args.arch`",
         f"- Method: [ScaleNAS]({PAPER}), Cheng et al., AutoML 2022", "",
-        *_figures("Measured", measured, "By this project, each with the command that prints it."),
+        *_figures("Measured", measured, "By this project, on these weights."),
         *_figures("Reported", reported, "By the paper's authors; not measured on this file."),
         "## Use", "", "```python", "import scalenet", "",
         f'model = scalenet.create_model("local-dir:FOLDER", pretrained=True)  # or "hf-hub:user/{name}"',

@@ -22,6 +22,8 @@ from . import weights
 from .arch import STAGE_BRANCHES, Arch, ArchError, ModuleArch, SearchSpace
 from .datasets import CITYSCAPES, COCO, Labels
 from .network import ScaleNet
+from .origin import SUPERNET_STATISTICS
+from .table import Entry
 from .weights import WeightsError
 
 PREFIXES = ("module.", "model.")
@@ -136,7 +138,7 @@ def select_network(
     return model, weights.select(filled | state, model, f"the checkpoint is not one for {arch.name or arch.digest}")
 
 
-def needs_recalibration(arch: Arch, entry: weights.Entry | None, state: State, path: str | Path) -> bool:
+def needs_recalibration(arch: Arch, entry: Entry | None, state: State, path: str | Path) -> bool:
     """Whether BatchNorm statistics are a supernet's: they mix all its sub-networks and fit none."""
     if entry is not None and entry.authors_file.startswith("scalenet_"):
         return Path(path).stem.startswith("superscalenet")
@@ -146,9 +148,7 @@ def needs_recalibration(arch: Arch, entry: weights.Entry | None, state: State, p
     return any(k not in own for k in trunk)
 
 
-def convert_checkpoint(
-    path: str | Path, out: str | Path, arch: Arch, entry: weights.Entry | None = None
-) -> dict[str, Any]:
+def convert_checkpoint(path: str | Path, out: str | Path, arch: Arch, entry: Entry | None = None) -> dict[str, Any]:
     """Write a network's weights out of a checkpoint; returns what was written.
 
     Args:
@@ -170,9 +170,11 @@ def convert_checkpoint(
     metadata = {
         "format": "scalenet", "arch": arch.to_json(), "task": model.task, "source": Path(path).name,
         "source_sha256": weights.digest_of(path), "convention": "authors",
-        "batchnorm": "a supernet's: recalibrate before use" if stale else "the file's own",
+        "batchnorm": SUPERNET_STATISTICS if stale else "the file's own",
         "license": entry.terms if entry else "the terms of the data it was trained on apply",
     }  # fmt: skip
+    if entry and not headless:
+        metadata["network"] = f"{entry.name}.{entry.tag}"
     if labels is not None:
         metadata |= {"labels": json.dumps(labels.to_dict()), "dataset": labels.dataset}
     weights.save_weights(out, selected, metadata)

@@ -13,6 +13,8 @@ from .arch import Arch, ArchError, ModuleArch
 
 DEFAULT_OUTPUTS = {"segmentation": 19, "pose": 17, "bottomup": 17}  # Cityscapes classes, COCO joints
 HEAD_BLOCKS = 4  # basic blocks of the bottom-up head
+MAX_PARAMETERS = 1 << 30  # what a network may have: ten times the published supernets
+MAX_CONVOLUTIONS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,21 @@ def count(
         params += weights + c.cout * (int(c.bias) + 2 * int(c.norm))
         macs += weights * -(-h // 2**c.level) * -(-w // 2**c.level)
     return Cost(params, macs)
+
+
+def check_size(arch: Arch) -> None:
+    """Refuse an encoding of a network beyond all measure before anything is built.
+
+    Raises:
+        ArchError: naming what is too much.
+    """
+    total = 0
+    for number, c in enumerate(_convs(arch, arch.task, DEFAULT_OUTPUTS[arch.task], 3)):
+        total += c.cin * c.cout * c.kernel**2
+        if total > MAX_PARAMETERS:
+            raise ArchError(f"an encoding of more than {MAX_PARAMETERS:,} parameters is not built")
+        if number > MAX_CONVOLUTIONS:
+            raise ArchError(f"an encoding of more than {MAX_CONVOLUTIONS:,} convolutions is not built")
 
 
 def _convs(arch: Arch, task: str, outputs: int, in_chans: int) -> Iterator[Conv]:

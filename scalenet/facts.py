@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import models, weights
+from . import models, table, weights
 from .arch import Arch
 from .cost import count
 from .network import ScaleNet
@@ -51,7 +51,7 @@ class Facts:
 
 def registered_facts() -> Iterator[Facts]:
     """Facts of every network in the table of weights whose encoding is here."""
-    for entry in weights.TABLE:
+    for entry in table.TABLE:
         yield _from_entry(entry)
 
 
@@ -64,13 +64,13 @@ def find_facts(name: str) -> Facts:
     if name.endswith(".safetensors") or ":" in name:
         return _from_model(name)
     base, tag = models.check_name(name)
-    entry = weights.find(base, tag)
+    entry = table.find(base, tag)
     if entry is None:
         raise LookupError(f"{name} alone names no network: give one of scalenet list, or a file of weights")
     return _from_entry(entry)
 
 
-def _from_entry(entry: weights.Entry) -> Facts:
+def _from_entry(entry: table.Entry) -> Facts:
     arch = models.resolve_arch(entry.name)
     return Facts(
         entry.name, entry.task, len(entry.labels.names), entry.input_size, arch, _entry_weights(entry), entry.reported,
@@ -78,7 +78,7 @@ def _from_entry(entry: weights.Entry) -> Facts:
     )  # fmt: skip
 
 
-def _entry_weights(entry: weights.Entry) -> dict[str, Any]:
+def _entry_weights(entry: table.Entry) -> dict[str, Any]:
     if entry.is_file:
         summary = f"in this package ({entry.path.stat().st_size / 1e6:.1f} MB)"
     elif entry.hub_id:

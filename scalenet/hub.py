@@ -25,27 +25,25 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     from timm.models import save_for_hf
 
     cfg = dict(getattr(model, "pretrained_cfg", None) or {})
-    entry = weights.find(cfg.get("architecture", ""), cfg.get("tag") or None)
-    published = entry is not None and entry.labels == model.labels
     cfg = {
         **weights.plain_cfg(model.arch, model.task, model.num_classes),
         **{k: v for k, v in cfg.items() if k not in SOURCES},
         "architecture": GENERIC, "num_classes": model.num_classes, "first_conv": "conv1", "pool_size": None,
-        "classifier": list(model.classifier_names), "crop_pct": 1.0, "interpolation": "bilinear",
+        "classifier": list(model.classifier_names),
     }  # fmt: skip
     cfg["input_size"] = (model.in_chans, *tuple(cfg["input_size"])[1:])
     labels = model.labels.to_dict() if model.labels else None
     arguments = {"arch": model.arch.to_dict(), "task": model.task, "in_chans": model.in_chans, "labels": labels}
-    before = {k: getattr(model, k, None) for k in ("pretrained_cfg", "_model_args")}
+    before = {k: v for k, v in vars(model).items() if k in ("pretrained_cfg", "_model_args")}
     try:  # timm writes what the model says of itself; what it says now is a network of any encoding
         model.pretrained_cfg, model._model_args = cfg, {}
         config: dict[str, Any] = {"label_names": list(model.labels.names)} if model.labels else {}
         model_args = {k: v for k, v in arguments.items() if v is not None}
         save_for_hf(model, folder, model_config=config, model_args=model_args, safe_serialization=True)
     finally:
-        for key, value in before.items():
-            setattr(model, key, value)
-    (folder / "README.md").write_text(model_card(model, name, entry if published else None), encoding="utf-8")
+        del model.pretrained_cfg, model._model_args
+        vars(model).update(before)
+    (folder / "README.md").write_text(model_card(model, name), encoding="utf-8")
 
 
 def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None) -> Path:

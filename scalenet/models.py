@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 import timm
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
 
-from . import weights
+from . import table, weights
 from .arch import Arch, ArchError
 from .network import ScaleNet
+from .origin import Origin, mark
+from .table import ARCHS
 
-ARCHS = Path(__file__).parent / "archs"
 PREFIX = "scalenet"
 
 
-def _cfg(entry: weights.Entry) -> dict[str, Any]:
+def _cfg(entry: table.Entry) -> dict[str, Any]:
     head = {"segmentation": "last_layer.3", "pose": "final_layer"}
     return {
         "file": str(entry.path) if entry.is_file else None,
@@ -30,17 +33,16 @@ def _cfg(entry: weights.Entry) -> dict[str, Any]:
         "num_classes": len(entry.labels.names),
         "input_size": (3, *entry.input_size),
         "pool_size": None,
-        "crop_pct": 1.0,
-        "interpolation": "bilinear",
+        **entry.recipe,
         "first_conv": "conv1",
         "classifier": head.get(entry.task, ScaleNet.BOTTOMUP_CLASSIFIER),
         "license": entry.license,
     }
 
 
-default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in weights.TABLE} | {"scalenet": {
-    "num_classes": -1, "input_size": (3, 256, 256), "pool_size": None, "crop_pct": 1.0, "interpolation": "bilinear",
-    "first_conv": "conv1", "classifier": None,
+default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in table.TABLE} | {"scalenet": {
+    "num_classes": -1, "input_size": (3, 256, 256), "pool_size": None, "first_conv": "conv1", "classifier": None,
+    **table.INPUT,
 }})  # fmt: skip
 
 
@@ -76,15 +78,19 @@ def _create(
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     if variant == PREFIX and not cfg:
         cfg = weights.plain_cfg(arch, kwargs.get("task"), kwargs.get("num_classes"))
-    entry = weights.find(variant, cfg)
+    entry = table.find(variant, cfg)
     if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
         kwargs["labels"] = entry.labels
-    if entry and pretrained and not any(overlay.get(k) for k in ("file", "url", "hf_hub_id", "state_dict")):
+    published = entry and pretrained and not any(overlay.get(k) for k in ("file", "url", "hf_hub_id", "state_dict"))
+    if published:
         overlay |= weights.source(entry, kwargs.get("cache_dir"))
-    return build_model_with_cfg(
+    model = build_model_with_cfg(
         ScaleNet, variant, pretrained, cfg, overlay, arch=arch, weights_follow=bool(pretrained),
         feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
     )  # fmt: skip
+    if published and isinstance(model, ScaleNet) and model.labels == entry.labels and model.in_chans == 3:
+        mark(model, Origin(f"{entry.name}.{entry.tag}", figures=entry.measured, terms=entry.terms))
+    return model
 
 
 @register_model
@@ -183,10 +189,15 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``checkpoint_path``, ``arch``…
 
     Raises:
-        LookupError: for an unknown name (naming the nearest), or :class:`scalenet.NoWeights`.
+        LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
+            :class:`scalenet.NoWeights`.
+        OSError: for a repository or folder that cannot be read.
+        WeightsError, ArchError: for one that is damaged.
         TypeError: for an unknown keyword.
     """
-    if ":" not in name:
+    if ":" in name:
+        check_config(name, kwargs.get("cache_dir"))
+    else:
         check_name(name)
     return timm.create_model(name, pretrained=pretrained, **kwargs)
 
@@ -201,10 +212,32 @@ def check_name(name: str) -> tuple[str, str]:
     known = timm.list_models(f"{PREFIX}*")
     if base not in known:
         raise LookupError(f"unknown model {name!r}{_hint(base, known)}")
-    tags = [e.tag for e in weights.TABLE if e.name == base]
+    tags = [e.tag for e in table.TABLE if e.name == base]
     if tag and tag not in tags:
         raise LookupError(f"unknown tag {tag!r} of {base}; there is {', '.join(tags) or 'none'}")
     return base, tag
+
+
+def check_config(name: str, cache_dir: str | Path | None = None) -> None:
+    """Look into the ``config.json`` of a "hf-hub:…" or "local-dir:…" name before anything is built from it.
+
+    Raises:
+        LookupError: if it names no network of this package.
+        OSError: if there is none, or it cannot be reached.
+        WeightsError: if it is damaged.
+    """
+    scheme, _, place = name.partition(":")
+    if scheme not in ("hf-hub", "hf_hub", "local-dir") or place.count("@") > 1:
+        raise LookupError(f"unknown model {name!r}: hf-hub:user/name[@revision] or local-dir:folder are known")
+    try:
+        if scheme == "local-dir":
+            _, architecture, _ = load_model_config_from_path(place)
+        else:
+            _, architecture, _ = load_model_config_from_hf(place, cache_dir=cache_dir)
+    except (KeyError, AttributeError, TypeError, JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise weights.WeightsError(f"{name}: its config.json is not a network's ({type(e).__name__}: {e})") from None
+    if str(architecture).partition(".")[0] not in timm.list_models(f"{PREFIX}*"):
+        raise LookupError(f"{name} holds a {str(architecture)[:60]}, which is no network of this project")
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from .arch import Arch, ArchError, ModuleArch
-from .cost import DEFAULT_OUTPUTS
+from .cost import DEFAULT_OUTPUTS, check_size
 from .datasets import Labels
 from .heads import BottomUpHead, BottomUpOutput, SegmentationHead, make_heatmap_head
 
@@ -142,6 +142,9 @@ class ScaleNet(nn.Module):
     ``model(x)`` with x (B, in_chans, H, W), any H and W: segmentation gives (B, classes, H, W) logits, pose
     (B, K, ceil(H/4), ceil(W/4)) heatmaps, bottom-up a :class:`~scalenet.heads.BottomUpOutput`; with
     ``num_classes=0`` the pre-logits map (B, num_features, ceil(H/4), ceil(W/4)).
+
+    Raises:
+        ArchError: for an encoding of a network beyond all measure.
     """
 
     BOTTOMUP_CLASSIFIER = BottomUpHead.classifier
@@ -159,6 +162,7 @@ class ScaleNet(nn.Module):
         task = arch.task if task is None else task
         if task not in MODEL_TASKS:
             raise ValueError(f"task must be one of {', '.join(MODEL_TASKS)}, got {task!r}")
+        check_size(arch)
         self.arch, self.task, self.in_chans = arch, task, in_chans
         self.num_classes = DEFAULT_OUTPUTS[task] if num_classes is None else num_classes
         labels = Labels.from_dict(labels) if isinstance(labels, Mapping) else labels

@@ -1,8 +1,4 @@
-"""The table of weights as data, and weight files: found, verified, read strictly, written whole.
-
-"reported" figures are the paper's (reached with the authors' files), "measured" ones this project's own, each with the
-command that prints it.
-"""
+"""Weight files: found by the table of weights, verified, read strictly, written whole."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +16,10 @@ from torch import nn
 
 from .arch import Arch, ArchError
 from .cost import DEFAULT_OUTPUTS
-from .datasets import CAMVID, CITYSCAPES, COCO, Labels, LabelsError
+from .datasets import Labels, LabelsError
 from .network import ScaleNet
-
-FILES = Path(__file__).parent / "files"
+from .origin import Origin, mark
+from .table import INPUT, Entry
 
 
 class WeightsError(ValueError):
@@ -33,94 +28,6 @@ class WeightsError(ValueError):
 
 class NoWeights(LookupError, RuntimeError):
     """Weights were asked for where none are published."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Weights of one registered network under one tag.
-
-    ``file`` names a file inside the package, ``hub_id`` (with ``revision`` and ``hub_filename``) one on the Hub; with
-    neither, ``authors_file`` names what the authors released for it. ``sha256`` is checked wherever it is given.
-    """
-
-    name: str
-    tag: str
-    task: str
-    labels: Labels
-    input_size: tuple[int, int]
-    file: str = ""
-    hub_id: str = ""
-    revision: str = ""
-    hub_filename: str = "model.safetensors"
-    sha256: str = ""
-    authors_file: str = ""
-    reported: Mapping[str, Any] = field(default_factory=dict)
-    measured: Mapping[str, Any] = field(default_factory=dict)
-    license: str = "mit"
-    terms: str = ""
-
-    @property
-    def path(self) -> Path:
-        """Where the file inside the package is."""
-        return FILES / self.file
-
-    @property
-    def is_file(self) -> bool:
-        """Whether the weights ship inside the package."""
-        return bool(self.file) and self.path.is_file()
-
-
-def _pose(name: str, size: tuple[int, int], authors_file: str, **reported: Any) -> Entry:
-    terms = "trained by the authors on COCO keypoints after ImageNet"
-    return Entry(name, "coco", "pose", COCO, size, authors_file=authors_file, reported=reported, terms=terms)
-
-
-def _segmentation(name: str, width: int, **reported: Any) -> Entry:
-    return Entry(
-        name, "cityscapes", "segmentation", CITYSCAPES, (1024, 2048), authors_file=f"superscalenet_seg_w{width}",
-        reported=reported, terms="trained by the authors on Cityscapes (non-commercial) after ImageNet",
-    )  # fmt: skip
-
-
-def _bottomup(name: str, **reported: Any) -> Entry:
-    return Entry(name, "coco", "bottomup", COCO, (512, 512), reported=reported)
-
-
-TABLE: tuple[Entry, ...] = (
-    Entry(
-        "scalenet_s0", "camvid", "segmentation", CAMVID, (360, 480), file="scalenet_s0.safetensors",
-        sha256="80fdc310e94f56c5872a0ac23ac22ed44ad8d82282134a1b3033b2d99a0fd9d9",
-        measured={"camvid val miou": 0.6038, "camvid val pixel_accuracy": 0.8856,
-                  "command": "scalenet evaluate scalenet_s0 --dataset camvid --root ROOT --split val"},
-        license="other", terms="trained on CamVid after Tiny-ImageNet; both data sets are for research only",
-    ),
-    _pose("scalenet_p1", (256, 192), "superscalenet_pose_w32_256x192", ap="about 0.749 (read off a figure)"),
-    _pose("scalenet_p2", (256, 192), "scalenet_P2_w32_256x192", ap=0.752, ap50=0.904, ap75=0.824, apm=0.716, apl=0.819,
-          ar=0.804),
-    _pose("scalenet_p3", (384, 288), "scalenet_P3_w32_384x288", ap=0.763, ap50=0.907, ap75=0.829, apm=0.725, apl=0.833,
-          ar=0.813),
-    _pose("scalenet_p4", (384, 288), "scalenet_P4_w48_384x288", ap=0.770, ap50=0.909, ap75=0.836, apm=0.730, apl=0.842,
-          ar=0.818),
-    _segmentation("scalenet_s1", 32, miou=0.805),
-    _segmentation("scalenet_s2", 32, miou=0.811),
-    _segmentation("scalenet_s3", 48, miou="about 0.819 (read off a figure)"),
-    _segmentation("scalenet_s4", 48, miou=0.820),
-    _bottomup("scalenet_p1_bottomup"),
-    _bottomup("scalenet_p2_bottomup"),
-    _bottomup("scalenet_p3_bottomup"),
-    _bottomup("scalenet_p4_bottomup", ap_testdev_multiscale=0.716, crowdpose_ap_multiscale=0.713),
-)  # fmt: skip
-
-
-def find(name: str, cfg: Mapping[str, Any] | str | None = None) -> Entry | None:
-    """The table's entry for a registered name; ``cfg`` is timm's pretrained_cfg argument (a tag, a dict or None).
-
-    A dict (weights from a hub repository or a folder) brings its own labels and source: no entry.
-    """
-    if cfg is not None and not isinstance(cfg, str):
-        return None
-    entries = [e for e in TABLE if e.name == name and (not cfg or e.tag == cfg)]
-    return entries[0] if entries else None
 
 
 def source(entry: Entry, cache_dir: str | Path | None = None) -> dict[str, Any]:
@@ -146,7 +53,8 @@ def source(entry: Entry, cache_dir: str | Path | None = None) -> dict[str, Any]:
 def no_weights_message(entry: Entry) -> str:
     """What a user can do where no weights are published."""
     command = f"scalenet convert FILE.pth --model {entry.name} -o OUT.safetensors"
-    convert = f"convert the authors' file {entry.authors_file}.pth ({command})"
+    drive = "from the Google Drive folder that their README links"
+    convert = f"convert the authors' {entry.authors_file}.pth, {drive} ({command})"
     ways = ([convert] if entry.authors_file else []) + [
         "train it (python -m training, from a checkout)",
         'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path=',
@@ -190,7 +98,7 @@ def plain_cfg(arch: Arch, task: str | None, outputs: int | None) -> dict[str, An
     """timm's cfg of an unpublished network of encoding ``arch``."""
     task = task or arch.task
     outputs = DEFAULT_OUTPUTS.get(task, 0) if outputs is None else outputs
-    return {"input_size": (3, *arch.input_size), "num_classes": outputs}
+    return {"input_size": (3, *arch.input_size), "num_classes": outputs, **INPUT}
 
 
 def save_weights(
@@ -252,7 +160,7 @@ def select(state: Mapping[str, torch.Tensor], model: nn.Module, what: str = "the
 
 
 def load_model(path: str | Path) -> ScaleNet:
-    """The network of a weights file of this project, built from the file's own metadata, strictly loaded.
+    """The network of a weights file of this project, built from the file's own metadata, strictly loaded, as float32.
 
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or says nothing of its encoding.
@@ -261,24 +169,33 @@ def load_model(path: str | Path) -> ScaleNet:
     if "arch" not in metadata:
         raise WeightsError(f"{path} holds tensors but no encoding: it was not written by scalenet")
     try:
-        arch = Arch.from_json(metadata["arch"])
-        labels = Labels.from_dict(json.loads(metadata["labels"])) if metadata.get("labels") else None
+        model = _described_model(state, metadata)
     except (ArchError, LabelsError, ValueError, TypeError) as e:
         raise WeightsError(f"{path}: {e}") from None
-    task = metadata.get("task") or arch.task
-    outputs = len(labels.names) if labels else _outputs(state, task)
-    with torch.device("meta"):
-        wanted = {k: v.shape for k, v in ScaleNet(arch, task, outputs).state_dict().items()}
+    wanted = model.state_dict()
     unexpected = [k for k in state if k not in wanted]
     if unexpected:
         raise WeightsError(f"{path} has {len(unexpected)} entries too many, the first is {unexpected[0]}")
-    in_chans = state["conv1.weight"].shape[1] if "conv1.weight" in state else 3
-    model = ScaleNet(arch, task, outputs, in_chans, labels, weights_follow=True)
-    model.load_state_dict(select(state, model, str(path)))
+    selected = select(state, model, str(path))
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in selected.items()}
+    model.load_state_dict(floats, assign=True)
+    mark(model.requires_grad_(), Origin.from_metadata(metadata))
     return model.eval()
+
+
+def _described_model(state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> ScaleNet:
+    """The network that metadata describes, on the meta device: nothing is allocated before all shapes are known."""
+    arch = Arch.from_json(metadata["arch"])
+    labels = Labels.from_dict(json.loads(metadata["labels"])) if metadata.get("labels") else None
+    task = metadata.get("task") or arch.task
+    outputs = len(labels.names) if labels else _outputs(state, task)
+    stem = state.get("conv1.weight")
+    in_chans = stem.shape[1] if stem is not None and stem.ndim == 4 else 3
+    with torch.device("meta"):
+        return ScaleNet(arch, task, outputs, in_chans, labels)
 
 
 def _outputs(state: Mapping[str, torch.Tensor], task: str) -> int:
     names = {"segmentation": "last_layer.3.bias", "pose": "final_layer.bias", "bottomup": "bottomup_layer.stride2.bias"}
     layer = state.get(names.get(task, ""))
-    return 0 if layer is None else len(layer)
+    return 0 if layer is None else layer.numel()

@@ -13,7 +13,8 @@ from scalenet import cli, convert
 from scalenet.arch import Arch, ArchError, SearchSpace
 from scalenet.models import ARCHS
 from scalenet.network import ScaleNet
-from scalenet.weights import WeightsError, find, load_model, read_weights
+from scalenet.table import find
+from scalenet.weights import WeightsError, load_model, read_weights
 
 from . import reference_supernet
 from .conftest import TINY

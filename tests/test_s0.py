@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import scalenet
-from scalenet import cli, weights
+from scalenet import cli, table, weights
 
 from .small_data import photographs
 
 
 def test_it_loads_offline_and_is_small():
-    (entry,) = [e for e in weights.TABLE if e.name == "scalenet_s0"]
+    (entry,) = [e for e in table.TABLE if e.name == "scalenet_s0"]
     assert entry.is_file and entry.path.stat().st_size <= 4_000_000
     model = scalenet.create_model("scalenet_s0", pretrained=True)
     assert model.num_classes == 11 and model.labels.names[0] == "sky" and model.arch.input_size == (360, 480)

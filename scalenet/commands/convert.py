@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _network(model: str | None, arch: str | None) -> tuple[Any, Any]:
     from ..arch import Arch
     from ..models import check_name, resolve_arch
-    from ..weights import find
+    from ..table import find
 
     if arch:
         return Arch.load(arch), None

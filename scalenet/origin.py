@@ -1,0 +1,72 @@
+"""Where a network's weights are from: kept with the network, and worth nothing once the weights are other ones.
+
+A model card shows figures only for weights that are, to the last BatchNorm statistic, as they were read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+SUPERNET_STATISTICS = "a supernet's: recalibrate before use"  # the metadata's word for BatchNorm that fits nothing yet
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Provenance of weights.
+
+    Args:
+        network: "name.tag" in the table of weights, or "" for weights that are no published network's.
+        source: the file they were converted from, with its SHA-256.
+        usable: False where BatchNorm statistics are a supernet's and no sub-network's.
+        figures: measured on these weights.
+        terms: what their training data allows.
+    """
+
+    network: str = ""
+    source: str = ""
+    usable: bool = True
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    terms: str = ""
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Origin:
+        """From a weights file's own metadata."""
+        source = metadata.get("source", "")
+        if source and metadata.get("source_sha256"):
+            source += f", SHA-256 {metadata['source_sha256']}"
+        try:
+            figures = json.loads(metadata.get("figures") or "{}")
+        except ValueError:
+            figures = {}
+        return cls(
+            metadata.get("network", ""), source, metadata.get("batchnorm") != SUPERNET_STATISTICS,
+            figures if isinstance(figures, dict) else {}, metadata.get("license", ""),
+        )  # fmt: skip
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of all vectors of a network (biases and BatchNorm): any training step or recalibration changes it."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        if tensor.ndim == 1:
+            digest.update(name.encode())
+            digest.update(tensor.detach().to("cpu", torch.float32).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def mark(model: nn.Module, origin: Origin) -> None:
+    """Remember where the weights that a network holds now are from."""
+    model.origin = (origin, fingerprint(model))
+
+
+def origin_of(model: nn.Module) -> Origin | None:
+    """Where a network's weights are from, or None if nothing is known or they have changed since."""
+    origin, known = getattr(model, "origin", (None, ""))
+    return origin if origin is not None and fingerprint(model) == known else None

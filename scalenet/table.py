@@ -1,0 +1,116 @@
+"""The table of weights as data: where the published networks' weights are, what they mean, whose figures are whose.
+
+"reported" figures are the paper's (reached with the authors' files), "measured" ones this project's own, each with the
+command that prints it. The encodings are ``archs/*.json``; a test recomputes costs and file hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .arch import Arch
+from .datasets import CAMVID, CITYSCAPES, COCO, Labels
+
+ARCHS = Path(__file__).parent / "archs"
+FILES = Path(__file__).parent / "files"
+INPUT: Mapping[str, Any] = {  # what a picture of values 0..1 goes through
+    "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "interpolation": "bilinear", "crop_pct": 1.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Weights of one registered network under one tag.
+
+    ``file`` names a file inside the package, ``hub_id`` (with ``revision`` and ``hub_filename``) one on the Hub; with
+    neither, ``authors_file`` names what the authors released for it. ``sha256`` is checked wherever it is given.
+    ``recipe`` is how a picture becomes an input; the pixel convention of heatmaps is the labels'.
+    """
+
+    name: str
+    tag: str
+    task: str
+    labels: Labels
+    input_size: tuple[int, int]
+    file: str = ""
+    hub_id: str = ""
+    revision: str = ""
+    hub_filename: str = "model.safetensors"
+    sha256: str = ""
+    authors_file: str = ""
+    reported: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    license: str = "mit"
+    terms: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=lambda: dict(INPUT))
+
+    @property
+    def arch(self) -> Arch:
+        """The encoding."""
+        return Arch.load(ARCHS / f"{self.name.removesuffix('_bottomup')}.json")
+
+    @property
+    def path(self) -> Path:
+        """Where the file inside the package is."""
+        return FILES / self.file
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the weights ship inside the package."""
+        return bool(self.file) and self.path.is_file()
+
+
+def _pose(name: str, size: tuple[int, int], authors_file: str, **reported: Any) -> Entry:
+    terms = "trained by the authors on COCO keypoints after ImageNet"
+    return Entry(name, "coco", "pose", COCO, size, authors_file=authors_file, reported=reported, terms=terms)
+
+
+def _segmentation(name: str, width: int, **reported: Any) -> Entry:
+    return Entry(
+        name, "cityscapes", "segmentation", CITYSCAPES, (1024, 2048), authors_file=f"superscalenet_seg_w{width}",
+        reported=reported, terms="trained by the authors on Cityscapes (non-commercial) after ImageNet",
+    )  # fmt: skip
+
+
+def _bottomup(name: str, **reported: Any) -> Entry:
+    return Entry(name, "coco", "bottomup", COCO, (512, 512), reported=reported)
+
+
+TABLE: tuple[Entry, ...] = (
+    Entry(
+        "scalenet_s0", "camvid", "segmentation", CAMVID, (360, 480), file="scalenet_s0.safetensors",
+        sha256="80fdc310e94f56c5872a0ac23ac22ed44ad8d82282134a1b3033b2d99a0fd9d9",
+        measured={"camvid val miou": 0.6038, "camvid val pixel_accuracy": 0.8856,
+                  "command": "scalenet evaluate scalenet_s0 --dataset camvid --root ROOT --split val"},
+        license="other", terms="trained on CamVid after Tiny-ImageNet; both data sets are for research only",
+    ),
+    _pose("scalenet_p1", (256, 192), "superscalenet_pose_w32_256x192", ap="about 0.749 (read off a figure)"),
+    _pose("scalenet_p2", (256, 192), "scalenet_P2_w32_256x192", ap=0.752, ap50=0.904, ap75=0.824, apm=0.716, apl=0.819,
+          ar=0.804),
+    _pose("scalenet_p3", (384, 288), "scalenet_P3_w32_384x288", ap=0.763, ap50=0.907, ap75=0.829, apm=0.725, apl=0.833,
+          ar=0.813),
+    _pose("scalenet_p4", (384, 288), "scalenet_P4_w48_384x288", ap=0.770, ap50=0.909, ap75=0.836, apm=0.730, apl=0.842,
+          ar=0.818),
+    _segmentation("scalenet_s1", 32, miou=0.805),
+    _segmentation("scalenet_s2", 32, miou=0.811),
+    _segmentation("scalenet_s3", 48, miou="about 0.819 (read off a figure)"),
+    _segmentation("scalenet_s4", 48, miou=0.820),
+    _bottomup("scalenet_p1_bottomup"),
+    _bottomup("scalenet_p2_bottomup"),
+    _bottomup("scalenet_p3_bottomup"),
+    _bottomup("scalenet_p4_bottomup", ap_testdev_multiscale=0.716, crowdpose_ap_multiscale=0.713),
+)  # fmt: skip
+
+
+def find(name: str, cfg: Mapping[str, Any] | str | None = None) -> Entry | None:
+    """The table's entry for a registered name; ``cfg`` is timm's pretrained_cfg argument (a tag, a dict or None).
+
+    A dict (weights from a hub repository or a folder) brings its own labels and source: no entry.
+    """
+    if cfg is not None and not isinstance(cfg, str):
+        return None
+    entries = [e for e in TABLE if e.name == name and (not cfg or e.tag == cfg)]
+    return entries[0] if entries else None
