@@ -38,8 +38,9 @@ def _published(model: ScaleNet, origin: Origin | None) -> Entry | None:
     """The table's entry whose weights a network holds, unchanged since they were read."""
     if origin is None:
         return None
-    found = [e for e in TABLE if f"{e.name}.{e.tag}" == origin.network and e.labels == model.labels]
-    return found[0] if found else None
+    found = [e for e in TABLE if f"{e.name}.{e.tag}" == origin.network]
+    same = found and found[0].labels == model.labels and found[0].arch.digest == model.arch.digest
+    return found[0] if same else None
 
 
 def _provenance(origin: Origin | None, terms: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,23 @@ def registered_facts() -> Iterator[Facts]:
     """Facts of every network in the table of weights whose encoding is here."""
     for entry in table.TABLE:
         yield _from_entry(entry)
+
+
+def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The README's table of the zoo, from ``Facts.summary`` rows."""
+    lines = ["| network | task | input | parameters | GMACs | reported | measured | weights |", "|" + "---|" * 8]
+    for row in rows:
+        size = "x".join(map(str, row["input_size"]))
+        cells = [
+            row["name"], row["task"], size, f"{row['params']:,}", f"{row['macs'] / 1e9:.3f}",
+            _first(row["reported"]), _first(row["measured"]), row["weights"]["summary"],
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _first(figures: Mapping[str, Any]) -> str:
+    return next((f"{name} {value}" for name, value in figures.items()), "")
 
 
 def find_facts(name: str) -> Facts:

@@ -177,8 +177,8 @@ def load_model(path: str | Path) -> ScaleNet:
     if unexpected:
         raise WeightsError(f"{path} has {len(unexpected)} entries too many, the first is {unexpected[0]}")
     selected = select(state, model, str(path))
-    floats = {k: v.float() if v.is_floating_point() else v for k, v in selected.items()}
-    model.load_state_dict(floats, assign=True)
+    own = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in selected.items()}
+    model.load_state_dict(own, assign=True)  # copies: what was read is still mapped from the file
     mark(model.requires_grad_(), Origin.from_metadata(metadata))
     return model.eval()
 

@@ -11,18 +11,21 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("list", help="the networks there are, with their figures")
     parser.add_argument("pattern", nargs="?", help='names by wildcard, for example "scalenet_s*"')
     parser.add_argument("--pretrained", action="store_true", help="only networks whose weights can be had")
+    parser.add_argument("--markdown", action="store_true", help="as a table for a document")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Facts of every registered network, as :mod:`.info` gives them, without the encodings."""
-    from ..facts import registered_facts
+    from ..facts import markdown_table, registered_facts
     from ..models import list_models
 
     known = {entry.name: entry for entry in registered_facts()}
     rows = [known[name].summary() for name in list_models(args.pattern) if name in known]
     rows = [row for row in rows if row["weights"]["available"] or not args.pretrained]
-    if not args.json:
+    if args.markdown and not args.json:
+        print(markdown_table(rows))
+    elif not args.json:
         _print(rows)
     return {"models": rows}
 

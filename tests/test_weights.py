@@ -1,0 +1,215 @@
+"""The table of weights against truth; weight files found, verified, read strictly; whose figures a card may show."""
+
+import json
+
+import pytest
+import timm
+import torch
+
+import scalenet
+from scalenet import table, weights
+from scalenet.arch import SearchSpace
+from scalenet.card import model_card
+from scalenet.cost import count
+from scalenet.datasets import CAMVID, COCO
+from scalenet.facts import markdown_table, registered_facts
+from scalenet.network import ScaleNet
+from scalenet.origin import SUPERNET_STATISTICS, Origin, mark, origin_of
+from scalenet.weights import WeightsError, load_model, save_weights
+
+from .conftest import TINY
+from .small_networks import small_network, write
+from .test_ground import ROOT
+
+ENTRIES = {f"{e.name}.{e.tag}": e for e in table.TABLE}
+DATA_SETS = {"segmentation": ("camvid", "cityscapes"), "pose": ("coco", "lsp"), "bottomup": ("coco", "crowdpose")}
+
+
+# -- the table ---------------------------------------------------------------------------------------------------
+def test_the_table_is_the_registry():
+    assert len(ENTRIES) == len(table.TABLE)
+    assert {e.name for e in table.TABLE} == set(scalenet.list_models()) - {"scalenet"}
+    assert {k for k, e in ENTRIES.items() if e.is_file} == {
+        n for n in scalenet.list_models(pretrained=True) if "." in n
+    }
+
+
+@pytest.mark.parametrize("key", ENTRIES)
+def test_an_entry_is_true(key):
+    entry = ENTRIES[key]
+    cost = count(entry.arch, entry.input_size, task=entry.task, outputs=len(entry.labels.names))
+    doc = (timm.model_entrypoint(entry.name).__doc__ or "").replace("\n", " ")
+    if entry.authors_file:
+        assert f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs" in doc
+        size = f"w{entry.arch.width}" + (
+            f"_{entry.input_size[0]}x{entry.input_size[1]}" if entry.task == "pose" else ""
+        )
+        assert entry.authors_file.endswith(size) and entry.authors_file.startswith(("superscalenet_", "scalenet_P"))
+    cfg = timm.get_pretrained_cfg(key)
+    assert cfg.num_classes == len(entry.labels.names) == len(entry.labels.colours)
+    assert {k: getattr(cfg, k) for k in entry.recipe} == dict(entry.recipe) and cfg.input_size == (3, *entry.input_size)
+    assert entry.labels.dataset in DATA_SETS[entry.task]
+    if entry.task != "segmentation":
+        assert entry.labels.skeleton and entry.labels.sigmas and entry.labels.partners
+    if entry.is_file:
+        assert weights.digest_of(entry.path) == entry.sha256 and entry.measured["command"].startswith("scalenet ")
+    if entry.hub_id:
+        assert entry.sha256 and len(entry.revision) == 40, "what is downloaded is pinned and checked"
+
+
+def test_the_readmes_table_is_made_from_it():
+    made = markdown_table(f.summary() for f in sorted(registered_facts(), key=lambda f: f.name))
+    assert f"<!-- made by scalenet list --markdown -->\n{made}\n\n" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("key", [k for k, e in ENTRIES.items() if e.authors_file])
+def test_no_weights_names_three_ways_on(key):
+    with pytest.raises(weights.NoWeights) as error:
+        scalenet.create_model(key, pretrained=True)
+    text = str(error.value)
+    assert isinstance(error.value, LookupError) and isinstance(error.value, RuntimeError)
+    for words in (
+        f"{ENTRIES[key].authors_file}.pth",
+        "Google Drive",
+        "scalenet convert",
+        "python -m training",
+        "hf-hub:",
+    ):
+        assert words in text
+    assert "\n" not in text
+
+
+def test_another_file_is_refused(tmp_path):
+    (tmp_path / "w").write_bytes(b"other")
+    weights.verify(tmp_path / "w", "")
+    weights.verify(tmp_path / "w", weights.digest_of(tmp_path / "w"))
+    with pytest.raises(WeightsError, match=r"SHA-256 .* was published: damaged or replaced"):
+        weights.verify(tmp_path / "w", "0" * 64)
+
+
+def test_a_replaced_file_of_the_package_is_refused(tmp_path, monkeypatch):
+    data = bytearray((table.FILES / "scalenet_s0.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "scalenet_s0.safetensors").write_bytes(bytes(data))
+    monkeypatch.setattr(table, "FILES", tmp_path)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        timm.create_model("scalenet_s0", pretrained=True)
+
+
+# -- files -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("task, labels", [("segmentation", CAMVID), ("pose", COCO), ("bottomup", COCO)])
+def test_a_file_is_the_network(task, labels, tmp_path):
+    net = small_network(task, labels)
+    again = load_model(write(net, tmp_path / "net.safetensors"))
+    assert again.arch == net.arch and again.labels == labels and again.task == task and not again.training
+    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True))
+    again.train()
+    y = again(torch.randn(2, 3, 64, 64))
+    (y if torch.is_tensor(y) else y[2]).square().mean().backward()
+    torch.optim.SGD(again.parameters(), 0.1).step()
+    assert not torch.equal(again.conv1.weight, net.conv1.weight)
+    kept = weights.read_weights(tmp_path / "net.safetensors")[0]["conv1.weight"]
+    assert torch.equal(kept, net.conv1.weight), "training a network leaves its file alone"
+
+
+def test_half_precision_files_other_channels_and_no_labels(tmp_path):
+    arch = SearchSpace("pose", 8, (64, 64), **TINY).hrnet()
+    net = ScaleNet(arch, num_classes=5, in_chans=4)
+    save_weights(tmp_path / "half.safetensors", net.state_dict(), {"arch": arch.to_json()}, half=True)
+    again = load_model(tmp_path / "half.safetensors")
+    assert again.in_chans == 4 and again.num_classes == 5 and again.labels is None
+    assert {p.dtype for p in again.parameters()} == {torch.float32} and all(p.requires_grad for p in again.parameters())
+    torch.testing.assert_close(again.conv1.weight, net.conv1.weight, atol=1e-3, rtol=1e-3)
+
+
+def rewritten(path, change):
+    state, metadata = weights.read_weights(path)
+    state, metadata = {k: v.clone() for k, v in state.items()}, dict(metadata)
+    change(state, metadata)
+    return save_weights(path, state, metadata)
+
+
+def deep(state, metadata):
+    arch = json.loads(metadata["arch"])
+    arch["stages"][0][0]["depths"][0] = 10**9
+    metadata["arch"] = json.dumps(arch)
+
+
+def wide(state, metadata):
+    metadata["arch"] = json.dumps(json.loads(metadata["arch"]) | {"width": 512})
+
+
+STRANGE = {
+    "no encoding": (lambda s, m: m.pop("arch"), "no encoding"),
+    "not JSON": (lambda s, m: m.update(arch="{"), "not JSON"),
+    "deep": (deep, "1000000000"),
+    "wide, on few tensors": (wide, "has shape"),
+    "unknown task": (lambda s, m: m.update(task="sing"), "task must be"),
+    "labels of another kind": (lambda s, m: m.update(labels="[1]"), "labels"),
+    "fewer labels": (lambda s, m: m.update(labels=json.dumps(COCO.to_dict())), r"last_layer\.3\.weight has shape"),
+    "an entry more": (lambda s, m: s.update(extra=torch.ones(1)), "1 entries too many, the first is extra"),
+    "an entry less": (lambda s, m: s.pop("conv1.weight"), "lacks 1 of .* the first is conv1.weight"),
+    "a flat stem": (lambda s, m: s.update({"conv1.weight": torch.ones(3)}), r"conv1\.weight has shape"),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_strange_files_are_refused(case, tmp_path):
+    change, words = STRANGE[case]
+    path = rewritten(write(small_network(), tmp_path / "net.safetensors"), change)
+    with pytest.raises(WeightsError, match=words) as error:
+        load_model(path)
+    assert "net.safetensors" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda d: d[: len(d) // 2], lambda d: (1 << 40).to_bytes(8, "little") + d[8:], lambda d: b""]
+)
+def test_damaged_files_are_refused(damage, tmp_path):
+    path = write(small_network(), tmp_path / "net.safetensors")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(WeightsError, match="damaged or no safetensors file"):
+        load_model(path)
+    with pytest.raises(FileNotFoundError):
+        load_model(tmp_path / "none.safetensors")
+
+
+def test_nothing_half_written(tmp_path, monkeypatch):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(b"before")
+
+    def break_off(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(weights, "save_file", break_off)
+    with pytest.raises(OSError, match="disk full"):
+        save_weights(path, {"a": torch.ones(1)}, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"] and path.read_bytes() == b"before"
+
+
+# -- whose figures -----------------------------------------------------------------------------------------------
+def test_figures_belong_to_the_weights_they_were_measured_on():
+    model = scalenet.create_model("scalenet_s0", pretrained=True)
+    card = model_card(model, "s0")
+    assert "### Measured" in card and "0.6038" in card and "research only" in card and "### Reported" not in card
+    assert "Measured" not in model_card(scalenet.create_model("scalenet_s0"), "random")
+    assert "Measured" not in model_card(scalenet.create_model("scalenet_s0", pretrained=True, num_classes=4), "head")
+    with torch.no_grad():
+        model.stage4[0].branches[0][0].bn1.running_mean.add_(0.01)
+    assert origin_of(model) is None and "Measured" not in model_card(model, "trained on")
+
+
+def test_reported_figures_need_the_authors_weights_with_statistics_of_their_own():
+    model = scalenet.create_model("scalenet_s1")
+    assert "Reported" not in model_card(model, "random")
+    source = {"network": "scalenet_s1.cityscapes", "source": "superscalenet_seg_w32.pth", "source_sha256": "ab12"}
+    mark(model, Origin.from_metadata(source | {"batchnorm": SUPERNET_STATISTICS}))
+    card = model_card(model, "raw")
+    assert "Reported" not in card and "recalibrate" in card and "superscalenet_seg_w32.pth, SHA-256 ab12" in card
+    mark(model, Origin.from_metadata(source | {"batchnorm": "recalibrated on 8 batches"}))
+    card = model_card(model, "recalibrated")
+    assert "### Reported" in card and "0.805" in card and "### Measured" not in card and "recalibrate on" not in card
+    other = small_network()
+    mark(other, Origin.from_metadata(source))
+    assert "Reported" not in model_card(other, "another encoding")
