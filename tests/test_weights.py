@@ -135,15 +135,16 @@ def deep(state, metadata):
     metadata["arch"] = json.dumps(arch)
 
 
-def wide(state, metadata):
-    metadata["arch"] = json.dumps(json.loads(metadata["arch"]) | {"width": 512})
+def widen(metadata, width):
+    metadata["arch"] = json.dumps(json.loads(metadata["arch"]) | {"width": width})
 
 
 STRANGE = {
     "no encoding": (lambda s, m: m.pop("arch"), "no encoding"),
     "not JSON": (lambda s, m: m.update(arch="{"), "not JSON"),
     "deep": (deep, "1000000000"),
-    "wide, on few tensors": (wide, "has shape"),
+    "wide, on few tensors": (lambda s, m: widen(m, 128), "has shape"),
+    "beyond measure": (lambda s, m: widen(m, 1024), "more than 1,073,741,824 parameters"),
     "unknown task": (lambda s, m: m.update(task="sing"), "task must be"),
     "labels of another kind": (lambda s, m: m.update(labels="[1]"), "labels"),
     "fewer labels": (lambda s, m: m.update(labels=json.dumps(COCO.to_dict())), r"last_layer\.3\.weight has shape"),
