@@ -8,7 +8,7 @@ from typing import Any
 
 from .cost import count
 from .network import ScaleNet
-from .origin import Origin, origin_of
+from .origin import UNUSABLE, Origin, origin_of
 from .table import TABLE, Entry
 
 PIPELINES = {"segmentation": "image-segmentation", "pose": "keypoint-detection", "bottomup": "keypoint-detection"}
@@ -48,10 +48,7 @@ def _provenance(origin: Origin | None, terms: str) -> list[str]:
     if origin is not None and origin.source:
         lines.append(f"- Converted from: {origin.source}")
     if origin is not None and not origin.usable:
-        lines.append(
-            "- BatchNorm statistics are a supernet's and fit no sub-network: recalibrate on training pictures before "
-            "use (`python -m training recalibrate FILE --data ROOT`)"
-        )
+        lines.append(f"- {UNUSABLE}")
     return lines
 
 

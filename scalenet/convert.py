@@ -1,12 +1,11 @@
-"""Other people's files to this project's: the authors' checkpoints and masks, timm's HRNet weights.
+"""Other people's weights to this project's: the authors' checkpoints, timm's HRNet weights.
 
-This is the one place that reads pickles, and it executes nothing: checkpoints go through ``torch.load`` with
-``weights_only=True``, masks through an unpickler that admits numpy arrays alone.
+This and :mod:`.masks` are the places that read pickles, and they execute nothing: checkpoints go through ``torch.load``
+with ``weights_only=True``.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 import re
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from . import weights
-from .arch import STAGE_BRANCHES, Arch, ArchError, ModuleArch, SearchSpace
+from .arch import Arch, SearchSpace
 from .datasets import CITYSCAPES, COCO, Labels
 from .network import ScaleNet
 from .origin import SUPERNET_STATISTICS
@@ -27,15 +26,16 @@ from .table import Entry
 from .weights import WeightsError
 
 PREFIXES = ("module.", "model.")
-MAX_MASK_BYTES = 1 << 22
 OUTPUT_LAYERS = {"segmentation": "last_layer.3.weight", "pose": "final_layer.weight"}
+UNREADABLE = (  # what torch.load raises for files that are none, or hostile
+    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, MemoryError,
+)  # fmt: skip
 CLASSIFIER = ("classifier.", "incre_modules.", "downsamp_modules.")  # of a network trained on ImageNet
 HEADS = ("last_layer.", "final_layer.", *CLASSIFIER)
 PUBLISHED_DEPTH = 5
 State = dict[str, torch.Tensor]
 
 
-# -- checkpoints -------------------------------------------------------------------------------------------------
 def _numpy_scalars() -> list[Any]:
     """What a training checkpoint's numpy numbers (``best_mIoU``) are made of, by numpy's old and new module names."""
     scalar = np._core.multiarray.scalar
@@ -58,7 +58,7 @@ def read_checkpoint(path: str | Path) -> State:
     try:
         with torch.serialization.safe_globals(_numpy_scalars()):
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except UNREADABLE as e:
         reason = str(e).splitlines()[0][:100] if str(e) else type(e).__name__
         raise WeightsError(f"{path} is not a checkpoint that can be read safely ({reason})") from None
     return clean(loaded, path)
@@ -188,79 +188,3 @@ def _labels(model: ScaleNet) -> Labels | None:
     """The paper's data sets by the number of outputs."""
     usual = {("segmentation", len(CITYSCAPES.names)): CITYSCAPES, ("pose", len(COCO.names)): COCO}
     return usual.get((model.task, model.num_classes))
-
-
-# -- masks -------------------------------------------------------------------------------------------------------
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles numpy arrays in lists and dicts, and refuses to look up anything else."""
-
-    ALLOWED = {
-        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    } | {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self.ALLOWED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
-
-
-def read_masks(path: str | Path) -> Any:
-    """The object in an authors' ``.npy`` mask file.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ArchError: if it is no such file, too large, or holds anything but numbers.
-    """
-    path = Path(path)
-    if path.stat().st_size > MAX_MASK_BYTES:
-        raise ArchError(f"{path} is too large for a mask file (over {MAX_MASK_BYTES} bytes)")
-    data = io.BytesIO(path.read_bytes())
-    try:
-        version = np.lib.format.read_magic(data)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        _, _, dtype = readers[version](data)
-        if not dtype.hasobject:
-            raise ArchError(f"{path} holds numbers, not a mask per module")
-        return _ArraysOnly(data, encoding="latin1").load()
-    except ArchError:
-        raise
-    except Exception as e:  # a hostile pickle can raise anything
-        raise ArchError(f"{path} is not a mask file ({str(e)[:80]})") from None
-
-
-def masks_to_arch(masks: Any, task: str, width: int, name: str = "", size: tuple[int, int] | None = None) -> Arch:
-    """An encoding from the authors' masks: per module "d", depths (n, 1), and "f", bits per branch, step and source.
-
-    Raises:
-        ArchError: if they are not of that form.
-    """
-    try:
-        modules = [_mask_module(m) for m in np.asarray(masks, dtype=object).ravel().tolist()]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
-        raise ArchError(f"not the authors' mask form ({type(e).__name__}: {str(e)[:60]})") from None
-    stages = tuple(tuple(m for m in modules if len(m.depths) == branches) for branches in STAGE_BRANCHES)
-    if [m for stage in stages for m in stage] != modules:
-        raise ArchError("masks must come in the order of the stages: 2, then 3, then 4 branches")
-    default = (1024, 2048) if task == "segmentation" else (256, 192)
-    return Arch(task, width, stages, size or default, name)
-
-
-def _mask_module(mask: Mapping[str, Any]) -> ModuleArch:
-    depths = tuple(int(d) for d in np.asarray(mask["d"]).ravel().tolist())
-    bits = mask["f"]
-    fusions = (tuple(_sources(bits[j][d]) for d in range(depth)) for j, depth in enumerate(depths))
-    return ModuleArch(depths, tuple(fusions))
-
-
-def _sources(bits: Any) -> tuple[int, ...]:
-    return tuple(k for k, bit in enumerate(list(bits)) if bool(bit))
-
-
-def convert_masks(path: str | Path, out: str | Path, task: str, width: int, name: str = "") -> dict[str, Any]:
-    """Write an authors' mask file as encoding JSON; returns what was written."""
-    arch = masks_to_arch(read_masks(path), task, width, name or Path(out).stem)
-    weights.write_text(out, arch.to_json() + "\n")
-    return {"path": str(out), "arch": arch.name, "digest": arch.digest, "task": task, "width": width}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from . import models, table, weights
 from .arch import Arch
 from .cost import count
 from .network import ScaleNet
+from .origin import UNUSABLE, Origin, origin_of
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,17 @@ def _from_model(name: str) -> Facts:
     from .predict.loading import load_model, model_input
 
     model: ScaleNet = load_model(name)
-    figures: dict[str, Any] = {}
-    if name.endswith(".safetensors"):
-        figures = json.loads(weights.read_weights(name)[1].get("figures", "{}"))
+    origin = origin_of(model) or Origin()
     dataset = model.labels.dataset if model.labels else "unknown"
     source = {
         "available": True,
         "summary": name,
-        "note": "",
+        "note": "" if origin.usable else f"{name}: {UNUSABLE}",
         "dataset": dataset,
+        "terms": origin.terms,
         "file": name if Path(name).is_file() else None,
     }
     label = Path(name.removeprefix("local-dir:")).stem if "hf-hub:" not in name else name
-    return Facts(label, model.task, model.num_classes, model_input(model)[0], model.arch, source, measured=figures)
+    return Facts(
+        label, model.task, model.num_classes, model_input(model)[0], model.arch, source, measured=origin.figures
+    )

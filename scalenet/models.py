@@ -23,6 +23,7 @@ from .origin import Origin, mark
 from .table import ARCHS
 
 PREFIX = "scalenet"
+SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
 
 
 def _cfg(entry: table.Entry) -> dict[str, Any]:
@@ -78,10 +79,12 @@ def _create(
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     if variant == PREFIX and not cfg:
         cfg = weights.plain_cfg(arch, kwargs.get("task"), kwargs.get("num_classes"))
+        if pretrained and not any(overlay.get(k) for k in SOURCES):
+            raise weights.NoWeights(f"no weights are published for an encoding of your own; {weights.OWN_WEIGHTS}")
     entry = table.find(variant, cfg)
     if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
         kwargs["labels"] = entry.labels
-    published = entry and pretrained and not any(overlay.get(k) for k in ("file", "url", "hf_hub_id", "state_dict"))
+    published = entry and pretrained and not any(overlay.get(k) for k in SOURCES)
     if published:
         overlay |= weights.source(entry, kwargs.get("cache_dir"))
     model = build_model_with_cfg(

@@ -17,6 +17,12 @@ from torch import nn
 SUPERNET_STATISTICS = "a supernet's: recalibrate before use"  # the metadata's word for BatchNorm that fits nothing yet
 
 
+UNUSABLE = (
+    "BatchNorm statistics are a supernet's and fit no sub-network: recalibrate on training pictures before use "
+    "(python -m training recalibrate FILE --data ROOT)"
+)
+
+
 @dataclass(frozen=True)
 class Origin:
     """Provenance of weights.

@@ -21,6 +21,8 @@ from .network import ScaleNet
 from .origin import Origin, mark
 from .table import INPUT, Entry
 
+OWN_WEIGHTS = 'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path='
+
 
 class WeightsError(ValueError):
     """A weight file that is damaged or does not belong to the network."""
@@ -57,7 +59,7 @@ def no_weights_message(entry: Entry) -> str:
     convert = f"convert the authors' {entry.authors_file}.pth, {drive} ({command})"
     ways = ([convert] if entry.authors_file else []) + [
         "train it (python -m training, from a checkout)",
-        'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path=',
+        OWN_WEIGHTS,
     ]
     return f"no weights are published for {entry.name}.{entry.tag}; {'; or '.join(ways)}"
 

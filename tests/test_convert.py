@@ -1,8 +1,7 @@
-"""The authors' files: every published network from a supernet, all forms of a checkpoint, masks, HRNet weights."""
+"""The authors' files: every published network from a supernet, all forms of a checkpoint, HRNet weights."""
 
 import json
 import os
-import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import timm
 import torch
 
 from scalenet import cli, convert
-from scalenet.arch import Arch, ArchError, SearchSpace
+from scalenet.arch import Arch, SearchSpace
 from scalenet.models import ARCHS
 from scalenet.network import ScaleNet
 from scalenet.table import find
@@ -18,8 +17,8 @@ from scalenet.weights import WeightsError, load_model, read_weights
 
 from . import reference_supernet
 from .conftest import TINY
+from .test_masks import PUBLISHED, Hostile, masks_of
 
-PUBLISHED = [f"scalenet_{kind}{i}" for kind in "ps" for i in (1, 2, 3, 4)]
 TINY_SPACE = SearchSpace("pose", 8, (64, 64), **TINY)
 
 
@@ -40,20 +39,6 @@ def random_state(space: SearchSpace) -> dict[str, torch.Tensor]:
             value = value * (8 / fan) ** 0.5
         state[k] = torch.tensor(5) if k.endswith("tracked") else value
     return state
-
-
-def masks_of(arch: Arch) -> np.ndarray:
-    """The authors' mask form, self bits and unused steps filled as theirs are."""
-    masks = []
-    for _, _, module in arch.modules():
-        n, steps = len(module.depths), 5
-        bits = np.empty((n, steps), dtype=object)
-        for j in range(n):
-            for d in range(steps):
-                on = {*module.sources(j, d), j} if d < module.depths[j] else set()
-                bits[j, d] = [int(k in on) for k in range(n)]
-        masks.append({"d": np.array(module.depths).reshape(-1, 1), "f": bits})
-    return np.array(masks, dtype=object)
 
 
 @pytest.fixture(scope="module", params=[("pose", 32), ("pose", 48), ("segmentation", 32), ("segmentation", 48)])
@@ -179,11 +164,6 @@ def test_another_number_of_joints_is_refused_for_a_published_network(tmp_path):
         convert.select_network(state, Arch.load(ARCHS / "scalenet_p3.json"), 17)
 
 
-class Hostile:
-    def __reduce__(self):
-        return os.mkdir, ("pwned",)
-
-
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nothing_in_a_checkpoint_is_executed(tiny, tmp_path, monkeypatch, zipped):
     monkeypatch.chdir(tmp_path)
@@ -198,45 +178,6 @@ def test_no_checkpoint_at_all(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(WeightsError, match=r"x\.pth"):
         convert.read_checkpoint(tmp_path / "x.pth")
-
-
-def write_mask(path, masks: np.ndarray) -> None:
-    """``np.save`` as numpy 1.19 wrote it."""
-    with open(path, "wb") as f:
-        header = {"descr": "|O", "fortran_order": False, "shape": masks.shape}
-        np.lib.format.write_array_header_1_0(f, header)
-        f.write(pickle.dumps(masks, protocol=3).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
-
-
-# -- masks -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_masks_become_the_published_encodings(name, tmp_path, capsys):
-    arch = Arch.load(ARCHS / f"{name}.json")
-    write_mask(tmp_path / "mask.npy", masks_of(arch))
-    out = tmp_path / "out.json"
-    argv = ["convert", str(tmp_path / "mask.npy"), "--task", arch.task, "--width", str(arch.width), "-o", str(out)]
-    assert cli.main(argv) == 0
-    assert Arch.load(out).digest == arch.digest
-
-
-@pytest.mark.parametrize(
-    "masks", [np.array([Hostile()]), np.array([{"d": [[1]]}]), np.array([{"d": [[10**9], [1]], "f": [[], []]}])]
-)
-def test_hostile_masks(masks, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    np.save("m.npy", masks.astype(object), allow_pickle=True)
-    assert cli.main(["convert", "m.npy", "--task", "pose", "--width", "32", "-o", "o.json"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert not os.path.exists("pwned") and not os.path.exists("o.json")
-
-
-def test_a_mask_file_of_anything_else(tmp_path):
-    np.save(tmp_path / "numbers.npy", np.arange(5))
-    with pytest.raises(ArchError, match="not a mask per module"):
-        convert.read_masks(tmp_path / "numbers.npy")
-    (tmp_path / "text.npy").write_bytes(pickle.dumps([1]))
-    with pytest.raises(ArchError, match="not a mask file"):
-        convert.read_masks(tmp_path / "text.npy")
 
 
 # -- HRNet -------------------------------------------------------------------------------------------------------
@@ -260,3 +201,21 @@ def test_timms_hrnet_weights_and_features(tmp_path):
         WeightsError, match=r"missing, the first is .*unexpected, the first is stage2\.0\.fuse_layers\."
     ):
         convert.convert_checkpoint(tmp_path / "hrnet.pth", tmp_path / "x.safetensors", s1)
+
+
+def test_a_start_for_training(tiny, tmp_path):
+    """The authors' ImageNet supernets and timm's HRNet begin a supernet; heads are left out by shape and name."""
+    from training.engine import load_start
+
+    _, state = tiny
+    torch.save({f"module.{k}": v for k, v in state.items() if "final_layer" not in k}, tmp_path / "imagenet.pth")
+    supernet = ScaleNet(TINY_SPACE.supernet())
+    assert load_start(supernet, tmp_path / "imagenet.pth") == len(state) - 2
+    assert torch.equal(supernet.stage4[0].branches[0][0].conv1.weight, state["stage4.0.branches.0.0.conv1.weight"])
+    hrnet = {k.replace("fuse_layers_2", "fuse_layers"): v for k, v in state.items() if "fuse_layers_1" not in k}
+    four = SearchSpace("pose", 8, (64, 64), **TINY | {"depths": (4, 4)})
+    torch.save(hrnet, tmp_path / "hrnet.pth")
+    start = ScaleNet(four.supernet())
+    load_start(start, tmp_path / "hrnet.pth")
+    path = "stage4.0.fuse_layers_%s.0.1.0.weight"
+    assert torch.equal(start.state_dict()[path % 4], state[path % 2])

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from scalenet.arch import Arch
-from scalenet.convert import hrnet_names, is_hrnet
+from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
 from scalenet.weights import read_weights, save_weights
 
 from . import distributed
@@ -93,8 +93,12 @@ def chosen_arch(recipe: Recipe) -> Arch:
 
 
 def load_start(trunk: nn.Module, path: str) -> int:
-    """Copy the entries of a weight file that fit; returns how many. What the file lacks stays as it is."""
-    state, _ = read_weights(path)
+    """Copy the entries of a weight file that fit; returns how many. What the file lacks stays as it is.
+
+    Args:
+        path: this project's or timm's safetensors, or the authors' ``.pth`` (their ImageNet supernets, for one).
+    """
+    state = read_checkpoint(path)
     state = hrnet_names(state) if is_hrnet(state) else state
     own = trunk.state_dict()
     fit = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}

@@ -22,12 +22,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Convert; returns what was written."""
-    from .. import convert
+    from .. import convert, masks
 
     if args.checkpoint.endswith(".npy"):
         if not args.task or not args.width:
             raise ValueError("a mask file needs --task and --width: it holds neither")
-        result = convert.convert_masks(args.checkpoint, args.out, args.task, args.width)
+        result = masks.convert_masks(args.checkpoint, args.out, args.task, args.width)
         if not args.json:
             print(f"{result['path']}: {result['arch']}, digest {result['digest']}")
         return result
