@@ -124,15 +124,11 @@ def _head(width: int, task: str, outputs: int) -> Iterator[Conv]:
     elif task == "bottomup":
         if outputs:
             yield Conv(width, 2 * outputs, 1, 2, bias=True, norm=False)
-        # a 4x4 stride-2 transposed convolution does 4 multiplications per output pixel and channel pair
-        yield from _transposed(width + 2 * outputs, width)
+        yield Conv(
+            width + 2 * outputs, width, 4, 2
+        )  # transposed: its 16 weights meet each pixel of its input, at stride 4
         yield from [Conv(width, width, 3, 1)] * (2 * HEAD_BLOCKS)
         if outputs:
             yield Conv(width, outputs, 1, 1, bias=True, norm=False)
     else:
         raise ArchError(f"unknown task {task!r}")
-
-
-def _transposed(cin: int, cout: int) -> Iterator[Conv]:
-    """A 4x4 stride-2 transposed convolution touches 16 weights per input pixel: a 4x4 kernel counted at stride 4."""
-    yield Conv(cin, cout, 4, 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch.export import Dim
 from .fold import fold
 from .network import ScaleNet
 from .predict.loading import model_input
+from .whole import whole_file
 
 FORMATS = ("onnx", "pt2")
 TOLERANCE = 1e-3  # of the largest output
@@ -63,18 +63,14 @@ def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[s
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
     if not model.num_classes:
         raise ValueError("a network without outputs (num_classes=0) cannot be exported")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{form}")
     write, load = (_write_onnx, _load_onnx) if form == "onnx" else (_write_pt2, _load_pt2)
-    try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, f".{form}") as temporary:
         folded = Folded(model).eval()
         write(folded, temporary, _metadata(model), OUTPUTS[model.task])
         difference = _difference(model, load(temporary))
         if not difference <= TOLERANCE:
             raise ExportError(f"{path}: outputs differ from the network's by {difference:.2g} of the largest")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return {
         "path": str(path), "format": form, "bytes": path.stat().st_size, "outputs": list(OUTPUTS[model.task]),
         "max_difference": difference,

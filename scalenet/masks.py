@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from . import weights
 from .arch import MAX_MODULES, STAGE_BRANCHES, Arch, ArchError, ModuleArch
+from .whole import write_text
 
 MAX_BYTES = 1 << 22
 INTEGERS = {f"{kind}{size}": int(size) for kind in "iu" for size in "1248"} | {"b1": 1}
@@ -158,5 +158,5 @@ def _sources(bits: Sequence[int], branches: int) -> tuple[int, ...]:
 def convert_masks(path: str | Path, out: str | Path, task: str, width: int, name: str = "") -> dict[str, Any]:
     """Write an authors' mask file as encoding JSON; returns what was written."""
     arch = masks_to_arch(read_masks(path), task, width, name or Path(out).stem)
-    weights.write_text(out, arch.to_json() + "\n")
+    write_text(out, arch.to_json() + "\n")
     return {"path": str(out), "arch": arch.name, "digest": arch.digest, "task": task, "width": width}

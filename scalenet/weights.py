@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from .datasets import Labels, LabelsError
 from .network import ScaleNet
 from .origin import Origin, mark
 from .table import INPUT, Entry
+from .whole import whole_file
 
 OWN_WEIGHTS = 'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path='
 
@@ -83,19 +83,6 @@ def digest_of(path: str | Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
 def plain_cfg(arch: Arch, task: str | None, outputs: int | None) -> dict[str, Any]:
     """timm's cfg of an unpublished network of encoding ``arch``."""
     task = task or arch.task
@@ -111,19 +98,14 @@ def save_weights(
     Args:
         half: store matrices and kernels as fp16; vectors (biases, BatchNorm) stay as they are.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         k: (v.half() if half and v.is_floating_point() and v.ndim > 1 else v).detach().cpu().contiguous()
         for k, v in state.items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata={k: str(v) for k, v in metadata.items()})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -6,12 +6,12 @@ Nothing is trained here.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from scalenet.datasets import DATASETS
 from scalenet.weights import save_weights
+from scalenet.whole import write_text
 
 from .archive import Archive, ArchiveError, Record
 from .evaluator import Evaluator
@@ -58,8 +58,5 @@ def deploy(
         "license": terms,
     }  # fmt: skip
     weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata, half=True)
-    encoding = folder / f"{name}.json"
-    temporary = encoding.with_suffix(".tmp")
-    temporary.write_text(arch.to_json() + "\n")
-    os.replace(temporary, encoding)
+    write_text(folder / f"{name}.json", arch.to_json() + "\n")
     return {**figures, "params": record.params, "macs": record.macs, "digest": record.digest, "weights": str(weights)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from scalenet.whole import whole_file
 
 from .archive import Record
 from .evolution import pareto_front
@@ -24,8 +25,6 @@ def plot(records: Sequence[Record], path: str | Path, figure: str, chosen: Recor
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     fig, axis = plt.subplots(figsize=(7, 4.5), constrained_layout=True)
     dots = axis.scatter(
         [r.macs / 1e9 for r in records], [r.score for r in records], c=[r.generation for r in records],
@@ -41,8 +40,8 @@ def plot(records: Sequence[Record], path: str | Path, figure: str, chosen: Recor
     axis.set_ylabel(f"validation {figure}, weights inherited")
     axis.legend(loc="lower right")
     fig.colorbar(dots, label="generation")
-    temporary = path.with_suffix(".tmp.png")
-    fig.savefig(temporary, dpi=120)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        fig.savefig(temporary, format="png", dpi=120)
     plt.close(fig)
-    os.replace(temporary, path)
-    return path
+    return Path(path)

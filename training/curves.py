@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from scalenet.whole import whole_file
 
 
 def plot(folder: str | Path) -> Path:
@@ -25,8 +26,7 @@ def plot(folder: str | Path) -> Path:
     rate = axis.twinx()
     rate.plot(steps, [r["lr"] for r in records], color="crimson", linewidth=0.8)
     rate.set_ylabel("learning rate", color="crimson")
-    temporary = folder / "curves.tmp.png"
-    fig.savefig(temporary, dpi=110)
+    with whole_file(folder / "curves.png") as temporary:
+        fig.savefig(temporary, dpi=110)
     plt.close(fig)
-    os.replace(temporary, folder / "curves.png")
     return folder / "curves.png"

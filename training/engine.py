@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from scalenet.arch import Arch
 from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
 from scalenet.weights import read_weights, save_weights
+from scalenet.whole import whole_file
 
 from . import distributed
 from .curves import plot
@@ -119,12 +119,12 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.supernet = recipe.stage == "supernet"
-        space = recipe.space
+        self.largest = recipe.space.largest()
         whole = self.supernet or recipe.arch == "largest"
-        self.model = self.task.build(space.supernet() if whole else chosen_arch(recipe))
+        self.model = self.task.build(recipe.space.supernet() if whole else chosen_arch(recipe))
         self.trunk = self.task.trunk(self.model)
         if whole:
-            self.trunk.activate(space.largest())
+            self.trunk.activate(self.largest)
         if recipe.init:
             load_start(self.trunk, recipe.init)
         self._place()
@@ -146,7 +146,7 @@ class Run:
             return None
         teacher = self.task.build(self.recipe.space.supernet())
         teacher.load_state_dict(read_weights(self.recipe.teacher)[0])
-        teacher.activate(self.recipe.space.largest())
+        teacher.activate(self.largest)
         return teacher.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
     # -- checkpoints -------------------------------------------------------------------------------------
@@ -169,14 +169,13 @@ class Run:
         distributed.average_buffers(self.model)
         if not self.main:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "identity": self._identity(), "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
             "step": self.clock.step, "elapsed": self.clock.elapsed,
         }  # fmt: skip
-        temporary = self.folder / "checkpoint.pt.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / "checkpoint.pt")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.folder / "checkpoint.pt") as temporary:
+            torch.save(state, temporary)
 
     def finish(self) -> Path:
         """Score the network (a supernet: its largest) and write ``final.safetensors``."""
@@ -185,7 +184,7 @@ class Run:
         if not self.main:
             return path
         if self.supernet:  # its running statistics mix all sub-networks
-            self.trunk.activate(self.recipe.space.largest())
+            self.trunk.activate(self.largest)
             recalibrate(self.model, self.task.calibration(CALIBRATION))
         figures = self.task.evaluate(self.model.eval())
         metadata = {
@@ -201,7 +200,7 @@ class Run:
 
     # -- the loop ------------------------------------------------------------------------------------------
     def run(self) -> Path:
-        """Train to the end of the budget, saving on the way; an interrupt saves too."""
+        """Train to the end of the budget, saving every ``save_minutes`` and at the end."""
         recipe, clock = self.recipe, self.clock
         loader = make_loader(
             self.task.source, recipe.batch, clock.size, seed=recipe.seed, start=clock.step,
@@ -230,8 +229,9 @@ class Run:
     def step(self, images: torch.Tensor, *targets: torch.Tensor) -> dict[str, float]:
         """One optimiser step on one sub-network."""
         recipe, clock = self.recipe, self.clock
-        arch = arch_at(recipe.space, clock.step, recipe.seed) if self.supernet else self.trunk.active
-        self.trunk.activate(arch)
+        if self.supernet:
+            self.trunk.activate(arch_at(recipe.space, clock.step, recipe.seed))
+        arch = self.trunk.active
         rate = learning_rate(recipe, clock.progress, clock.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -239,7 +239,7 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.autocast == "bf16"):
             output = self.model(x)
             loss = self.task.loss(output, *targets)
-            if self.teacher is not None and arch != recipe.space.largest():
+            if self.teacher is not None and arch != self.largest:
                 with torch.no_grad():
                     wanted = self.teacher(x)
                 loss = loss + recipe.distill * distillation(output, wanted)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from scalenet.evaluate.miou import IGNORE
 from scalenet.heads import BottomUpOutput
-
-IGNORE = 255
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:

@@ -71,8 +71,6 @@ class Recipe:
 SMALL = {"stem_width": 32, "stage1_width": 16, "modules": (1, 2, 1), "depths": (1, 3)}
 S0_SPACE = SearchSpace("segmentation", 16, (360, 480), **SMALL)
 P0_SPACE = SearchSpace("pose", 16, (256, 192), **SMALL)
-CITYSCAPES = {"task": "segmentation", "root": "data/cityscapes", "classes": 19, "batch": 24, "size": (512, 1024)}
-SGD = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "clip": 0.0, "bn_momentum": 0.01, "warmup": 0}
 
 LSP = {"task": "pose", "root": "../shared/data/lsp", "space": P0_SPACE, "classes": 14, "batch": 32, "size": (256, 192),
        "early_size": (128, 96)}  # fmt: skip

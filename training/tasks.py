@@ -14,15 +14,16 @@ from scalenet.arch import Arch
 from scalenet.datasets import LSP
 from scalenet.evaluate.coco import score_coco
 from scalenet.evaluate.keypoint_data import KeypointSet
-from scalenet.evaluate.miou import ConfusionMatrix
+from scalenet.evaluate.pairs import find_pairs
 from scalenet.evaluate.pck import score_pck
+from scalenet.evaluate.segmentation import count
 from scalenet.evaluate.topdown import estimate
 from scalenet.network import ScaleNet
-from scalenet.predict.images import normalise, to_input
+from scalenet.predict.images import normalise, read_rgb, to_input
 from scalenet.predict.topdown import PoseEstimator
 
 from . import losses
-from .data import DataError
+from .data import DataError, spread
 from .data.classification import ClassificationSource
 from .data.keypoints import Augmentation, KeypointSource
 from .data.segmentation import SegmentationSource
@@ -107,19 +108,15 @@ class SegmentationTask:
 
     def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
         """Training pictures spread over the split, at full size and as they are, for BatchNorm statistics."""
-        index = np.linspace(0, len(self.source) - 1, min(pictures, len(self.source))).round().astype(int)
-        for start in range(0, len(index), batch):
-            images = [self.source.load(i)[0] for i in index[start : start + batch]]
-            yield to_input(np.stack(images), self.device)
+        for index in spread(len(self.source), pictures, batch):
+            yield to_input(np.stack([self.source.load(i)[0] for i in index]), self.device)
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """mIoU on the validation pictures at full size, one by one."""
-        val = SegmentationSource(self.recipe.root, self.recipe.val_split, self.recipe.classes, cache=False)
-        matrix = ConfusionMatrix(self.recipe.classes)
-        for i in range(min(len(val), limit or len(val))):
-            image, label = val.load(i)
-            matrix.update(model(to_input(image[None], self.device))[0].argmax(0).cpu().numpy(), label)
+        pairs = find_pairs(self.recipe.root, self.recipe.val_split)[: limit or None]
+        inputs = (to_input(read_rgb(picture)[None], self.device) for picture, _ in pairs)
+        matrix = count(pairs, (model(x)[0].argmax(0).cpu().numpy() for x in inputs), self.recipe.classes)
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}
 
 
@@ -146,10 +143,8 @@ class PoseTask:
 
     def calibration(self, pictures: int, batch: int = 32) -> Iterator[torch.Tensor]:
         """Training crops spread over the split, as they are, for BatchNorm statistics."""
-        index = np.linspace(0, len(self.source) - 1, min(pictures, len(self.source))).round().astype(int)
-        for start in range(0, len(index), batch):
-            crops = [self.source.load(i, self.recipe.size) for i in index[start : start + batch]]
-            yield to_input(np.stack(crops), self.device)
+        for index in spread(len(self.source), pictures, batch):
+            yield to_input(np.stack([self.source.load(i, self.recipe.size) for i in index]), self.device)
 
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """PCK@0.2 on LSP, COCO's figures elsewhere; annotated boxes, flip test, DARK decoding."""

@@ -19,7 +19,7 @@ from scalenet.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 from scalenet.predict.images import to_input
 
-from .data import DataError
+from .data import DataError, spread
 from .data.bottomup import BottomUpSource, RandomAffine
 from .data.crowds import VAL_SIZE, CrowdSource, write_crowds
 from .losses_bottomup import bottom_up_loss
@@ -56,10 +56,8 @@ class BottomUpTask:
 
     def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
         """Training pictures spread over the split, as they are, for BatchNorm statistics."""
-        index = np.linspace(0, len(self.source) - 1, min(pictures, len(self.source))).round().astype(int)
-        for start in range(0, len(index), batch):
-            images = [self.source.load(int(i), self.recipe.size) for i in index[start : start + batch]]
-            yield to_input(np.stack(images), self.device)
+        for index in spread(len(self.source), pictures, batch):
+            yield to_input(np.stack([self.source.load(i, self.recipe.size) for i in index]), self.device)
 
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """COCO's or CrowdPose's figures with flip test; composed crowds (of 2-4 people, CrowdPose's) at 512x512."""

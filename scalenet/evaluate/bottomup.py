@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..network import ScaleNet
 from ..predict.bottomup import BottomUpPoseEstimator
-from ..predict.loading import load_model
+from ..predict.loading import load_model, name_of
 from . import DataError
 from .coco import score_coco
 from .crowdpose import score_crowdpose
@@ -87,7 +87,7 @@ def evaluate(
         write_json(results, found)
     figures = SCORES[dataset](read_results(found, data), data, image_ids) if data.annotations else {}
     return {
-        "model": str(name) if isinstance(name, (str, Path)) else name.arch.name, "dataset": dataset, "split": split,
+        "model": name_of(name), "dataset": dataset, "split": split,
         "flip": estimator.flip, "scales": list(estimator.scales), "input_size": estimator.input_size,
         "images": len(image_ids), "people": len(found), "seconds": seconds, **figures,
     }  # fmt: skip

@@ -6,7 +6,6 @@ N people, K joints; annotated keypoints are (N, K, 3) x, y, v with v = 0 for wha
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ import numpy as np
 
 from ..datasets import DATASETS, Labels, LabelsError
 from ..predict.images import SUFFIXES
+from ..whole import write_text
 from . import DataError
 
 PREFIXES = ("person_keypoints_", "", "crowdpose_", "image_info_")
@@ -40,15 +40,7 @@ def read_json(path: str | Path, what: str) -> Any:
 
 def write_json(path: str | Path, data: Any) -> Path:
     """Write JSON whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(data), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_text(path, json.dumps(data))
 
 
 def find_annotations(root: str | Path, split: str) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..network import ScaleNet
-from ..predict.loading import load_model
+from ..predict.loading import load_model, name_of
 from . import DataError, bottomup, topdown
 
 TOP_DOWN_ONLY = ("boxes", "decode")
@@ -35,4 +35,4 @@ def evaluate(
             if options.pop(option, None):
                 raise DataError(f"{option} has no meaning for a bottom-up network: leave --{option} out")
         figures = bottomup.evaluate(network, dataset, root, split, **options)
-    return {**figures, "model": str(name) if isinstance(name, (str, Path)) else name.arch.name}
+    return {**figures, "model": name_of(name)}

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from ..datasets import DATASETS
 from ..network import ScaleNet
-from ..predict.loading import load_model
+from ..predict.loading import load_model, name_of
 from ..predict.segmentation import Segmenter
 from . import DataError
 from .miou import ConfusionMatrix
-from .pairs import find_pairs, read_label
+from .pairs import Pair, find_pairs, read_label
+
+
+def count(pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int) -> ConfusionMatrix:
+    """Predicted (H, W) index masks, one per pair, counted against the pairs' labels.
+
+    Raises:
+        DataError: for a label of another size than its picture.
+    """
+    matrix = ConfusionMatrix(classes)
+    for (picture, file), mask in zip(pairs, masks, strict=True):
+        label = read_label(file, classes)
+        if label.shape != mask.shape:
+            raise DataError(f"{file} is {label.shape}, its picture {picture} {mask.shape}")
+        matrix.update(mask, label)
+    return matrix
 
 
 def evaluate(
@@ -53,16 +70,12 @@ def evaluate(
     segmenter = Segmenter(load_model(name, checkpoint), device, batch_size or 1, bool(flip), resize=False)
     if segmenter.model.num_classes != len(names):
         raise ValueError(f"{name} has {segmenter.model.num_classes} classes, {dataset} has {len(names)}")
-    matrix, started = ConfusionMatrix(len(names)), time.perf_counter()
-    results = segmenter.stream(picture for picture, _ in pairs)
-    for (picture, file), result in zip(pairs, tqdm(results, total=len(pairs), disable=None), strict=True):
-        label = read_label(file, len(names))
-        if label.shape != result.mask.shape:
-            raise DataError(f"{file} is {label.shape}, its picture {picture} {result.mask.shape}")
-        matrix.update(result.mask, label)
+    started = time.perf_counter()
+    results = tqdm(segmenter.stream(picture for picture, _ in pairs), total=len(pairs), disable=None)
+    matrix = count(pairs, (result.mask for result in results), len(names))
     per_class = {n: None if math.isnan(v) else float(v) for n, v in zip(names, matrix.iou(), strict=True)}
     return {
-        "model": str(name) if isinstance(name, (str, Path)) else name.arch.name, "dataset": dataset, "split": split,
+        "model": name_of(name), "dataset": dataset, "split": split,
         "flip": bool(flip), "images": len(pairs), "seconds": round(time.perf_counter() - started, 2),
         "miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy(), "per_class": per_class,
     }  # fmt: skip

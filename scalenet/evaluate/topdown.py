@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..network import ScaleNet
 from ..predict.affine import crop_regions
 from ..predict.boxes import Boxes, boxes_of, read_boxes
-from ..predict.loading import load_model
+from ..predict.loading import load_model, name_of
 from ..predict.topdown import PoseEstimator
 from . import DataError
 from .coco import NMS_THRESHOLD, oks_nms, score_coco
@@ -117,7 +117,7 @@ def evaluate(
         write_json(results, found)
     figures = SCORES[dataset](read_results(found, data), data, image_ids) if data.annotations else {}
     return {
-        "model": str(name) if isinstance(name, (str, Path)) else name.arch.name, "dataset": dataset, "split": split,
+        "model": name_of(name), "dataset": dataset, "split": split,
         "boxes": Path(boxes).name if boxes else "ground truth", "flip": estimator.flip, "decode": decode,
         "oks_nms": NMS_THRESHOLD, "input_size": list(estimator.input_size), "images": len(image_ids),
         "people": len(found), "seconds": seconds, **figures,

@@ -57,6 +57,11 @@ def _from_hub(name: str, pretrained: bool) -> ScaleNet:
     return model
 
 
+def name_of(name_or_model: str | Path | ScaleNet) -> str:
+    """What to call a network in a report: the name it was asked for by, else its encoding's."""
+    return str(name_or_model) if isinstance(name_or_model, (str, Path)) else name_or_model.arch.name
+
+
 def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
     """Read all of a network's weights from a ``.safetensors`` file (more may be in it: a supernet's, for example).
 

@@ -70,3 +70,10 @@ def make_loader(
     sampler = StepBatches(len(source), batch, size, seed, start, rank, world)
     pin = torch.cuda.is_available()
     return DataLoader(Requests(source), batch_sampler=sampler, num_workers=workers, pin_memory=pin)
+
+
+def spread(length: int, count: int, batch: int) -> Iterator[list[int]]:
+    """Batches of ``count`` indices (at most ``length``) evenly spread over 0 .. length - 1."""
+    index = np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()
+    for start in range(0, len(index), batch):
+        yield index[start : start + batch]
