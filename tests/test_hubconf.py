@@ -57,13 +57,21 @@ def test_local_source_gives_timms_network():
     assert isinstance(model, scalenet.ScaleNet) and model.arch.name == "scalenet_p1"
 
 
-def test_list_and_help_from_a_clone_in_the_cache(tmp_path):
+@pytest.fixture
+def clone(tmp_path):
+    """A git clone of the package as it is, where torch.hub's cache has that of someone/scalenet:main."""
+    origin, cache = tmp_path / "origin", tmp_path / "hub" / "someone_scalenet_main"
+    shutil.copytree(ROOT / "scalenet", origin / "scalenet", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "hubconf.py", origin)
+    git = ["git", "-C", str(origin), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"], ["clone", "-q", ".", str(cache)]):
+        subprocess.run([*git, *command], check=True)
+    return cache
+
+
+def test_list_and_help_from_a_clone_in_the_cache(tmp_path, clone):
     """``torch.hub.list`` and ``help`` know GitHub alone; with the clone in the cache they read that."""
-    clone = tmp_path / "hub" / "someone_scalenet_main"
-    clone.mkdir(parents=True)
-    for name in ("hubconf.py",):
-        shutil.copy(ROOT / name, clone / name)
-    shutil.copytree(ROOT / "scalenet", clone / "scalenet", ignore=shutil.ignore_patterns("__pycache__"))
+    assert (clone / ".git").is_dir()
     code = (
         "import torch; torch.hub.set_dir('hub'); k = dict(trust_repo=True, skip_validation=True);"
         "names = torch.hub.list('someone/scalenet:main', **k); print(len(names), 'scalenet_p4_bottomup' in names);"

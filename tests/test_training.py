@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -216,6 +218,33 @@ def test_a_supernet_run_stops_resumes_and_ends_like_one_piece(recipe, tmp_path):
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert "final" in lines[-1]
     assert (tmp_path / "run" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_saves_itself_first(recipe, number):
+    run = Run(recipe)
+    original = run.step
+
+    def step(*batch):
+        report = original(*batch)
+        os.kill(os.getpid(), number)
+        return report
+
+    run.step = step
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert Run(recipe).clock.step == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_says_how_to_go_on(recipe, monkeypatch, capsys):
+    def stopped(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "__init__", lambda self, recipe: None)
+    monkeypatch.setattr(Run, "run", stopped)
+    assert main(["run", "s0_supernet"]) == 130
+    assert "goes on from its checkpoint" in capsys.readouterr().err
 
 
 def test_a_teacher_starts_a_supernet_and_distils(recipe, tmp_path):

@@ -89,6 +89,9 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"error: {e}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; a run goes on from its checkpoint with the same command", file=sys.stderr)
+        return 130
     return 0
 
 

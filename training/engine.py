@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from scalenet.whole import whole_file
 from . import distributed
 from .curves import plot
 from .data import make_loader
+from .interrupt import Interrupt
 from .losses import distillation
 from .recalibrate import recalibrate
 from .recipes import Recipe, RecipeError
@@ -200,15 +202,26 @@ class Run:
 
     # -- the loop ------------------------------------------------------------------------------------------
     def run(self) -> Path:
-        """Train to the end of the budget, saving every ``save_minutes`` and at the end."""
+        """Train to the end of the budget, saving every ``save_minutes``, at the end and when interrupted.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, when the checkpoint is written.
+        """
         recipe, clock = self.recipe, self.clock
         loader = make_loader(
             self.task.source, recipe.batch, clock.size, seed=recipe.seed, start=clock.step,
             rank=distributed.rank(), world=distributed.world(), workers=recipe.workers,
         )  # fmt: skip
-        clock.started = saved = time.monotonic()
+        clock.started = time.monotonic()
         self.model.train()
         bar = tqdm(total=100, unit="%", disable=not self.main, desc=recipe.name, mininterval=2)
+        with bar, Interrupt() as interrupt:
+            self._loop(loader, bar, interrupt)
+        self.save()
+        return self.finish()
+
+    def _loop(self, loader: Iterable[list[torch.Tensor]], bar: tqdm, interrupt: Interrupt) -> None:
+        clock, saved = self.clock, time.monotonic()
         for batch in loader:
             clock.tick()
             if clock.progress >= 1:
@@ -219,12 +232,12 @@ class Run:
                 self._log(report)
                 bar.set_postfix(step=clock.step, loss=f"{report['loss']:.3f}", lr=f"{report['lr']:.1e}", refresh=False)
                 bar.update(round(100 * clock.progress - bar.n, 1))
-            if distributed.agree(time.monotonic() - saved) > 60 * recipe.save_minutes:
+            since = distributed.agree(math.inf if interrupt.asked else time.monotonic() - saved)
+            if since > 60 * self.recipe.save_minutes:
                 self.save()
                 saved = time.monotonic()
-        bar.close()
-        self.save()
-        return self.finish()
+            if since == math.inf:
+                raise KeyboardInterrupt
 
     def step(self, images: torch.Tensor, *targets: torch.Tensor) -> dict[str, float]:
         """One optimiser step on one sub-network."""
