@@ -13,11 +13,14 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], strength: float = 0.6) -> np.ndarray:
+def overlay(
+    image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], strength: float = 0.6, bare: Sequence[int] = ()
+) -> np.ndarray:
     """A copy of an RGB (H, W, 3) uint8 picture, coloured by a (H, W) index mask, regions outlined in white.
 
     Args:
-        strength: share of the colour, 0..1.
+        strength: share of the colour, 0..1; at 0 there are no outlines either.
+        bare: classes that stay as they are in the picture.
 
     Raises:
         ValueError: if picture and mask differ in size.
@@ -28,8 +31,13 @@ def overlay(image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], stre
         )
     table = np.zeros((256, 3), np.uint8)
     table[: len(colours)] = colours
+    if strength <= 0:
+        return image.copy()
     canvas = cv2.addWeighted(table[mask], strength, image, 1 - strength, 0)
     canvas[_borders(mask)] = PAPER
+    if len(bare):
+        left = np.isin(mask, bare)
+        canvas[left] = image[left]
     return canvas
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..datasets import Labels
@@ -40,9 +41,16 @@ class PoseResult:
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def draw(self, image: Any, threshold: float = JOINT_THRESHOLD) -> np.ndarray:
-        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn."""
-        return draw_skeletons(load_image(image), self.keypoints, self.labels, threshold)
+    def draw(self, image: Any, threshold: float = JOINT_THRESHOLD, strength: float = 1.0) -> np.ndarray:
+        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn.
+
+        Args:
+            threshold: joints with a lower score are left out.
+            strength: opacity of the skeletons, 0..1.
+        """
+        picture = load_image(image)
+        drawn = draw_skeletons(picture, self.keypoints, self.labels, threshold)
+        return drawn if strength >= 1 else cv2.addWeighted(drawn, strength, picture, 1 - strength, 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box."""
