@@ -35,6 +35,7 @@ def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.B
     from .app.handlers import Handlers
     from .app.networks import Networks
     from .app.tabs import build_tab, picture_tabs
+    from .app.video import build_video_tab
 
     networks = Networks(models)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CLEANING) as demo:
@@ -42,6 +43,7 @@ def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.B
         with gr.Tabs():
             for tab in picture_tabs(Handlers(networks, demo.GRADIO_CACHE)):
                 build_tab(tab, networks)
+            build_video_tab(networks, demo.GRADIO_CACHE)
     demo.queue(max_size=QUEUE, default_concurrency_limit=1)
     demo.launch = partial(demo.launch, **_launch_options())
     return demo

@@ -5,14 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..commands.pose import sample_portrait
-from ..commands.segment import sample_photograph
 from ..predict.affine import BoxError
 from ..predict.boxes import corners
 from ..predict.images import ImageError, decode_rgb
@@ -26,15 +23,20 @@ MENDABLE = (ValueError, LookupError, OSError, ImportError)
 
 
 @contextmanager
-def polite() -> Iterator[None]:
-    """Turn what a visitor can mend into one line on the page, without a stack trace in the log."""
+def polite(upload: str | None = None, what: str = "the file") -> Iterator[None]:
+    """Turn what a visitor can mend into one line on the page, without a stack trace in the log.
+
+    Args:
+        upload: a path of this machine, which the line calls ``what``.
+    """
     import gradio as gr
 
     try:
         yield
     except MENDABLE as e:
         text = e.args[0] if isinstance(e, KeyError) and e.args else e
-        message = html.escape(" ".join(str(text).split()) or type(e).__name__)  # the page shows it as HTML
+        line = " ".join(str(text).split()) or type(e).__name__
+        message = html.escape(line.replace(upload, what) if upload else line)  # the page shows it as HTML
         raise gr.Error(message[:400], print_exception=False) from None
 
 
@@ -96,21 +98,3 @@ def parse_boxes(text: str | None) -> np.ndarray | None:
     if len(rows) > MAX_BOXES:
         raise BoxError(f"{len(rows)} boxes are too many for this app: at most {MAX_BOXES}")
     return corners(rows, "boxes") if rows else None
-
-
-def example_pictures(task: str) -> list[str]:
-    """Photographs that ship in packages which are installed here."""
-    found = []
-    for sample in (sample_photograph, sample_portrait) if task == "segmentation" else (sample_portrait,):
-        try:
-            found.append(str(sample()))
-        except ValueError:
-            continue
-    return found
-
-
-def example_clips() -> list[str]:
-    """A short clip that ships in gradio, if it does."""
-    spec = find_spec("gradio")
-    path = Path(spec.origin).parent / "media_assets" / "videos" / "b.mp4" if spec and spec.origin else None
-    return [str(path)] if path and path.is_file() else []

@@ -55,12 +55,27 @@ class Networks:
             if task not in PREDICTORS:
                 raise ValueError(f"unknown task {task!r}; there is {', '.join(PREDICTORS)}")
         self._sources = {task: _sources(models.get(task, ())) for task in PREDICTORS}
+        names = [name for sources in self._sources.values() for name in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two networks are called {name}")
         self._lock = Lock()
         self._build = lru_cache(KEPT)(_build)
 
     def names(self, task: str) -> list[str]:
         """What can be chosen for a task; the first is the default."""
         return list(self._sources[task])
+
+    def task_of(self, name: str) -> str:
+        """The task of one of the networks.
+
+        Raises:
+            LookupError: if there is no such network.
+        """
+        for task, sources in self._sources.items():
+            if name in sources:
+                return task
+        raise LookupError(f"there is no network {str(name)[:60]!r} here")
 
     def predictor(self, task: str, name: str) -> Predictor:
         """The predictor of a network, loaded if it is not in memory.

@@ -14,9 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..datasets import Labels
 from ..predict.images import ImageError, write_png
 from ..predict.pose_result import PoseResult
 from ..predict.results import SegmentationResult, percent
+from ..predict.video import VideoSummary
 
 SHOWN_SIDE = 1600  # pixels of the long side on the page; downloads have all of them
 
@@ -87,6 +89,17 @@ def shares_html(result: SegmentationResult, at_least: float) -> str:
     if not found:
         return '<p class="none">No class covers that much of the picture.</p>'
     return _rows((colours[name], name, share, percent(share)) for name, share in found.items())
+
+
+def video_html(summary: VideoSummary, labels: Labels) -> str:
+    """The legend of a video: mean shares of the classes from 0.1 % on, or how many people there are."""
+    if "shares" not in summary.found:
+        people, most = summary.found["people"], summary.found["most_people"]
+        text = "" if people is None else "1 person in all, " if people == 1 else f"{people} people in all, "
+        return f'<p class="none">{text}at most {most} at once</p>'
+    shares = summary.found["shares"]
+    order = sorted((i for i, share in enumerate(shares) if share >= 0.001), key=lambda i: -shares[i])
+    return _rows((labels.colours[i], labels.names[i], shares[i], percent(shares[i])) for i in order)
 
 
 def people_html(result: PoseResult, threshold: float) -> str:

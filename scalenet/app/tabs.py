@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..predict.pose_result import JOINT_THRESHOLD
+from .examples import example_pictures
 from .handlers import Handlers
-from .inputs import example_pictures, uploads_only
+from .inputs import uploads_only
 from .networks import Networks
 
 if TYPE_CHECKING:
@@ -41,15 +42,16 @@ def picture_tabs(handlers: Handlers) -> tuple[PictureTab, ...]:
     return (
         PictureTab(
             "Segmentation", "segmentation", "Every pixel gets one of the classes that the network learned.", "Segment",
-            "segment", handlers.segment, lambda: (_opacity(0.6), _smallest()), ("Overlay PNG", "Mask PNG", "JSON"),
+            "segment", handlers.segment, lambda: (opacity_slider(0.6), _smallest()),
+            ("Overlay PNG", "Mask PNG", "JSON"),
         ),
         PictureTab(
             "Pose", "pose", "The joints of a person, or of each person in a box.", "Find joints", "pose", handlers.pose,
-            lambda: (_boxes(), _opacity(1.0), _threshold()), ("Overlay PNG", "JSON"),
+            lambda: (_boxes(), opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"),
         ),
         PictureTab(
             "Everyone", "bottomup", "The joints of everybody in the picture at once, without boxes.", "Find everyone",
-            "everyone", handlers.everyone, lambda: (_opacity(1.0), _threshold()), ("Overlay PNG", "JSON"),
+            "everyone", handlers.everyone, lambda: (opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"),
         ),
     )  # fmt: skip
 
@@ -74,7 +76,7 @@ def build_tab(tab: PictureTab, networks: Networks) -> None:
                 if pictures:
                     gr.Examples([[p] for p in pictures], [picture], cache_examples=False, api_visibility="private")
             with gr.Column(scale=3, min_width=300):
-                shown, legend, facts = result_view(gr.Image)
+                shown, legend, facts = result_view(gr.Image, buttons=["download", "fullscreen"])
                 files = download_row(tab.downloads)
         inputs, outputs = [picture, model, *settings], [shown, legend, facts, *files]
         button.click(tab.handler, inputs, outputs, api_name=tab.api_name, show_progress_on=shown, **SHARED)
@@ -112,17 +114,11 @@ def model_choice(names: Sequence[str]) -> Component:
     return gr.Dropdown(list(names), value=names[0], label="Model", filterable=False)
 
 
-def result_view(kind: type[Component]) -> tuple[Component, Component, Component]:
-    """The result (``gr.Image`` or ``gr.Video``), its legend, and the line of facts."""
+def result_view(kind: type[Component], **options: Any) -> tuple[Component, Component, Component]:
+    """The result (``gr.Image`` or ``gr.Video`` with their ``options``), its legend, and the line of facts."""
     import gradio as gr
 
-    shown = kind(
-        label="Result",
-        interactive=False,
-        height=460,
-        buttons=["download", "fullscreen"] if kind is gr.Image else ["download"],
-        elem_classes="result",
-    )
+    shown = kind(label="Result", interactive=False, height=460, elem_classes="result", **options)
     return shown, gr.HTML(elem_classes="legend"), gr.HTML(elem_classes="facts")
 
 
@@ -134,7 +130,7 @@ def download_row(labels: Sequence[str]) -> list[Component]:
         return [gr.DownloadButton(label, size="sm", min_width=90) for label in labels]
 
 
-def _opacity(value: float) -> Component:
+def opacity_slider(value: float) -> Component:
     import gradio as gr
 
     return gr.Slider(0, 1, value, step=0.05, label="Overlay opacity")
@@ -146,7 +142,7 @@ def _smallest() -> Component:
     return gr.Slider(0, 20, 0.1, step=0.1, label="Smallest class shown", info="In percent of the picture.")
 
 
-def _threshold() -> Component:
+def threshold_slider() -> Component:
     import gradio as gr
 
     return gr.Slider(
