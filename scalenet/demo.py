@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import gradio as gr
+
+    from .app.networks import Networks
 
 TITLE = "ScaleNet"
 TEXT = "Networks whose mixture of scales was searched: give a picture or a clip, see its classes or people's joints."
@@ -45,8 +48,19 @@ def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.B
                 build_tab(tab, networks)
             build_video_tab(networks, demo.GRADIO_CACHE)
     demo.queue(max_size=QUEUE, default_concurrency_limit=1)
-    demo.launch = partial(demo.launch, **_launch_options())
+    demo.launch = _launcher(demo.launch, networks)
     return demo
+
+
+def _launcher(launch: Callable[..., Any], networks: Networks) -> Callable[..., Any]:
+    """``launch`` with fitting defaults; the first networks are loaded meanwhile."""
+
+    @wraps(launch)
+    def with_defaults(*args: Any, **kwargs: Any) -> Any:
+        Thread(target=networks.warm, daemon=True).start()
+        return launch(*args, **{**_launch_options(), **kwargs})
+
+    return with_defaults
 
 
 def _launch_options() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -92,10 +93,11 @@ class Networks:
             return self._build(task, sources[name])
 
     def warm(self) -> None:
-        """Load the default network of every task and let it look at a small picture."""
+        """Load the default network of every task and let it look at a small picture; errors are for who asks for it."""
         for task in PREDICTORS:
             for name in self.names(task)[:1]:
-                self.predictor(task, name)(np.zeros((64, 64, 3), np.uint8))
+                with suppress(Exception):
+                    self.predictor(task, name)(np.zeros((64, 64, 3), np.uint8))
 
 
 def _sources(models: Sequence[str | Path]) -> dict[str, str]:
