@@ -212,7 +212,7 @@ def bad_picture(kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize("kind", ["text", "empty", "cut", "page", "large", "bomb"])
 def test_bad_pictures_are_refused_in_one_line(client, tmp_path, endpoint, kind):
     message = refused(client, endpoint, send(bad_picture(kind, tmp_path)))
-    assert message.startswith("the picture "), message
+    assert message.startswith("This file "), message
     assert ("too many pixels" in message) == (kind in ("large", "bomb"))
 
 
@@ -232,7 +232,7 @@ def test_bad_clips_are_refused_in_one_line(client, tmp_path, kind):
     else:
         path.write_bytes({"empty": b"", "text": b"no video", "picture": picture(8, 8).tobytes()}[kind])
     message = refused(client, "/video", send(path))
-    assert "the clip" in message and (kind != "long" or "90 seconds" in message), message
+    assert message.startswith("The clip") and (kind != "long" or "90 seconds" in message), message
 
 
 def test_wrong_settings_are_refused_in_one_line(client, photo):

@@ -141,7 +141,7 @@ def test_a_wrong_file_gives_a_message_and_no_stack_trace(page, tab, tmp_path):
     panel.locator("input[type=file]").first.set_input_files(wrong)
     if tab == "Video":
         panel.get_by_role("button", name="Process the clip").click()
-    expected = "the clip" if tab == "Video" else "the picture is not a picture that can be read"
+    expected = "The clip" if tab == "Video" else "This file is not a picture that can be read"
     message = page.locator(".toast-body").filter(has_text=expected).first.inner_text()
     assert "Traceback" not in page.content() and "/gradio" not in message
     shoot(page, f"{tab.lower()}_wrong")

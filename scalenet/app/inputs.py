@@ -36,8 +36,9 @@ def polite(upload: str | None = None, what: str = "the file") -> Iterator[None]:
     except MENDABLE as e:
         text = e.args[0] if isinstance(e, KeyError) and e.args else e
         line = " ".join(str(text).split()) or type(e).__name__
-        message = html.escape(line.replace(upload, what) if upload else line)  # the page shows it as HTML
-        raise gr.Error(message[:400], print_exception=False) from None
+        line = line.replace(upload, what) if upload else line
+        message = html.escape(line[:1].upper() + line[1:400])  # the page shows it as HTML
+        raise gr.Error(message, print_exception=False) from None
 
 
 def uploads_only(component: Component, what: str) -> Component:
@@ -74,7 +75,7 @@ def read_picture(path: str | None) -> np.ndarray:
     """
     if not path:
         raise ImageError("There is no picture yet: upload one, take one with the webcam, or choose an example.")
-    return decode_rgb(Path(path).read_bytes(), max_pixels=MAX_PIXELS)
+    return decode_rgb(Path(path).read_bytes(), "this file", MAX_PIXELS)
 
 
 def parse_boxes(text: str | None) -> np.ndarray | None:

@@ -20,6 +20,8 @@ from ..predict.pose_result import PoseResult
 from ..predict.results import SegmentationResult, percent
 from ..predict.video import VideoSummary
 
+LISTED = 12  # people on the page
+PERSON = (90, 130, 220)
 SHOWN_SIDE = 1600  # pixels of the long side on the page; downloads have all of them
 
 
@@ -108,10 +110,13 @@ def people_html(result: PoseResult, threshold: float) -> str:
         return '<p class="none">Nobody was found in this picture.</p>'
     joints = (result.keypoints[..., 2] >= threshold).sum(1)
     total = len(result.labels.names)
-    return _rows(
-        ((90, 130, 220), f"person {i + 1} · {n} of {total} joints", min(1.0, float(score)), f"{score:.2f}")
-        for i, (n, score) in enumerate(zip(joints, result.scores, strict=True))
+    people = list(zip(joints, result.scores, strict=True))
+    rows = _rows(
+        (PERSON, f"person {i} · {n} of {total} joints", float(np.clip(score, 0, 1)), f"{score:.2f}")
+        for i, (n, score) in enumerate(people[:LISTED], start=1)
     )
+    more = len(people) - LISTED
+    return rows + (f'<p class="none">and {more} more, all in the JSON file</p>' if more > 0 else "")
 
 
 def _rows(rows: Iterator[tuple[tuple[int, int, int], str, float, str]]) -> str:

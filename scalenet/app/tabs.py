@@ -25,7 +25,7 @@ NO_WEIGHTS = (
 
 @dataclass(frozen=True)
 class PictureTab:
-    """What one tab is: ``handler`` takes the picture, the network and the settings in order."""
+    """What one tab is: ``handler`` takes the picture, the network, the fields and the (folded) settings in order."""
 
     title: str
     task: str
@@ -35,6 +35,7 @@ class PictureTab:
     handler: Callable[..., tuple[str, ...]]
     settings: Callable[[], Sequence[Component]]
     downloads: Sequence[str]
+    fields: Callable[[], Sequence[Component]] = tuple
 
 
 def picture_tabs(handlers: Handlers) -> tuple[PictureTab, ...]:
@@ -47,7 +48,7 @@ def picture_tabs(handlers: Handlers) -> tuple[PictureTab, ...]:
         ),
         PictureTab(
             "Pose", "pose", "The joints of a person, or of each person in a box.", "Find joints", "pose", handlers.pose,
-            lambda: (_boxes(), opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"),
+            lambda: (opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"), lambda: (_boxes(),),
         ),
         PictureTab(
             "Everyone", "bottomup", "The joints of everybody in the picture at once, without boxes.", "Find everyone",
@@ -69,8 +70,9 @@ def build_tab(tab: PictureTab, networks: Networks) -> None:
             with gr.Column(scale=2, min_width=300):
                 picture = _picture_input()
                 model = model_choice(networks.names(tab.task))
+                fields = list(tab.fields())
                 with gr.Accordion("Settings", open=False):
-                    settings = list(tab.settings())
+                    settings = fields + list(tab.settings())
                 button = gr.Button(tab.button, variant="primary", elem_classes="go")
                 pictures = example_pictures(tab.task)
                 if pictures:
@@ -154,6 +156,6 @@ def _boxes() -> Component:
     import gradio as gr
 
     return gr.Textbox(
-        value="", lines=3, max_lines=8, label="Boxes", placeholder="x, y, w, h",
+        value="", lines=2, max_lines=8, label="Boxes", placeholder="x, y, w, h",
         info="One person a line, in pixels. Empty: the whole picture is one person.",
     )  # fmt: skip
