@@ -57,7 +57,7 @@ def _launcher(launch: Callable[..., Any], networks: Networks) -> Callable[..., A
 
     @wraps(launch)
     def with_defaults(*args: Any, **kwargs: Any) -> Any:
-        Thread(target=networks.warm, daemon=True).start()
+        Thread(target=networks.warm).start()
         return launch(*args, **{**_launch_options(), **kwargs})
 
     return with_defaults
