@@ -55,6 +55,11 @@ def test_who_is_hidden_while_walking_is_known():
     assert {i for row in follow(walk) for i in row} == {1}
 
 
+def test_who_stands_still_while_hidden_is_known():
+    walk = [frame(somebody(100 + 9 * t, 50)) for t in range(8)]
+    assert follow([*walk, *[frame()] * 10, walk[-1]])[-1] == [1]
+
+
 def test_an_id_is_never_given_again():
     frames = [frame(somebody(100, 50))] + [frame()] * 4 + [frame(somebody(100, 50))]
     assert follow(frames, keep=4)[-1] == [1] and follow(frames, keep=3)[-1] == [2]
