@@ -22,6 +22,7 @@ def draw_skeletons(
         ids: (N,) who is who: limbs get a colour for each, and the number stands above; below 0: nobody known.
     """
     canvas = np.ascontiguousarray(image).copy()
+    plates = []
     for number, person in enumerate(keypoints):
         seen = (person[:, 2] >= threshold) & np.isfinite(person).all(1)
         if not seen.any():
@@ -30,7 +31,9 @@ def draw_skeletons(
         colour = PERSON_COLOURS[ids[number] % len(PERSON_COLOURS)] if known else None
         _draw_person(canvas, person, seen, labels, colour)
         if known:
-            _draw_number(canvas, int(ids[number]), person[seen, :2], colour)
+            plates.append((int(ids[number]), person[seen, :2], colour))
+    for plate in plates:  # over everybody's limbs
+        _draw_number(canvas, *plate)
     return canvas
 
 

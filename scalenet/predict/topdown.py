@@ -115,7 +115,8 @@ class PoseEstimator:
         if flip and not self.labels.partners:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
         batch, waiting = _Batch(), []
-        for number, (image, given) in enumerate(zip(images, repeat(None) if boxes is None else boxes, strict=False)):
+        pairs = zip(images, repeat(None)) if boxes is None else zip(images, boxes, strict=True)
+        for number, (image, given) in enumerate(pairs):
             picture = load_image(image)
             try:
                 rows = self._boxes(picture, given)
@@ -124,18 +125,19 @@ class PoseEstimator:
             keypoints = np.zeros((len(rows), self.model.num_classes, 3), np.float32)
             shown = None if given is None and self.detector is None else rows[:, :4].astype(np.float32)
             waiting.append((keypoints, rows, shown, picture.shape[:2]))
+            ready = 0
             for one, matrix, i in self._crops(picture, rows):
                 batch.crops.append(one)
                 batch.matrices.append(matrix)
                 batch.targets.append(keypoints[i])
                 if len(batch.crops) == self.batch_size:
                     self._flush(batch, flip)
-                    batch = _Batch()
+                    batch, ready = _Batch(), len(waiting) - 1
             if not batch.crops or len(waiting) == self.batch_size:
                 self._flush(batch, flip)
-                batch = _Batch()
-                yield from (self._result(*parts) for parts in waiting)
-                waiting = []
+                batch, ready = _Batch(), len(waiting)
+            yield from (self._result(*parts) for parts in waiting[:ready])
+            del waiting[:ready]
         self._flush(batch, flip)
         yield from (self._result(*parts) for parts in waiting)
 

@@ -117,6 +117,9 @@ def process_video(
     started = time.perf_counter()
     info, target = probe(source), check_target(source, target)
     total = info.frames if max_frames is None else min(max_frames, info.frames or max_frames)
+    json_path = Path(json_path) if json_path is not None else None
+    if json_path is not None:
+        _check_other(source, json_path)
     stopped = False
     with ExitStack() as stack:
         lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
@@ -127,7 +130,6 @@ def process_video(
             if not job.frames:
                 raise
             stopped = True
-    json_path = Path(json_path) if json_path is not None else None
     summary = VideoSummary(
         info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
         time.perf_counter() - started, job.sound, job.found(),
@@ -149,9 +151,13 @@ def check_target(source: str | Path, target: str | Path) -> Path:
     if target.is_dir() or not target.parent.is_dir():
         what = target if target.is_dir() else target.parent
         raise VideoError(f"{what} is a folder" if target.is_dir() else f"there is no folder {what}")
+    _check_other(source, target)
+    return target
+
+
+def _check_other(source: str | Path, target: Path) -> None:
     if target.exists() and target.samefile(source):
         raise VideoError(f"{target} is the video that is read: give another name for the result")
-    return target
 
 
 def _run(

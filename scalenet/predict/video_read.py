@@ -17,6 +17,7 @@ from PIL import Image
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 FORMATS = "mov,matroska,webm,avi,gif"  # none of them names other files: a playlist would open whatever it likes
 MAX_PIXELS, MAX_SIDE = 36_000_000, 16_384  # of a frame: 8192 x 4320 fits
+MEGA = MAX_PIXELS // 10**6
 MAX_GAP = 600  # seconds between frames; beyond, and backwards, time stamps are taken for damaged
 FALLBACK_RATE = Fraction(25)
 
@@ -103,7 +104,7 @@ def probe(path: str | Path) -> VideoInfo:
     with opened(path) as (container, stream):
         first = next(_decoded(container, stream, Path(path)), None)
         if first is None:
-            raise VideoError(f"{path} holds no frame that can be read")
+            raise VideoError(f"{path} holds no frame that can be read (they may have {MEGA} megapixels)")
         flip = _orientation(first)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         fps = _rate(stream)
@@ -150,9 +151,9 @@ def opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
     if not path.stat().st_size:
         raise VideoError(f"{path} is empty")
     av = load_av()
-    only = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:  # an absolute name is never taken for a protocol's
-        container = av.open(str(path.absolute()), options=only, metadata_errors="replace")
+        container = av.open(str(path.absolute()), options=limits, metadata_errors="replace")
     except av.FFmpegError:
         raise VideoError(f"{path} is not a video that can be read (mp4, mov, mkv, webm, avi or gif)") from None
     with container:
@@ -163,14 +164,14 @@ def opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
         if codec is None:
             raise VideoError(f"{path} is coded in a way that cannot be read here")
         _check_size(path, codec.height, codec.width)
-        codec.options = {"max_pixels": str(MAX_PIXELS)}
+        codec.options = {"max_pixels": limits["max_pixels"]}
         codec.thread_type = "AUTO"
         yield container, streams[0]
 
 
 def _check_size(path: Path, height: int, width: int) -> None:
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
-        raise VideoError(f"{path} has frames of {height}x{width}, too large (at most {MAX_PIXELS // 10**6} megapixels)")
+        raise VideoError(f"{path} has frames of {height}x{width}, too large (at most {MEGA} megapixels)")
 
 
 def _decoded(container: Any, stream: Any, path: Path) -> Iterator[Any]:
