@@ -47,3 +47,16 @@ def running(models: dict | None, temporary: Path) -> Iterator[str]:
             yield url
         finally:
             demo.close(verbose=False)
+
+
+def connect(url: str, downloads: Path):
+    """A program's connection."""
+    client = pytest.importorskip("gradio_client", reason="pip install gradio_client").Client
+    return client(url, verbose=False, download_files=str(downloads), max_workers=20)
+
+
+def send(path: str | Path) -> dict:
+    """A file as an argument of ``predict``."""
+    from gradio_client import handle_file
+
+    return handle_file(str(path))
