@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test bench lint
+.PHONY: setup demo app test bench lint
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -15,6 +15,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/scalenet segment --sample -m scalenet_s0 -o out/demo
+
+app: $(READY)
+	$(BIN)/scalenet demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2

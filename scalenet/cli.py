@@ -20,6 +20,7 @@ COMMANDS = {
     "score": "the same figures for anybody's results file",
     "export": "write a network as ONNX or torch.export program",
     "bench": "milliseconds per picture, parameters, multiply-adds",
+    "demo": "the app in a browser",
 }
 EXPECTED = (ValueError, LookupError, OSError, ImportError)  # what a user can mend
 

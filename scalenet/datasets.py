@@ -140,3 +140,4 @@ LSP = Labels(
 )  # fmt: skip
 
 DATASETS = {labels.dataset: labels for labels in (CAMVID, CITYSCAPES, COCO, CROWDPOSE, LSP)}
+JOINT_SIGMAS = {n: s for d in DATASETS.values() if d.sigmas for n, s in zip(d.names, d.sigmas, strict=True)}

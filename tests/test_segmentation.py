@@ -122,6 +122,23 @@ def test_bands_bound_memory_and_change_nothing(monkeypatch):
     assert (segmentation.index_mask(logits, (120, 150)) == whole).mean() > 0.9999
 
 
+def test_strength_and_least_share(net):
+    image = picture(64, 80)
+    result = Segmenter(net)(image)
+    np.testing.assert_array_equal(result.draw(image, legend=False, strength=0), image)
+    colours = np.array(result.labels.colours)[result.mask]
+    full = result.draw(image, legend=False, strength=1)
+    inside = (full != 255).any(-1)
+    np.testing.assert_array_equal(full[inside], colours[inside])
+    middle = float(np.median(result.shares[result.shares > 0]))
+    kept = result.found(middle)
+    assert 0 < len(kept) < len(result.found()) and min(kept.values()) >= middle
+    left = np.isin(result.mask, [i for i, name in enumerate(result.classes) if name not in kept])
+    drawn = result.draw(image, legend=False, at_least=middle)
+    np.testing.assert_array_equal(drawn[left], image[left])
+    assert (drawn[~left] != image[~left]).any()
+
+
 def test_result_counts_and_draws(net):
     image = picture(64, 80)
     result = Segmenter(net)(image)

@@ -80,6 +80,26 @@ def test_people_are_batched_over_pictures(picture):
     np.testing.assert_array_equal(many[0].keypoints[1], many[2].keypoints[0])
 
 
+def test_a_stream_gives_a_picture_as_soon_as_its_people_are_done(picture):
+    alice, bob, network = corners(ALICE), corners(BOB), SpotNetwork()
+    boxes = [[alice], [], [alice, bob], [bob], [], [alice, bob, alice, bob, alice], [bob], *[[]] * 9, [alice]]
+    estimator = PoseEstimator(network, device="cpu", flip=False, batch_size=4)
+    pulled, held = [], []
+    stream = estimator.stream((pulled.append(i) or picture for i in range(len(boxes))), iter(boxes))
+    results = []
+    for result in stream:
+        held.append(len(pulled) - len(results))
+        results.append(result)
+    assert [len(r) for r in results] == [len(rows) for rows in boxes] and max(held) == 4
+    assert network.batches == [4, 4, 2, 1], "full, full, the rest after four pictures, the last"
+    for result, one in zip(results, estimator([picture] * len(boxes), boxes), strict=True):
+        np.testing.assert_array_equal(result.keypoints, one.keypoints)
+    with pytest.raises(BoxError, match="picture 1"):
+        list(estimator.stream([picture] * 2, [[alice], [[1, 1, 1, 1]]]))
+    with pytest.raises(ValueError, match="zip"):
+        list(estimator.stream([picture] * 2, [[alice]]))
+
+
 def test_thousands_of_boxes_run_in_chunks(picture):
     net = SpotNetwork((32, 24))
     corner = np.random.default_rng(0).uniform(0, 180, (3000, 2))

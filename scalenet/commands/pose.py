@@ -1,4 +1,4 @@
-"""``scalenet pose IMAGE…``: skeletons drawn on pictures, joints as JSON."""
+"""``scalenet pose IMAGE…`` and ``scalenet pose VIDEO``: skeletons drawn, joints as JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .clip import frames_together, run_video, target_of, the_video
 from .options import positive
 from .segment import unique_names
 
@@ -16,9 +17,13 @@ RESULTS = "keypoints.json"
 def add_parser(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("pose", help="find people's joints in pictures")
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files, or one video")
     parser.add_argument("-m", "--model", help="network (default: scalenet_p0, with --bottom-up scalenet_p1_bottomup)")
-    parser.add_argument("-o", "--out", default=".", help=f"folder for *_pose.png and {RESULTS} (default: here)")
+    parser.add_argument(
+        "-o", "--out", default=".",
+        help=f"folder for *_pose.png and {RESULTS} (default: here); for a video a folder or FILE.mp4, beside "
+        "which FILE.jsonl tells its people frame by frame",
+    )  # fmt: skip
     parser.add_argument("--sample", action="store_true", help="also the portrait that ships in matplotlib")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
@@ -32,22 +37,29 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--decode", choices=("dark", "quarter"), default="dark", help="joints from heatmaps")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
-        "--batch-size", type=positive, help="people that run together (default: 32), or pictures for bottom-up (1)"
+        "--batch-size", type=positive,
+        help="people that run together (default: 32), or pictures for bottom-up (1); for videos on a GPU 8, else 1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--track", action=argparse.BooleanOptionalAction, default=True, help="follow people through a video"
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Find joints, write one picture each and one results file; returns what each picture holds."""
+    """Find joints, write one picture each and one results file, or a video; returns what each picture holds."""
     from ..evaluate.keypoint_data import write_json
     from ..predict.images import check_file, write_png
 
     paths = [Path(p) for p in args.images] + ([sample_portrait()] if args.sample else [])
     if not paths:
         raise ValueError("no picture: give files, or --sample for a portrait that ships in matplotlib")
+    args.model = args.model or ("scalenet_p1_bottomup" if args.bottom_up else "scalenet_p0")
+    video = the_video(paths, args.out)
+    if video is not None:
+        return _run_video(args, video)
     for path in paths:
         check_file(path)
-    args.model = args.model or ("scalenet_p1_bottomup" if args.bottom_up else "scalenet_p0")
     results = _find(args, paths)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -66,26 +78,35 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"model": args.model, "results": str(file), "images": rows}
 
 
+def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
+    from ..predict.tracking import Tracker
+
+    if args.boxes:
+        raise ValueError("--boxes names pictures; people in a video are found by --detector NAME or --bottom-up")
+    target = target_of(video, args.out, "pose")
+    return run_video(args, video, target, _estimator(args, frames_together(args)), Tracker() if args.track else None)
+
+
 def _find(args: argparse.Namespace, paths: list[Path]) -> list[Any]:
+    from ..predict.boxes import boxes_for, read_boxes
+
+    boxes = [boxes_for(read_boxes(args.boxes), paths, args.boxes)] if args.boxes else []
+    return _estimator(args, args.batch_size or (1 if args.bottom_up else 32))(paths, *boxes)
+
+
+def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
     if args.bottom_up:
         from ..predict.bottomup import BottomUpPoseEstimator
 
-        return BottomUpPoseEstimator(args.model, args.device, flip=bool(args.flip), batch_size=args.batch_size or 1)(
-            paths
-        )
-    from ..predict.boxes import boxes_for, read_boxes
+        return BottomUpPoseEstimator(args.model, args.device, flip=bool(args.flip), batch_size=batch_size)
     from ..predict.topdown import PoseEstimator
 
-    boxes = boxes_for(read_boxes(args.boxes), paths, args.boxes) if args.boxes else None
     detector = None
     if args.detector:
         from ..predict.detector import torchvision_detector
 
         detector = torchvision_detector(args.detector, device=args.device)
-    estimator = PoseEstimator(
-        args.model, args.device, args.flip is not False, args.decode, args.batch_size or 32, detector
-    )
-    return estimator(paths, boxes)
+    return PoseEstimator(args.model, args.device, args.flip is not False, args.decode, batch_size, detector)
 
 
 def sample_portrait() -> Path:

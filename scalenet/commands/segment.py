@@ -1,4 +1,4 @@
-"""``scalenet segment IMAGE…``: colour overlays and index masks."""
+"""``scalenet segment IMAGE…`` and ``scalenet segment VIDEO``: colour overlays, index masks, a coloured video."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .clip import frames_together, run_video, target_of, the_video
 from .options import height_width, numbers, positive
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("segment", help="give every pixel of pictures its class")
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files, or one video")
     parser.add_argument("-m", "--model", default="scalenet_s0", help="network (default: %(default)s)")
-    parser.add_argument("-o", "--out", default=".", help="folder for *_overlay.png and *_mask.png (default: here)")
+    parser.add_argument(
+        "-o", "--out", default=".",
+        help="folder for *_overlay.png and *_mask.png (default: here); for a video a folder or FILE.mp4, "
+        "beside which FILE.jsonl tells its classes frame by frame",
+    )  # fmt: skip
     parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
-    parser.add_argument("--batch-size", type=positive, default=1, help="pictures of one size that run together")
+    parser.add_argument(
+        "--batch-size", type=positive, help="pictures of one size that run together (default: 1, videos on a GPU 8)"
+    )
     parser.add_argument("--flip", action="store_true", help="also look at the mirrored picture")
     parser.add_argument("--scales", type=numbers, default=(1.0,), help="average over scales, for example 0.75,1,1.25")
     parser.add_argument(
@@ -31,27 +38,35 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Segment the pictures and write two files for each; returns sizes, classes and shares."""
+    """Segment pictures and write two files for each, or a video; returns sizes, classes and shares."""
     from ..predict.images import check_file
-    from ..predict.segmentation import Segmenter
 
     paths = [Path(p) for p in args.images] + ([sample_photograph()] if args.sample else [])
     if not paths:
         raise ValueError("no picture: give files, or --sample for a photograph that ships in scikit-learn")
+    video = the_video(paths, args.out)
+    if video is not None:
+        target = target_of(video, args.out, "overlay")
+        return run_video(args, video, target, _segmenter(args, frames_together(args)))
     for path in paths:
         check_file(path)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    segmenter = Segmenter(
-        args.model, args.device, args.batch_size, args.flip, args.scales, args.window, args.overlap,
-        not args.full_size,
-    )  # fmt: skip
+    segmenter = _segmenter(args, args.batch_size or 1)
     rows = []
     for path, name, result in zip(paths, unique_names(paths), segmenter.stream(paths), strict=True):
         rows.append(_write(path, out / name, result))
         if not args.json:
             _print(rows[-1], result)
     return {"model": args.model, "images": rows}
+
+
+def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
+    from ..predict.segmentation import Segmenter
+
+    return Segmenter(
+        args.model, args.device, batch_size, args.flip, args.scales, args.window, args.overlap, not args.full_size
+    )
 
 
 def _write(path: Path, stem: Path, result: Any) -> dict[str, Any]:

@@ -9,18 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..predict.pose_result import oks
 from . import DataError
 from .keypoint_data import KeypointSet, Result, sigmas_of
 
 FIGURES = ("ap", "ap50", "ap75", "apm", "apl", "ar")
 NMS_THRESHOLD = 0.9
-
-
-def oks(person: np.ndarray, others: np.ndarray, area: float, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """(N,) object keypoint similarity of a (K, 3) person to (N, K, 3) others, at the mean of their areas."""
-    squared = ((others[..., :2] - person[:, :2]) ** 2).sum(-1)
-    scale = (area + areas)[:, None] / 2 + np.spacing(1)
-    return np.exp(-squared / (2 * sigmas) ** 2 / scale / 2).mean(-1)
 
 
 def oks_nms(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets import DATASETS, Labels, LabelsError
+from ..datasets import DATASETS, JOINT_SIGMAS, Labels, LabelsError
 from ..predict.images import SUFFIXES
 from ..whole import write_text
 from . import DataError
@@ -88,11 +88,10 @@ def sigmas_of(labels: Labels) -> np.ndarray:
     """
     if labels.sigmas:
         return np.array(labels.sigmas)
-    known = {n: s for d in DATASETS.values() if d.sigmas for n, s in zip(d.names, d.sigmas, strict=True)}
-    missing = [n for n in labels.names if n not in known]
+    missing = [n for n in labels.names if n not in JOINT_SIGMAS]
     if missing:
         raise DataError(f"no OKS sigma is known for joint {missing[0]!r} of {labels.dataset}: give sigmas")
-    return np.array([known[n] for n in labels.names])
+    return np.array([JOINT_SIGMAS[n] for n in labels.names])
 
 
 @dataclass(frozen=True)

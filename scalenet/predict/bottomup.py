@@ -5,7 +5,7 @@ N people, K joints, (H, W) size of the network's input for a picture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,14 +114,23 @@ class BottomUpPoseEstimator:
         Raises:
             GroupingError: if the network gives NaN or infinity.
         """
+        images, single = as_list(image)
+        results = list(self.stream(images, flip))
+        return results[0] if single else results
+
+    def stream(self, images: Iterable[Picture], flip: bool | None = None) -> Iterator[PoseResult]:
+        """Results in order, holding no more than ``batch_size`` pictures; neighbours of one input size run together.
+
+        Raises:
+            GroupingError: if the network gives NaN or infinity.
+        """
         flip = self.flip if flip is None else flip
         if flip and not self.labels.partners:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
-        images, single = as_list(image)
-        results = [result for batch in self._batches(images) for result in self._run(batch, flip)]
-        return results[0] if single else results
+        for batch in self._batches(images):
+            yield from self._run(batch, flip)
 
-    def _batches(self, images: Sequence[Picture]) -> Iterator[list[_Canvas]]:
+    def _batches(self, images: Iterable[Picture]) -> Iterator[list[_Canvas]]:
         """Neighbours of one input size together."""
         batch: list[_Canvas] = []
         for image in images:

@@ -13,11 +13,14 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], strength: float = 0.6) -> np.ndarray:
+def overlay(
+    image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], strength: float = 0.6, bare: Sequence[int] = ()
+) -> np.ndarray:
     """A copy of an RGB (H, W, 3) uint8 picture, coloured by a (H, W) index mask, regions outlined in white.
 
     Args:
-        strength: share of the colour, 0..1.
+        strength: share of the colour, 0..1; at 0 there are no outlines either.
+        bare: classes that stay as they are in the picture.
 
     Raises:
         ValueError: if picture and mask differ in size.
@@ -28,8 +31,13 @@ def overlay(image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], stre
         )
     table = np.zeros((256, 3), np.uint8)
     table[: len(colours)] = colours
+    if strength <= 0:
+        return image.copy()
     canvas = cv2.addWeighted(table[mask], strength, image, 1 - strength, 0)
     canvas[_borders(mask)] = PAPER
+    if len(bare):
+        left = np.isin(mask, bare)
+        canvas[left] = image[left]
     return canvas
 
 
@@ -59,6 +67,30 @@ def with_legend(picture: np.ndarray, entries: Sequence[tuple[str, Colour]]) -> n
     canvas = np.full((height, total, 3), PAPER, np.uint8)
     canvas[:, :width] = picture
     return np.concatenate([canvas, strip])
+
+
+def corner_legend(picture: np.ndarray, entries: Sequence[tuple[str, Colour]], strength: float = 0.7) -> np.ndarray:
+    """A copy of an RGB (H, W, 3) picture with rows of colour chips and names on pale ground in its upper left corner.
+
+    The picture keeps its size: rows that would take more than its height are left out, and on a picture narrower than
+    twice the legend all are.
+    """
+    height, width = picture.shape[:2]
+    scale = float(np.clip(min(height, width) / 1200, 0.35, 2.0))
+    sizes = [cv2.getTextSize(text, FONT, scale, 1)[0] for text, _ in entries]
+    unit = max((h for _, h in sizes), default=1)
+    wide = max((w for w, _ in sizes), default=0) + 4 * unit
+    fit = (height - unit) // (2 * unit)
+    if not entries or fit < 1 or 2 * wide > width:
+        return picture.copy()
+    canvas, rows = picture.copy(), entries[:fit]
+    panel = canvas[: (2 * len(rows) + 1) * unit, :wide]
+    panel[:] = cv2.addWeighted(np.full_like(panel, PAPER[0]), strength, panel, 1 - strength, 0)
+    for number, (text, colour) in enumerate(rows):
+        y = unit + number * 2 * unit
+        cv2.rectangle(canvas, (unit, y), (2 * unit, y + unit - 1), tuple(map(int, colour)), -1)
+        cv2.putText(canvas, text, (3 * unit, y + unit - 1), FONT, scale, INK, max(1, round(scale)), cv2.LINE_AA)
+    return canvas
 
 
 def _flow(cells: Sequence[tuple[int, tuple]], width: int, gap: int) -> list[list[tuple[int, int, tuple]]]:

@@ -56,13 +56,13 @@ def as_list(images: Picture | Sequence[Picture]) -> tuple[list[Picture], bool]:
     return ([images] if single else list(images)), single
 
 
-def decode_rgb(data: bytes, what: str = "the picture") -> np.ndarray:
+def decode_rgb(data: bytes, what: str = "the picture", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode an encoded picture to RGB uint8 (H, W, 3).
 
     Raises:
-        ImageError: if the bytes are no picture, or one of too many pixels.
+        ImageError: if the bytes are no picture, or one of more than ``max_pixels``.
     """
-    _check_header(io.BytesIO(data), what)
+    _check_header(io.BytesIO(data), what, max_pixels)
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if array is None:
         raise ImageError(f"{what} is damaged, or in a form that cannot be read")
@@ -101,7 +101,7 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def _check_header(source: Path | io.BytesIO, what: str) -> None:
+def _check_header(source: Path | io.BytesIO, what: str, max_pixels: int = MAX_PIXELS) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -110,18 +110,18 @@ def _check_header(source: Path | io.BytesIO, what: str) -> None:
                 if header.format == "PNG":
                     header.verify()  # checksums only; libpng would print what it finds wrong
     except Image.DecompressionBombError:
-        raise ImageError(f"{what} has too many pixels (at most {MAX_PIXELS // 10**6} million)") from None
+        raise ImageError(f"{what} has too many pixels (at most {max_pixels // 10**6} million)") from None
     except Exception as e:  # a damaged header can make Pillow's readers fail in any way
         reason = "" if isinstance(e, UnidentifiedImageError) else f" ({str(e)[:60] or type(e).__name__})"
         raise ImageError(f"{what} is not a picture that can be read{reason}") from None
-    _check_size(height, width, what)
+    _check_size(height, width, what, max_pixels)
 
 
-def _check_size(height: int, width: int, what: str = "the picture") -> None:
+def _check_size(height: int, width: int, what: str = "the picture", max_pixels: int = MAX_PIXELS) -> None:
     if not height or not width:
         raise ImageError(f"{what} has no pixels ({height}x{width})")
-    if height * width > MAX_PIXELS:
-        raise ImageError(f"{what} is {height}x{width}, too many pixels (at most {MAX_PIXELS // 10**6} million)")
+    if height * width > max_pixels:
+        raise ImageError(f"{what} is {height}x{width}, too many pixels (at most {max_pixels // 10**6} million)")
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..datasets import Labels
@@ -21,6 +22,21 @@ def person_scores(keypoints: np.ndarray, box_scores: np.ndarray | float = 1.0) -
     return np.where(good, joints, 0).sum(-1) / np.maximum(good.sum(-1), 1) * box_scores
 
 
+def oks(
+    person: np.ndarray, others: np.ndarray, area: float, areas: np.ndarray, sigmas: np.ndarray,
+    counted: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """(N,) object keypoint similarity of a (K, 3) person to (N, K, 3) others, at the mean of their areas.
+
+    Args:
+        counted: (N, K) bool, joints that count (default all); 0 where none does.
+    """
+    squared = ((others[..., :2] - person[:, :2]) ** 2).sum(-1)
+    scale = (area + areas)[:, None] / 2 + np.spacing(1)
+    each = np.exp(-squared / (2 * sigmas) ** 2 / scale / 2)
+    return each.mean(-1) if counted is None else (each * counted).sum(-1) / np.maximum(counted.sum(-1), 1)
+
+
 @dataclass(frozen=True)
 class PoseResult:
     """People in one picture; nobody found: arrays of length 0.
@@ -30,22 +46,34 @@ class PoseResult:
         scores: (N,) float32 per person.
         boxes: (N, 4) float32 x1, y1, x2, y2 that were looked into, or None (whole picture, or no boxes are used).
         labels: names, skeleton and colours of the joints.
+        ids: (N,) whole numbers that a :class:`~scalenet.predict.tracking.Tracker` gave, -1 for who cannot be followed;
+            None if nobody is followed.
     """
 
     keypoints: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray | None
     labels: Labels
+    ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def draw(self, image: Any, threshold: float = JOINT_THRESHOLD) -> np.ndarray:
-        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn."""
-        return draw_skeletons(load_image(image), self.keypoints, self.labels, threshold)
+    def draw(self, image: Any, threshold: float = JOINT_THRESHOLD, strength: float = 1.0) -> np.ndarray:
+        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn,
+        and ids if there are.
+
+        Args:
+            threshold: joints with a lower score are left out.
+            strength: opacity of the skeletons, 0..1.
+        """
+        picture = load_image(image)
+        drawn = draw_skeletons(picture, self.keypoints, self.labels, threshold, self.ids)
+        return drawn if strength >= 1 else cv2.addWeighted(drawn, strength, picture, 1 - strength, 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box."""
+        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box. If people are
+        followed their ids too, null for who cannot be."""
         boxes = None if self.boxes is None else np.round(self.boxes.astype(float), 2).tolist()
         return {
             "dataset": self.labels.dataset,
@@ -53,6 +81,7 @@ class PoseResult:
             "keypoints": np.round(self.keypoints.astype(float), 4).tolist(),
             "scores": np.round(self.scores.astype(float), 4).tolist(),
             "boxes": boxes,
+            **({} if self.ids is None else {"ids": [int(i) if i >= 0 else None for i in self.ids]}),
         }
 
     def to_coco(self, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:

@@ -40,27 +40,32 @@ class SegmentationResult:
         """(C,) share of the picture's pixels that each class has; they add up to 1."""
         return np.bincount(self.mask.ravel(), minlength=len(self.classes)) / self.mask.size
 
-    def found(self) -> dict[str, float]:
-        """Share by name of the classes that occur, the largest first."""
+    def found(self, at_least: float = 0.0) -> dict[str, float]:
+        """Share by name of the classes that occur, the largest first; those of a smaller share are left out."""
         order = np.argsort(-self.shares, kind="stable")
-        return {self.classes[i]: float(self.shares[i]) for i in order if self.shares[i] > 0}
+        return {
+            self.classes[i]: float(self.shares[i]) for i in order if self.shares[i] > 0 and self.shares[i] >= at_least
+        }
 
-    def draw(self, image: Picture, legend: bool = True) -> np.ndarray:
+    def draw(self, image: Picture, legend: bool = True, strength: float = 0.6, at_least: float = 0.0) -> np.ndarray:
         """RGB uint8 copy of the picture with the classes in colour.
 
         Args:
             image: the picture the result was made from, in any form a :class:`~scalenet.Segmenter` takes.
             legend: add rows of names under it (then the result is higher than H, and wider where names need it).
+            strength: share of the colour, 0..1.
+            at_least: classes with a smaller share of the picture stay uncoloured and out of the legend.
 
         Raises:
             ValueError: if the picture has another size than the mask.
         """
-        canvas = overlay(load_image(image), self.mask, self.labels.colours)
+        bare = np.flatnonzero((self.shares > 0) & (self.shares < at_least))
+        canvas = overlay(load_image(image), self.mask, self.labels.colours, strength, bare)
         if not legend:
             return canvas
         colours = dict(zip(self.classes, self.labels.colours, strict=True))
         return with_legend(
-            canvas, [(f"{name} {percent(share)}", colours[name]) for name, share in self.found().items()]
+            canvas, [(f"{name} {percent(share)}", colours[name]) for name, share in self.found(at_least).items()]
         )
 
     def to_dict(self) -> dict[str, Any]:

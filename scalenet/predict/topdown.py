@@ -5,8 +5,9 @@ N people, K joints, (H, W) input size of the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -88,38 +89,57 @@ class PoseEstimator:
             BoxError: for boxes that are not finite or have no area. A box that lies outside its picture is answered
                 with scores of 0.
         """
-        flip = self.flip if flip is None else flip
-        if flip and not self.labels.partners:
-            raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
         images, single = as_list(image)
         if single:
-            return self._run(images, [boxes], flip)[0]
+            try:
+                return next(self.stream(images, [boxes], flip))
+            except BoxError as e:
+                raise BoxError(str(e).removeprefix("picture 0: ")) from None
         each = [None] * len(images) if boxes is None else list(boxes)
         if len(each) != len(images):
             raise BoxError(f"{len(images)} pictures need as many sets of boxes, got {len(each)}")
-        return self._run(images, each, flip)
+        return list(self.stream(images, each, flip))
 
-    def _run(self, images: Sequence[Picture], boxes: Sequence[Any], flip: bool) -> list[PoseResult]:
-        batch, found = _Batch(), []
-        for number, (image, given) in enumerate(zip(images, boxes, strict=True)):
+    def stream(
+        self, images: Iterable[Picture], boxes: Iterable[Any] | None = None, flip: bool | None = None
+    ) -> Iterator[PoseResult]:
+        """Results in order, holding no more than ``batch_size`` pictures; people of neighbouring pictures run together.
+
+        Args:
+            images, boxes, flip: as in a call, pictures and sets of boxes one by one.
+
+        Raises:
+            BoxError: naming the picture, from 0, whose boxes are none.
+        """
+        flip = self.flip if flip is None else flip
+        if flip and not self.labels.partners:
+            raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
+        batch, waiting = _Batch(), []
+        pairs = zip(images, repeat(None)) if boxes is None else zip(images, boxes, strict=True)
+        for number, (image, given) in enumerate(pairs):
             picture = load_image(image)
             try:
                 rows = self._boxes(picture, given)
             except BoxError as e:
-                raise BoxError(f"picture {number}: {e}" if len(images) > 1 else str(e)) from None
+                raise BoxError(f"picture {number}: {e}") from None
             keypoints = np.zeros((len(rows), self.model.num_classes, 3), np.float32)
             shown = None if given is None and self.detector is None else rows[:, :4].astype(np.float32)
-            found.append((keypoints, rows, shown, picture.shape[:2]))
-            for crops in self._crops(picture, rows):
-                batch.crops.append(crops[0])
-                batch.matrices.append(crops[1])
-                batch.targets.append(keypoints[crops[2]])
+            waiting.append((keypoints, rows, shown, picture.shape[:2]))
+            ready = 0
+            for one, matrix, i in self._crops(picture, rows):
+                batch.crops.append(one)
+                batch.matrices.append(matrix)
+                batch.targets.append(keypoints[i])
                 if len(batch.crops) == self.batch_size:
                     self._flush(batch, flip)
-                    batch = _Batch()
-        if batch.crops:
-            self._flush(batch, flip)
-        return [self._result(*parts) for parts in found]
+                    batch, ready = _Batch(), len(waiting) - 1
+            if not batch.crops or len(waiting) == self.batch_size:
+                self._flush(batch, flip)
+                batch, ready = _Batch(), len(waiting)
+            yield from (self._result(*parts) for parts in waiting[:ready])
+            del waiting[:ready]
+        self._flush(batch, flip)
+        yield from (self._result(*parts) for parts in waiting)
 
     def _boxes(self, picture: np.ndarray, given: Any) -> np.ndarray:
         """(N, 5) checked boxes: given, detected, or the whole picture."""
@@ -138,6 +158,8 @@ class PoseEstimator:
         return self.model(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
 
     def _flush(self, batch: _Batch, flip: bool) -> None:
+        if not batch.crops:
+            return
         x = to_input(np.stack(batch.crops), self.device, **self.statistics)
         mirrored = self._heatmaps(x.flip(3)) if flip else None
         keypoints = self.codec.decode(self._heatmaps(x), mirrored, self.labels.flip_order())

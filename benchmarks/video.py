@@ -1,0 +1,87 @@
+"""What a video costs beyond the bare network: 480x640 frames with scalenet_s0 on 2 threads.
+
+Decoding, drawing, encoding, JSON lines and the mask at full size are the pipeline's; bare is the network alone on the
+same frames, reduced as the segmenter reduces them. Both are measured in turn, so that a busy machine slows both. Other
+networks, batches, devices: ``python -m benchmarks.video NAME BATCH DEVICE``.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import Figure, show
+
+SIZE, FRAMES, ROUNDS = (480, 640), 40, 5
+
+
+def clip(path: Path, frames: int = FRAMES) -> Path:
+    """A window that moves over scikit-learn's china.jpg, enlarged, as a video of 25 frames a second."""
+    from PIL import Image
+
+    from scalenet.commands.segment import sample_photograph
+    from scalenet.predict.video_write import VideoWriter
+
+    photo = np.asarray(Image.open(sample_photograph()).convert("RGB").resize((960, 640)))
+    writer = VideoWriter(path, SIZE, Fraction(25), Fraction(1, 25))
+    for i in range(frames):
+        y, x = 4 * i % (photo.shape[0] - SIZE[0]), 7 * i % (photo.shape[1] - SIZE[1])
+        writer.write(photo[y : y + SIZE[0], x : x + SIZE[1]], i, 1)
+    writer.close()
+    return path
+
+
+def bare_seconds(segmenter: Any, pictures: list[np.ndarray]) -> float:
+    """Seconds of the network alone for all pictures, in the segmenter's batches."""
+    import torch
+
+    from scalenet.predict.images import to_input
+
+    batches = [
+        to_input(np.stack(pictures[i : i + segmenter.batch_size]), segmenter.device, **segmenter.statistics)
+        for i in range(0, len(pictures), segmenter.batch_size)
+    ]
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for x in batches:
+            segmenter.model.forward_head(segmenter.model.forward_features(x))
+        if segmenter.device.type == "cuda":
+            torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def measure(argv: list[str]) -> list[Figure]:
+    """The bare network and the whole pipeline in turn; the figure is the median of the rounds' ratios."""
+    import torch
+
+    from scalenet import Segmenter
+    from scalenet.predict.video import process_video
+    from scalenet.predict.video_read import read_frames
+
+    name, batch, device = [*argv, *("scalenet_s0", "1", "cpu")[len(argv) :]]
+    torch.set_num_threads(2)
+    segmenter = Segmenter(name, device, int(batch))
+    bare, whole = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = clip(Path(folder) / "clip.mp4"), Path(folder) / "out.mp4"
+        pictures = [segmenter._fit(frame.image) for frame in read_frames(source)]
+        bare_seconds(segmenter, pictures[: segmenter.batch_size])
+        for _ in range(ROUNDS):
+            bare.append(bare_seconds(segmenter, pictures))
+            whole.append(process_video(source, target, segmenter, json_path=Path(folder) / "out.jsonl").seconds)
+    overhead = statistics.median(w / b - 1 for w, b in zip(whole, bare, strict=True))
+    return [
+        Figure("video: bare network, a 480x640 frame", 1000 * statistics.median(bare) / FRAMES, "ms"),
+        Figure("video: decoded, segmented, drawn, encoded, a frame", 1000 * statistics.median(whole) / FRAMES, "ms"),
+        Figure("video: overhead over the bare network", overhead, "", at_most=0.25),
+    ]
+
+
+if __name__ == "__main__":
+    show(measure)

@@ -1,0 +1,3 @@
+from scalenet.demo import build_demo
+
+build_demo().launch()

@@ -1,0 +1,1 @@
+"""The Gradio app behind ``scalenet demo``; :mod:`scalenet.demo` is its door."""

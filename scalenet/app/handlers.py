@@ -1,0 +1,95 @@
+"""What happens when a visitor presses the button: the functions behind ``/segment``, ``/pose`` and ``/everyone``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..predict.pose_result import PoseResult
+from . import outputs
+from .inputs import parse_boxes, polite, read_picture
+from .networks import Networks, Predictor, facts_of, timed
+
+
+class Handlers:
+    """The app's functions. Pictures are paths of uploads; opacity and thresholds are 0..1, shares are in percent.
+
+    Args:
+        networks: what can be chosen.
+        cache: gradio's temporary folder, where results go.
+    """
+
+    def __init__(self, networks: Networks, cache: str) -> None:
+        self.networks, self.cache = networks, cache
+
+    def segment(
+        self, picture: str | None, model: str, opacity: float, smallest: float
+    ) -> tuple[str, str, str, str, str, str]:
+        """Give every pixel its class: overlay to look at, shares, facts; overlay PNG, mask PNG, JSON to take away."""
+        with polite():
+            image = read_picture(picture)
+            network = self.networks.predictor("segmentation", model)
+            result, seconds = timed(network, image)
+            at_least = smallest / 100
+            facts = facts_of(network)
+            with outputs.result_folder(self.cache) as folder:
+                stem = outputs.stem_of(picture)
+                drawn = result.draw(image, legend=False, strength=opacity, at_least=at_least)
+                legend = result.draw(image, strength=opacity, at_least=at_least)
+                return (
+                    outputs.write_shown(folder, stem, drawn),
+                    outputs.shares_html(result, at_least),
+                    outputs.facts_html(model, facts, seconds, _size(image)),
+                    outputs.write_picture(folder, f"{stem}_overlay", legend),
+                    outputs.write_picture(folder, f"{stem}_mask", result.mask),
+                    outputs.write_result(folder, stem, _values(model, facts, seconds, result.to_dict())),
+                )
+
+    def pose(
+        self, picture: str | None, model: str, boxes: str, opacity: float, threshold: float
+    ) -> tuple[str, str, str, str, str]:
+        """Find the joints of the people in the boxes (lines "x, y, w, h"; empty: the whole picture is one person)."""
+        return self._people("pose", picture, model, opacity, threshold, lambda: (parse_boxes(boxes),))
+
+    def everyone(
+        self, picture: str | None, model: str, opacity: float, threshold: float
+    ) -> tuple[str, str, str, str, str]:
+        """Find the joints of everybody in the picture: drawn, people, facts; picture as PNG and JSON to take away."""
+        return self._people("bottomup", picture, model, opacity, threshold, tuple)
+
+    def _people(
+        self, task: str, picture: str | None, model: str, opacity: float, threshold: float,
+        arguments: Callable[[], tuple[Any, ...]],
+    ) -> tuple[str, str, str, str, str]:  # fmt: skip
+        with polite():
+            image = read_picture(picture)
+            given = arguments()
+            network: Predictor = self.networks.predictor(task, model)
+            result, seconds = timed(network, image, *given)
+            return self._people_files(picture, image, model, facts_of(network), seconds, result, opacity, threshold)
+
+    def _people_files(
+        self, picture: str, image: np.ndarray, model: str, facts: dict[str, Any], seconds: float, result: PoseResult,
+        opacity: float, threshold: float,
+    ) -> tuple[str, str, str, str, str]:  # fmt: skip
+        with outputs.result_folder(self.cache) as folder:
+            stem = outputs.stem_of(picture)
+            drawn = result.draw(image, threshold, opacity)
+            values = {"size": list(image.shape[:2]), **result.to_dict()}
+            return (
+                outputs.write_shown(folder, stem, drawn),
+                outputs.people_html(result, threshold),
+                outputs.facts_html(model, facts, seconds, _size(image)),
+                outputs.write_picture(folder, f"{stem}_pose", drawn),
+                outputs.write_result(folder, stem, _values(model, facts, seconds, values)),
+            )
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[0]}x{image.shape[1]} pixels"
+
+
+def _values(model: str, facts: dict[str, Any], seconds: float, result: dict[str, Any]) -> dict[str, Any]:
+    return {"model": model, **facts, "seconds": round(seconds, 4), **result}

@@ -1,0 +1,134 @@
+"""The networks that the app offers; each is loaded once, when it is first asked for, and shared by all visitors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from .. import table
+from ..cost import count
+from ..models import check_name
+from ..predict.bottomup import BottomUpPoseEstimator
+from ..predict.loading import model_input
+from ..predict.segmentation import Segmenter
+from ..predict.topdown import PoseEstimator
+
+KEPT = 4  # networks in memory; the one that was not used for longest goes first
+
+Predictor = Segmenter | PoseEstimator | BottomUpPoseEstimator
+PREDICTORS: Mapping[str, type[Predictor]] = {
+    "segmentation": Segmenter, "pose": PoseEstimator, "bottomup": BottomUpPoseEstimator,
+}  # fmt: skip
+
+
+def shipped() -> dict[str, list[str]]:
+    """By task, the names of the networks whose weights are in this package; with the tag where a name has several."""
+    entries = [e for e in table.TABLE if e.is_file]
+    several = {e.name for e in entries if sum(other.name == e.name for other in entries) > 1}
+    return {
+        task: [f"{e.name}.{e.tag}" if e.name in several else e.name for e in entries if e.task == task]
+        for task in PREDICTORS
+    }
+
+
+class Networks:
+    """Networks by task and name.
+
+    Args:
+        models: by task ("segmentation", "pose", "bottomup") what to offer: registered names, "hf-hub:…",
+            "local-dir:…" or ``.safetensors`` files, which go by their stems. Default: all that ships in the package.
+
+    Raises:
+        ValueError: for another task, or two networks of one name.
+        LookupError, FileNotFoundError: for a name or file that does not exist.
+    """
+
+    def __init__(self, models: Mapping[str, Sequence[str | Path]] | None = None) -> None:
+        models = shipped() if models is None else models
+        for task in models:
+            if task not in PREDICTORS:
+                raise ValueError(f"unknown task {task!r}; there is {', '.join(PREDICTORS)}")
+        self._sources = {task: _sources(models.get(task, ())) for task in PREDICTORS}
+        names = [name for sources in self._sources.values() for name in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two networks are called {name}")
+        self._lock = Lock()
+        self._build = lru_cache(KEPT)(_build)
+
+    def names(self, task: str) -> list[str]:
+        """What can be chosen for a task; the first is the default."""
+        return list(self._sources[task])
+
+    def task_of(self, name: str) -> str:
+        """The task of one of the networks.
+
+        Raises:
+            LookupError: if there is no such network.
+        """
+        for task, sources in self._sources.items():
+            if name in sources:
+                return task
+        raise LookupError(f"there is no network {str(name)[:60]!r} here")
+
+    def predictor(self, task: str, name: str) -> Predictor:
+        """The predictor of a network, loaded if it is not in memory.
+
+        Raises:
+            LookupError: if it is not among ``names(task)``.
+        """
+        sources = self._sources[task]
+        if name not in sources:
+            raise LookupError(
+                f"there is no network {str(name)[:60]!r} here for {task}; choose from {', '.join(sources)}"
+            )
+        with self._lock:  # so that visitors who come together load it once
+            return self._build(task, sources[name])
+
+    def warm(self) -> None:
+        """Load the default network of every task and let it look at a small picture; errors are for who asks for it."""
+        for task in PREDICTORS:
+            for name in self.names(task)[:1]:
+                with suppress(Exception):
+                    self.predictor(task, name)(np.zeros((64, 64, 3), np.uint8))
+
+
+def _sources(models: Sequence[str | Path]) -> dict[str, str]:
+    sources: dict[str, str] = {}
+    for source in map(str, models):
+        is_file = source.endswith(".safetensors")
+        name = Path(source).stem if is_file else source
+        if is_file and not Path(source).is_file():
+            raise FileNotFoundError(f"no weights file {source}")
+        if not is_file and ":" not in source:
+            check_name(source)
+        if name in sources:
+            raise ValueError(f"two networks are called {name}: {sources[name]} and {source}")
+        sources[name] = source
+    return sources
+
+
+def _build(task: str, source: str) -> Predictor:
+    return PREDICTORS[task](source)
+
+
+def facts_of(predictor: Predictor) -> dict[str, Any]:
+    """Plain JSON values: params, macs, and the input_size [h, w] that macs are counted at."""
+    model = predictor.model
+    size = model_input(model)[0]
+    cost = count(model.arch, size, task=model.task, outputs=model.num_classes)
+    return {"params": cost.params, "macs": cost.macs, "input_size": list(size)}
+
+
+def timed(predictor: Predictor, *args: Any) -> tuple[Any, float]:
+    """What the predictor says, and the seconds it took."""
+    started = time.perf_counter()
+    result = predictor(*args)
+    return result, time.perf_counter() - started

@@ -1,0 +1,107 @@
+"""What ``segment`` and ``pose`` do when they are given a video."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SUFFIX = ".mp4"
+GPU_BATCH = 8
+
+
+def the_video(paths: Sequence[Path], out: str) -> Path | None:
+    """The video among the inputs, looked at; None if all are pictures.
+
+    Raises:
+        ValueError: if a video does not come alone or cannot be read, or a folder's name for pictures is a video's.
+    """
+    from ..predict.video_read import is_video, probe
+
+    videos = [path for path in paths if is_video(path)]
+    if videos and len(paths) > 1:
+        raise ValueError(f"{videos[0]} is a video: give one video and nothing else")
+    if not videos and Path(out).suffix.lower() == SUFFIX:
+        raise ValueError(f"-o {out} names a video, the input is none: for pictures give a folder")
+    if not videos:
+        return None
+    probe(videos[0])
+    return videos[0]
+
+
+def frames_together(args: argparse.Namespace) -> int:
+    """The batch size asked for, else 8 on a GPU and 1 on a processor, where more gains nothing."""
+    from ..predict.loading import pick_device
+
+    return args.batch_size or (1 if pick_device(args.device).type == "cpu" else GPU_BATCH)
+
+
+def target_of(source: Path, out: str, kind: str) -> Path:
+    """``out`` if it is a video's name, else NAME_KIND.mp4 in the folder ``out``; folders are made.
+
+    Raises:
+        ValueError: if it is the name of another kind of video, or the source itself.
+    """
+    from ..predict.video import check_target
+    from ..predict.video_read import SUFFIXES
+
+    target = Path(out)
+    if target.suffix.lower() not in SUFFIXES or target.is_dir():
+        target = target / f"{source.stem}_{kind}{SUFFIX}"
+    if target.suffix.lower() == SUFFIX:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    return check_target(source, target)
+
+
+def run_video(
+    args: argparse.Namespace, source: Path, target: Path, estimator: Any, tracker: Any = None
+) -> dict[str, Any]:
+    """Write the video and its JSON lines, with a bar on stderr; returns the summary.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, after saying what was kept.
+    """
+    from tqdm import tqdm
+
+    from ..predict.video import VideoInterrupted, process_video
+
+    with tqdm(unit="frame", file=sys.stderr, disable=args.json, dynamic_ncols=True) as bar:
+
+        def progress(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        try:
+            summary = process_video(
+                source, target, estimator, json_path=target.with_suffix(".jsonl"), tracker=tracker, progress=progress
+            )
+        except VideoInterrupted as e:
+            bar.close()
+            print(f"scalenet {args.command}: {e}, kept in {e.summary.target}", file=sys.stderr)
+            raise
+    if not args.json:
+        _print(summary)
+    return {"model": args.model, **summary.to_dict()}
+
+
+def _print(summary: Any) -> None:
+    from ..predict.results import percent
+
+    height, width = summary.size
+    of = f" of {summary.expected}" if summary.expected not in (None, summary.frames) else ""
+    print(
+        f"{summary.source} ({width} wide, {height} high): {summary.frames}{of} frames, "
+        f"{summary.fps:.4g} a second, done in {summary.seconds:.1f} s"
+    )
+    found = summary.found
+    if "shares" in found:
+        for share, name in sorted(zip(found["shares"], found["classes"], strict=True), reverse=True):
+            if share:
+                print(f"  {percent(share):>6}  {name}")
+    else:
+        different = "" if found["people"] is None else f", {found['people']} different ones"
+        who = "1 person" if found["most_people"] == 1 else f"{found['most_people']} people"
+        print(f"  at most {who} at once{different}")
+    print(f"  video   {summary.target}{' (with sound)' if summary.sound else ''}\n  results {summary.json}")

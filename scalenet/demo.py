@@ -1,0 +1,83 @@
+"""The Gradio app: segmentation, poses, everyone, video. ``scalenet demo`` starts it; the extra [demo] has gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from .app.networks import Networks
+
+TITLE = "ScaleNet"
+TEXT = "Networks whose mixture of scales was searched: give a picture or a clip, see its classes or people's joints."
+QUEUE = 64  # visitors who wait; more are asked to come back
+CLEANING = (60, 900)  # seconds: how often to look for old files, and how old they may become
+MAX_FILE_SIZE = "200mb"
+
+
+def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.Blocks:
+    """The app, ready for ``.launch()``, which has fitting defaults (no share link, bounded uploads, the look).
+
+    Args:
+        models: by task ("segmentation", "pose", "bottomup") the networks to offer: registered names, "hf-hub:…",
+            "local-dir:…" or ``.safetensors`` files. Default: all whose weights are in this package.
+
+    Raises:
+        ImportError: if gradio is not installed.
+        ValueError, LookupError, FileNotFoundError: if ``models`` names what does not exist.
+    """
+    try:
+        import gradio as gr
+    except ModuleNotFoundError as e:
+        raise ImportError(f"the demo needs gradio ({e}): pip install scalenet[demo]") from None
+    from .app.handlers import Handlers
+    from .app.networks import Networks
+    from .app.tabs import build_tab, picture_tabs
+    from .app.video import build_video_tab
+
+    networks = Networks(models)
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CLEANING) as demo:
+        gr.Markdown(f"# {TITLE}\n{TEXT}", elem_classes="head")
+        with gr.Tabs():
+            for tab in picture_tabs(Handlers(networks, demo.GRADIO_CACHE)):
+                build_tab(tab, networks)
+            build_video_tab(networks, demo.GRADIO_CACHE)
+    demo.queue(max_size=QUEUE, default_concurrency_limit=1)
+    demo.launch = _launcher(demo.launch, networks)
+    return demo
+
+
+def _launcher(launch: Callable[..., Any], networks: Networks) -> Callable[..., Any]:
+    """``launch`` with fitting defaults; the first networks are loaded meanwhile."""
+
+    @wraps(launch)
+    def with_defaults(*args: Any, **kwargs: Any) -> Any:
+        Thread(target=networks.warm).start()
+        return launch(*args, **{**_launch_options(), **kwargs})
+
+    return with_defaults
+
+
+def _launch_options() -> dict[str, Any]:
+    import gradio as gr
+
+    return {
+        "theme": gr.themes.Default(
+            primary_hue="teal",
+            neutral_hue="slate",
+            font=(gr.themes.LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"),
+        ),  # the 600 that gradio 6 ships lacks most letters
+        "css_paths": [Path(__file__).parent / "app" / "style.css"],
+        "max_file_size": MAX_FILE_SIZE,
+        "share": False,
+        "show_error": True,  # one line of what went wrong; never a stack trace
+        "ssr_mode": False,
+        "run_history": False,
+        "footer_links": ["api"],
+        "state_session_capacity": 200,  # visitors whose page is remembered, so that memory stays flat
+    }
