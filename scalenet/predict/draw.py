@@ -28,7 +28,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], stre
         )
     table = np.zeros((256, 3), np.uint8)
     table[: len(colours)] = colours
-    canvas = cv2.addWeighted(table[mask], strength, image, 1 - strength, 0)
+    canvas = cv2.addWeighted(table.take(mask, 0), strength, image, 1 - strength, 0)
     canvas[_borders(mask)] = PAPER
     return canvas
 
