@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import Figure, show
 
-SIZE, FRAMES, ROUNDS = (480, 640), 40, 5
+SIZE, FRAMES, ROUNDS = (480, 640), 20, 5
 
 
 def clip(path: Path, frames: int = FRAMES) -> Path:

@@ -60,6 +60,12 @@ def test_lists_keep_their_order_and_batches_change_nothing(net):
         assert (a.mask == b.mask).mean() > 0.999 and a.mask.shape == b.mask.shape
 
 
+def test_the_index_of_the_largest_is_that_of_argmax():
+    maps = torch.randn(256, 7, 9).round()  # many are equal
+    assert segmentation._largest(maps).numpy().tolist() == maps.numpy().argmax(0).tolist()
+    assert segmentation._largest(maps[:1]).tolist() == [[0] * 9] * 7
+
+
 class Blocks(torch.nn.Module):
     """Stands in for a network: logits that depend on their own 4x4 pixels only."""
 

@@ -33,7 +33,7 @@ def overlay(
     table[: len(colours)] = colours
     if strength <= 0:
         return image.copy()
-    canvas = cv2.addWeighted(table[mask], strength, image, 1 - strength, 0)
+    canvas = cv2.addWeighted(table.take(mask, 0), strength, image, 1 - strength, 0)
     canvas[_borders(mask)] = PAPER
     if len(bare):
         left = np.isin(mask, bare)
