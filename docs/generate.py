@@ -83,7 +83,7 @@ def commands_page() -> str:
         lines.append(f"## {room}\n")
         for name, parser in commands.items():
             lines += [f"### {room} {name}\n", f"{texts[room][name][:1].upper()}{texts[room][name][1:]}.\n"]
-            lines += ["| argument | |", "|---|---|", *option_rows(parser), ""]
+            lines += ["| argument | what it is |", "|---|---|", *option_rows(parser), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -97,7 +97,7 @@ def test_all_blocks_have_a_language_and_few_are_not_run():
         ("bash", "python -m search run s0 evaluation=3", "did you mean evaluations"),
         ("bash", "python -m benchmarks.nothing", "no module"),
         ("bash", "HF_OFFLINE_HUB=1 scalenet list", "HF_OFFLINE_HUB"),
-        ("bash", "pip install 'scalenet[video]'", "no extra video"),
+        ("bash", "pip install 'scalenet[vidoe]'", "no extra vidoe"),
         ("bash", "make everything", "Makefile has"),
         ("bash", "curl https://example.org", "no check"),
     ],
