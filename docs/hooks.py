@@ -1,4 +1,4 @@
-"""What MkDocs does besides: roles of the docstrings (``:func:`name```) become plain code, wide tables get their room."""
+"""What MkDocs does besides: docstring roles (``:func:`name```) become plain code, wide tables get their room."""
 
 from __future__ import annotations
 
