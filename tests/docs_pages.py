@@ -29,7 +29,7 @@ from scalenet.network import ScaleNet
 
 from .small_data import camvid_form
 from .small_networks import write
-from .small_pose import coco_form, results_of
+from .small_pose import coco_form, person, results_of
 from .small_video import moving, write_clip
 
 ROOT = Path(__file__).parents[1]
@@ -101,6 +101,8 @@ def make_folder(folder: Path) -> Path:
     (folder / "boxes.json").write_text(json.dumps({"people.jpg": [[60, 30, 400, 560]]}))
     camvid_form(folder / "DATA" / "camvid", train=2, val=2, classes=11)
     (camvid_form(folder / "my_streets", train=2, val=2) / "classes.txt").write_text("road\nbuilding\nsky\n")
+    for split in ("train", "val"):
+        coco_form(folder / "my_people", [[person(70, 90)], [person(120, 100, 140)]], split=split)
     joints = np.column_stack([np.linspace(40, 200, 17), np.linspace(30, 170, 17), np.full(17, 2.0)])
     annotations = coco_form(folder / "DATA" / "coco", [[joints]], COCO, "val2017")
     (folder / "results.json").write_text(json.dumps(results_of(json.loads(annotations.read_text()))))
