@@ -28,7 +28,7 @@ from training.recipes import RECIPES, get_recipe, override
 from .docs_pages import ROOT, SMALL, TO_COME, Block, StaleError, compare, needs_one_to_come
 
 ABSENT = ("convert", "demo")  # need files of the authors'; never end
-QUICK = {"bench": ["--seconds", "0.01", "--size", "64x64"]}  # added so that a run costs little
+QUICK = {"bench": ["--seconds", "0.01", "--size", "64x64", "--threads", "1"]}  # added so that a run costs little
 READERS = (huggingface_hub.constants, huggingface_hub.utils._auth, torch.hub)  # of environment variables
 VARIABLES = [Path(m.__file__).read_text(encoding="utf-8") for m in READERS]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
