@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo app test bench lint
+.PHONY: setup demo app test bench docs lint
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -24,6 +24,10 @@ test: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_two_commands_do_everything():
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
-    for target in ("setup", "demo", "app", "test", "bench", "lint"):
+    for target in ("setup", "demo", "app", "test", "bench", "docs", "lint"):
         assert re.search(rf"^{target}:", makefile, re.M), target
         assert f"make {target}" in readme, target
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake test")
