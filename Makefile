@@ -15,6 +15,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/scalenet segment --sample -m scalenet_s0 -o out/demo
+	$(BIN)/scalenet pose --sample -m scalenet_p0 -o out/demo
 
 app: $(READY)
 	$(BIN)/scalenet demo

@@ -18,6 +18,7 @@ from typing import Any
 
 TASKS = ("segmentation", "pose")
 STAGE_BRANCHES = (2, 3, 4)
+SUPERNET = "supernet"  # the name of an encoding that holds a whole space
 MAX_DEPTH = 32  # bounds on what a file may ask for, far above any published network
 MAX_MODULES = 32
 MAX_WIDTH = 1024
@@ -315,7 +316,7 @@ class SearchSpace:
     def supernet(self) -> Arch:
         """What the supernet declares: every block and every path, the pose rule's unread ones too."""
         whole = replace(self, task="segmentation").largest()
-        return whole.replace(task=self.task, name="supernet")
+        return whole.replace(task=self.task, name=SUPERNET)
 
     def hrnet(self) -> Arch:
         """The HRNet pattern in this space: one depth (4, or the nearest there is), full fusion after the last step."""

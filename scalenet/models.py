@@ -109,6 +109,12 @@ def scalenet_s0(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 
 
 @register_model
+def scalenet_p0(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P0, this project's own: searched and trained on LSP, 14 joints of one person, 256x192."""
+    return _create("scalenet_p0", pretrained, **kwargs)
+
+
+@register_model
 def scalenet_s1(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
     """ScaleNet-S1: 1024x2048, 25,349,139 parameters, 285.116 GMACs, reported 80.5 mIoU on Cityscapes val."""
     return _create("scalenet_s1", pretrained, **kwargs)

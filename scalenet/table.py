@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .arch import Arch
-from .datasets import CAMVID, CITYSCAPES, COCO, Labels
+from .datasets import CAMVID, CITYSCAPES, COCO, LSP, Labels
 
 ARCHS = Path(__file__).parent / "archs"
 FILES = Path(__file__).parent / "files"
@@ -86,6 +86,13 @@ TABLE: tuple[Entry, ...] = (
         measured={"camvid val miou": 0.6038, "camvid val pixel_accuracy": 0.8856,
                   "command": "scalenet evaluate scalenet_s0 --dataset camvid --root ROOT --split val"},
         license="other", terms="trained on CamVid after Tiny-ImageNet; both data sets are for research only",
+    ),
+    Entry(
+        "scalenet_p0", "lsp", "pose", LSP, (256, 192), file="scalenet_p0.safetensors",
+        sha256="c0ea517ba781add4d2ee086100828554ed297fbebcc9dbeb87abe1b2dd8d86db",
+        measured={"lsp val pck": 0.4876,
+                  "command": "scalenet evaluate scalenet_p0 --dataset lsp --root ROOT --split val"},
+        license="other", terms="trained on Leeds Sports Pose Extended after Tiny-ImageNet; both are for research only",
     ),
     _pose("scalenet_p1", (256, 192), "superscalenet_pose_w32_256x192", ap="about 0.749 (read off a figure)"),
     _pose("scalenet_p2", (256, 192), "scalenet_P2_w32_256x192", ap=0.752, ap50=0.904, ap75=0.824, apm=0.716, apl=0.819,

@@ -39,6 +39,7 @@ RECIPES = {
     r.name: r
     for r in (
         SearchRecipe("s0", "s0_supernet", "training/checkpoints/s0_supernet.safetensors"),
+        SearchRecipe("p0", "p0_supernet", "training/checkpoints/p0_supernet.safetensors", limit=300),
         SearchRecipe("s0_paper_budget", "s0_supernet", "training/checkpoints/s0_supernet.safetensors", **PAPER),
     )
 }

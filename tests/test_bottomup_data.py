@@ -12,6 +12,9 @@ from scalenet.arch import SearchSpace
 from scalenet.datasets import CROWDPOSE, LSP, Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.crowdpose import score_crowdpose
+from scalenet.evaluate.keypoint_data import KeypointSet
+from scalenet.weights import load_model, read_weights
+from training.__main__ import main
 from training.data.bottomup import BottomUpSource, RandomAffine, Scene, crowd_mask, draw_heatmaps, targets
 from training.data.crowds import FROM_LSP, LABELS, CrowdSource, crowd_index, write_crowds
 from training.engine import Run
@@ -212,7 +215,9 @@ def test_crowd_index_is_others_joints_per_own():
 
 
 def test_written_crowds_are_a_data_set(tmp_path):
-    data = write_crowds(str(lsp_form(tmp_path / "lsp")), "val", tmp_path / "crowds", 4)
+    root, out = str(lsp_form(tmp_path / "lsp")), tmp_path / "crowds"
+    assert main(["crowds", root, "-o", str(out), "--count", "4"]) == 0
+    data = KeypointSet.open(out, "val")
     assert len(data.images) == 4 and data.labels.names == CROWDPOSE.names and data.picture(1).is_file()
     perfect = [{"image_id": a["image_id"], "keypoints": a["keypoints"], "score": 1.0} for a in data.annotations]
     assert score_crowdpose(perfect, data)["ap"] == pytest.approx(1)
@@ -232,6 +237,21 @@ def test_training_runs_and_is_scored(tmp_path, stage):
     run.run()
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert set(last["final"]) == {"ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard"}
+    check_packing(tmp_path / "run" / "final.safetensors", tmp_path / "packed.safetensors", stage)
+
+
+def check_packing(file, packed, stage):
+    """What ships is half as large; a single network is described as a deployed one is, a supernet by its space."""
+    assert main(["pack", str(file), "-o", str(packed), "--terms", "for tests"]) == 0
+    state, metadata = read_weights(packed)
+    assert state["conv1.weight"].dtype == torch.float16 and metadata["license"] == "for tests"
+    if stage == "supernet":
+        assert "space" in metadata
+        return
+    model = load_model(packed)
+    assert model.task == "bottomup" and model.labels.names == CROWDPOSE.names
+    assert set(json.loads(metadata["figures"])) == {"crowdpose val"}
+    assert main(["pack", str(packed), "-o", str(packed)]) == 2
 
 
 def test_recipes_follow_the_papers():

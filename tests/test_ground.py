@@ -24,6 +24,7 @@ def test_two_commands_do_everything():
 def test_demo_segments_the_sample_into_a_folder_git_ignores():
     done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "scalenet segment --sample -m scalenet_s0 -o out/demo" in done.stdout
+    assert "scalenet pose --sample -m scalenet_p0 -o out/demo" in done.stdout
     assert "out/" in (ROOT / ".gitignore").read_text().split()
 
 

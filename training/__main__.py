@@ -33,6 +33,15 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("-o", "--output", default="out/finetune", help="folder to write into")
     tune.add_argument("--scratch", action="store_true", help="start from random weights, for comparison")
     tune.add_argument("overrides", nargs="*", metavar="key=value", help="minutes, steps, lr, batch ...")
+    pack = commands.add_parser("pack", help="a run's weights as they are shipped, kernels in fp16")
+    pack.add_argument("file", help="a final.safetensors of a training run")
+    pack.add_argument("-o", "--output", required=True, help="file to write")
+    pack.add_argument("--terms", default="", help="licence and data note for the file")
+    crowds = commands.add_parser("crowds", help="compose crowds of 2-4 from pictures of single people, to evaluate on")
+    crowds.add_argument("root", help="data set folder with LSP's joints")
+    crowds.add_argument("-o", "--output", required=True, help="new folder to write, in CrowdPose's form")
+    crowds.add_argument("--split", default="val")
+    crowds.add_argument("--count", type=int, default=300, help="pictures")
     prepare = commands.add_parser("prepare", help="re-encode a data set small")
     prepare.add_argument("root", help="data set folder: images/ + labels/, an ImageFolder, or tar files of one")
     prepare.add_argument("-o", "--output", required=True, help="new folder to write")
@@ -60,6 +69,21 @@ def finetune(args: argparse.Namespace) -> None:
         distributed.stop()
 
 
+def pack(args: argparse.Namespace) -> None:
+    """``pack FILE -o OUT``."""
+    from .pack import pack as write
+
+    print(write(args.file, args.output, args.terms))
+
+
+def crowds(args: argparse.Namespace) -> None:
+    """``crowds ROOT -o OUT``."""
+    from .data.crowds import write_crowds
+
+    data = write_crowds(args.root, args.split, args.output, args.count)
+    print(f"{len(data.images)} pictures of {len(data.annotations)} people in {args.output}")
+
+
 def prepare(args: argparse.Namespace) -> None:
     """``prepare ROOT -o OUT``."""
     from .prepare import prepare as write
@@ -79,11 +103,16 @@ def run(args: argparse.Namespace) -> None:
         distributed.stop()
 
 
+COMMANDS = {
+    "run": run, "recalibrate": recalibrate, "finetune": finetune, "pack": pack, "crowds": crowds, "prepare": prepare,
+}  # fmt: skip
+
+
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can mend."""
     args = build_parser().parse_args(argv)
     try:
-        {"run": run, "recalibrate": recalibrate, "finetune": finetune, "prepare": prepare}[args.command](args)
+        COMMANDS[args.command](args)
     except (RecipeError, DataError, ArchError, ImageError, WeightsError, LookupError, FileNotFoundError) as e:
         if isinstance(e, (KeyError, IndexError)):  # ours to mend
             raise

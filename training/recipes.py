@@ -73,7 +73,7 @@ S0_SPACE = SearchSpace("segmentation", 16, (360, 480), **SMALL)
 P0_SPACE = SearchSpace("pose", 16, (256, 192), **SMALL)
 
 LSP = {"task": "pose", "root": "../shared/data/lsp", "space": P0_SPACE, "classes": 14, "batch": 32, "size": (256, 192),
-       "early_size": (128, 96)}  # fmt: skip
+       "early_size": (128, 96), "rotation": 30.0, "rescale": 0.25, "half_body": 0.1, "colour": 0.2}  # fmt: skip
 LSP_PEOPLE = 7993
 COCO_PEOPLE = 149813  # of train2017, with a labelled joint
 COCO = {"task": "pose", "root": "data/coco", "classes": 17, "split": "train2017", "val_split": "val2017", "batch": 128,

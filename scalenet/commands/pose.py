@@ -11,6 +11,7 @@ from .clip import frames_together, run_video, target_of, the_video
 from .options import positive
 from .segment import unique_names
 
+SAMPLE_BOX = [[-150, 0, 660, 1300]]  # corners; the portrait ends at the chest, the person does not
 RESULTS = "keypoints.json"
 
 
@@ -90,8 +91,12 @@ def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
 def _find(args: argparse.Namespace, paths: list[Path]) -> list[Any]:
     from ..predict.boxes import boxes_for, read_boxes
 
-    boxes = [boxes_for(read_boxes(args.boxes), paths, args.boxes)] if args.boxes else []
-    return _estimator(args, args.batch_size or (1 if args.bottom_up else 32))(paths, *boxes)
+    estimator = _estimator(args, args.batch_size or (1 if args.bottom_up else 32))
+    if args.boxes:
+        return estimator(paths, boxes_for(read_boxes(args.boxes), paths, args.boxes))
+    if args.sample and not (args.bottom_up or args.detector):
+        return estimator(paths, [None] * (len(paths) - 1) + [SAMPLE_BOX])
+    return estimator(paths)
 
 
 def _estimator(args: argparse.Namespace, batch_size: int) -> Any:

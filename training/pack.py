@@ -1,0 +1,38 @@
+"""A run's weights as they are shipped: kernels in fp16, and what they are, say and may be used for beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from scalenet.arch import SUPERNET, Arch
+from scalenet.weights import WeightsError, read_weights, save_weights
+
+RUN = ("recipe", "steps", "minutes")
+
+
+def pack(file: str | Path, out: str | Path, terms: str = "") -> Path:
+    """Write the ``final.safetensors`` of a training run in half the bytes.
+
+    A supernet keeps its metadata, which name its space; a single network gets those of a deployed one.
+
+    Args:
+        file: what ``python -m training run`` wrote.
+        terms: licence and data note for the file.
+
+    Raises:
+        FileNotFoundError, WeightsError: if there is no such file, or it is no training run's.
+    """
+    state, metadata = read_weights(file)
+    if not {"arch", "task", "figures", *RUN} <= metadata.keys():
+        raise WeightsError(f"{file} was not written by python -m training run")
+    if Arch.from_json(metadata["arch"]).name != SUPERNET and "labels" in metadata:
+        dataset = json.loads(metadata["labels"])["dataset"]
+        metadata = {
+            **{k: metadata[k] for k in ("arch", "task", "labels")}, "format": "scalenet", "dataset": dataset,
+            "figures": json.dumps({f"{dataset} val": json.loads(metadata["figures"])}),
+            "recipe": json.dumps({k: metadata[k] for k in RUN}), "license": terms,
+        }  # fmt: skip
+    elif terms:
+        metadata = {**metadata, "license": terms}
+    return save_weights(out, state, metadata, half=True)
