@@ -62,8 +62,8 @@ def test_lists_keep_their_order_and_batches_change_nothing(net):
 
 def test_the_index_of_the_largest_is_that_of_argmax():
     maps = torch.randn(256, 7, 9).round()  # many are equal
-    assert segmentation._largest(maps).numpy().tolist() == maps.numpy().argmax(0).tolist()
-    assert segmentation._largest(maps[:1]).tolist() == [[0] * 9] * 7
+    assert segmentation.index_mask(maps, (7, 9)).tolist() == maps.numpy().argmax(0).tolist()
+    assert segmentation.index_mask(maps[:1], (7, 9)).tolist() == [[0] * 9] * 7
 
 
 class Blocks(torch.nn.Module):
@@ -121,11 +121,13 @@ def test_scales_are_averaged(net):
     torch.testing.assert_close(Segmenter(net, scales=(1.0, 1.0)).logits(image[None]), once.logits(image[None]))
 
 
-def test_bands_bound_memory_and_change_nothing(monkeypatch):
+@pytest.mark.parametrize("size", [(120, 150), (7, 9), (13, 17)])
+def test_masks_by_class_and_by_bands_are_the_upsampled_argmax(monkeypatch, size):
     logits = torch.randn(5, 13, 17)
-    whole = segmentation.index_mask(logits, (120, 150))
+    whole = F.interpolate(logits[None], size=size, mode="bilinear")[0].argmax(0).numpy()
     monkeypatch.setattr(segmentation, "BAND_VALUES", 5 * 150 * 7)
-    assert (segmentation.index_mask(logits, (120, 150)) == whole).mean() > 0.9999
+    assert (segmentation.index_mask(logits, size) == whole).mean() > 0.9995
+    assert (segmentation._by_bands(logits, size) == whole).mean() > 0.9995
 
 
 def test_strength_and_least_share(net):

@@ -174,5 +174,9 @@ def to_input(images: np.ndarray, device: torch.device, **statistics: Any) -> tor
 
     ``mean=`` and ``std=`` as in :func:`normalise`.
     """
+    if device.type == "cpu":  # looking each value up takes a third of the arithmetic's time
+        table = normalise(torch.arange(256, dtype=torch.uint8).view(1, 256, 1, 1).expand(-1, -1, -1, 3), **statistics)
+        values = cv2.LUT(images.reshape(-1, *images.shape[2:]), table[0].permute(2, 1, 0).contiguous().numpy())
+        return torch.from_numpy(values.reshape(images.shape)).permute(0, 3, 1, 2)
     x = normalise(torch.from_numpy(images).to(device), **statistics)
     return x.contiguous(memory_format=torch.channels_last)

@@ -18,7 +18,7 @@ from .video_read import VideoError, load_av, opened
 
 GROWING = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 FINISHED = {"movflags": "faststart"}
-QUALITY = {"preset": "veryfast", "crf": "20", "bf": "0"}  # without B-frames packets come in the frames' order
+QUALITY = {"preset": "superfast", "crf": "20", "bf": "0"}  # without B-frames packets come in the frames' order
 SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")  # what mp4 holds as it is
 BT709 = 1
 
