@@ -55,9 +55,11 @@ def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.B
 def _launcher(launch: Callable[..., Any], networks: Networks) -> Callable[..., Any]:
     """``launch`` with fitting defaults; the first networks are loaded meanwhile."""
 
+    from .app.handlers import warm
+
     @wraps(launch)
     def with_defaults(*args: Any, **kwargs: Any) -> Any:
-        Thread(target=networks.warm).start()
+        Thread(target=warm, args=[networks]).start()
         return launch(*args, **{**_launch_options(), **kwargs})
 
     return with_defaults

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from scalenet import cli, demo
 from scalenet.app import networks
+from scalenet.app.handlers import warm
 from scalenet.app.inputs import parse_boxes
 from scalenet.app.networks import Networks
 from scalenet.predict.images import write_png
@@ -106,13 +108,23 @@ def test_the_command_serves_until_it_is_told_to_stop_and_leaves_nothing(photo, t
             assert f"ready at http://127.0.0.1:{port}/" in line, line + process.stderr.read()
             connect(f"http://127.0.0.1:{port}/", tmp_path / "d").predict(send(photo), api_name="/segment")
             files = {p.relative_to(place).parts[:2] for p in place.rglob("*") if p.is_file()}
-            assert len(files) == 1 and next(iter(files))[1].startswith("scalenet-demo-")
+            assert files and all(name.startswith("scalenet-demo-") for _, name in files)
         finally:
             process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and "Traceback" not in err
     assert json.loads(out) == {"url": f"http://127.0.0.1:{port}/"}
     assert not [p for p in place.rglob("*") if p.is_file()]
+
+
+def test_it_warms_up_with_every_task_and_leaves_nothing(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    offered, asked = Networks(models), []
+    original = offered.ask
+    monkeypatch.setattr(offered, "ask", lambda network, *args: (asked.append(network), original(network, *args))[1])
+    warm(offered)
+    assert [type(network) for network in asked] == list(networks.PREDICTORS.values())
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_says_what_is_missing_or_taken(monkeypatch, capsys, tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,24 @@ import numpy as np
 from ..predict.pose_result import PoseResult
 from . import outputs
 from .inputs import parse_boxes, polite, read_picture
-from .networks import Networks, Predictor, facts_of, timed
+from .networks import Networks, Predictor, facts_of
+
+
+def warm(networks: Networks) -> None:
+    """Do with a plain picture and the first network of every task what a visitor will ask for, so that they need not
+    wait for what the first time takes; errors are for who asks."""
+    with tempfile.TemporaryDirectory(prefix="scalenet-demo-") as folder:
+        handlers = Handlers(networks, folder)
+        picture = outputs.write_picture(Path(folder), "plain", np.full((480, 640, 3), 127, np.uint8))
+        asks = {
+            "segmentation": lambda name: handlers.segment(picture, name, 0.5, 0),
+            "pose": lambda name: handlers.pose(picture, name, "", 1, 0),
+            "bottomup": lambda name: handlers.everyone(picture, name, 1, 0),
+        }
+        for task, ask in asks.items():
+            for name in networks.names(task)[:1]:
+                with suppress(Exception):
+                    ask(name)
 
 
 class Handlers:
@@ -31,7 +51,7 @@ class Handlers:
         with polite():
             image = read_picture(picture)
             network = self.networks.predictor("segmentation", model)
-            result, seconds = timed(network, image)
+            result, seconds = self.networks.ask(network, image)
             at_least = smallest / 100
             facts = facts_of(network)
             with outputs.result_folder(self.cache) as folder:
@@ -67,7 +87,7 @@ class Handlers:
             image = read_picture(picture)
             given = arguments()
             network: Predictor = self.networks.predictor(task, model)
-            result, seconds = timed(network, image, *given)
+            result, seconds = self.networks.ask(network, image, *given)
             return self._people_files(picture, image, model, facts_of(network), seconds, result, opacity, threshold)
 
     def _people_files(

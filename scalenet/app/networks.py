@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
-
-import numpy as np
 
 from .. import table
 from ..cost import count
@@ -62,6 +60,7 @@ class Networks:
                 raise ValueError(f"two networks are called {name}")
         self._lock = Lock()
         self._build = lru_cache(KEPT)(_build)
+        self._worker = ThreadPoolExecutor(1, "network")
 
     def names(self, task: str) -> list[str]:
         """What can be chosen for a task; the first is the default."""
@@ -92,12 +91,12 @@ class Networks:
         with self._lock:  # so that visitors who come together load it once
             return self._build(task, sources[name])
 
-    def warm(self) -> None:
-        """Load the default network of every task and let it look at a small picture; errors are for who asks for it."""
-        for task in PREDICTORS:
-            for name in self.names(task)[:1]:
-                with suppress(Exception):
-                    self.predictor(task, name)(np.zeros((64, 64, 3), np.uint8))
+    def ask(self, predictor: Predictor, *args: Any) -> tuple[Any, float]:
+        """What the predictor says, and the seconds it took; one visitor after the other, each with all cores.
+
+        One thread does it for all: each thread that runs a network keeps working memory and a team of threads.
+        """
+        return self._worker.submit(_timed, predictor, args).result()
 
 
 def _sources(models: Sequence[str | Path]) -> dict[str, str]:
@@ -127,8 +126,7 @@ def facts_of(predictor: Predictor) -> dict[str, Any]:
     return {"params": cost.params, "macs": cost.macs, "input_size": list(size)}
 
 
-def timed(predictor: Predictor, *args: Any) -> tuple[Any, float]:
-    """What the predictor says, and the seconds it took."""
+def _timed(predictor: Predictor, args: tuple[Any, ...]) -> tuple[Any, float]:
     started = time.perf_counter()
     result = predictor(*args)
     return result, time.perf_counter() - started
