@@ -40,6 +40,10 @@ RECIPES = {
     for r in (
         SearchRecipe("s0", "s0_supernet", "training/checkpoints/s0_supernet.safetensors"),
         SearchRecipe("p0", "p0_supernet", "training/checkpoints/p0_supernet.safetensors", limit=300),
+        *(
+            SearchRecipe(name, name, f"out/training/{name}/final.safetensors", **PAPER)
+            for name in ("cityscapes_w32", "cityscapes_w48", "coco_w32_256x192", "coco_w32_384x288", "coco_w48_384x288")
+        ),
         SearchRecipe("s0_paper_budget", "s0_supernet", "training/checkpoints/s0_supernet.safetensors", **PAPER),
     )
 }

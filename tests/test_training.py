@@ -40,6 +40,28 @@ def recipe(camvid, tmp_path):
     )  # fmt: skip
 
 
+def test_the_papers_segmentation_recipes():
+    for width in (32, 48):
+        recipe, teacher = RECIPES[f"cityscapes_w{width}"], RECIPES[f"cityscapes_w{width}_teacher"]
+        assert recipe.space == SearchSpace("segmentation", width, (1024, 2048)) and recipe.classes == 19
+        assert recipe.size == recipe.early_size == (512, 1024) and recipe.batch == 8 * 3
+        assert recipe.steps * recipe.batch == pytest.approx(484 * 2975, rel=1e-3)
+        assert (recipe.optimizer, recipe.lr, recipe.momentum, recipe.weight_decay) == ("sgd", 1e-3, 0.9, 5e-4)
+        assert (recipe.decay, recipe.scale, recipe.distill) == ("poly", (0.5, 2.1), 0.5)
+        assert (recipe.ohem, recipe.ohem_pixels, recipe.class_weights) == (0.9, 131072, False)
+        assert recipe.init == recipe.teacher == f"out/training/{teacher.name}/final.safetensors"
+
+
+def test_the_papers_segmentation_recipe_on_a_small_data_set(camvid, tmp_path):
+    recipe = dataclasses.replace(
+        RECIPES["cityscapes_w32"], root=str(camvid), space=SPACE, classes=3, steps=2, batch=2, size=(48, 48),
+        early_size=(48, 48), workers=0, init="", teacher="", out=str(tmp_path / "run"), device="cpu",
+    )  # fmt: skip
+    run = Run(recipe)
+    assert run.task.weight is None and run.task.source.load(0)[0] is not run.task.source.load(0)[0]
+    assert "miou" in json.loads(read_weights(run.run())[1]["figures"])
+
+
 # -- schedule ------------------------------------------------------------------------------------------------
 def test_one_cycle_of_the_published_space():
     space = SearchSpace("pose", 32, (256, 192))

@@ -20,7 +20,9 @@ class Recipe:
     ``stage``: "alone" trains one encoding (``arch``: largest, smallest, hrnet or a JSON file), "supernet" one
     sub-network of ``space`` a step. ``init`` and ``teacher`` are weight files; what ``init`` lacks stays random.
     The run ends after ``steps`` steps or ``minutes`` minutes, whichever is set and comes first. The first ``early``
-    share of the run uses ``early_size`` pictures. ``classes`` are classes or joints. For pose, ``rotation`` (degrees),
+    share of the run uses ``early_size`` pictures. ``classes`` are classes or joints. ``ohem``, if not 0, is the
+    probability below which a pixel is hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a segmentation
+    split's pictures in memory. For pose, ``rotation`` (degrees),
     ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes by the size of the crop.
     """
 
@@ -55,6 +57,7 @@ class Recipe:
     ohem: float = 0.0
     ohem_pixels: int = 131072
     class_weights: bool = True
+    cache: bool = True
     rotation: float = 45.0
     rescale: float = 0.35
     half_body: float = 0.3
@@ -76,9 +79,23 @@ LSP = {"task": "pose", "root": "../shared/data/lsp", "space": P0_SPACE, "classes
        "early_size": (128, 96), "rotation": 30.0, "rescale": 0.25, "half_body": 0.1, "colour": 0.2}  # fmt: skip
 LSP_PEOPLE = 7993
 COCO_PEOPLE = 149813  # of train2017, with a labelled joint
+CITYSCAPES_PICTURES = 2975
+CITYSCAPES = {"task": "segmentation", "root": "data/cityscapes", "classes": 19, "batch": 24, "size": (512, 1024),
+              "early_size": (512, 1024), "steps": 484 * CITYSCAPES_PICTURES // 24, "optimizer": "sgd", "lr": 1e-3,
+              "weight_decay": 5e-4, "clip": 0.0, "warmup": 0, "ohem": 0.9, "class_weights": False, "cache": False,
+              "workers": 8}  # fmt: skip
 COCO = {"task": "pose", "root": "data/coco", "classes": 17, "split": "train2017", "val_split": "val2017", "batch": 128,
         "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "clip": 0.0, "warmup": 0, "decay": "steps",
         "milestones": (170 / 210, 200 / 210), "colour": 0.0, "workers": 8}  # fmt: skip
+
+
+def cityscapes_recipes(width: int) -> tuple[Recipe, Recipe]:
+    """The paper's segmentation supernet (484 epochs, 8 GPUs x 3 crops) and the teacher it starts from."""
+    name, space = f"cityscapes_w{width}", SearchSpace("segmentation", width, (1024, 2048))
+    start = f"weights/superscalenet_imagenet_w{width}.safetensors"
+    teacher = Recipe(f"{name}_teacher", stage="alone", space=space, init=start, **CITYSCAPES)
+    file = f"out/training/{name}_teacher/final.safetensors"
+    return teacher, dataclasses.replace(teacher, name=name, stage="supernet", init=file, teacher=file)
 
 
 def coco_recipes(width: int, size: tuple[int, int]) -> tuple[Recipe, Recipe]:
@@ -158,6 +175,8 @@ RECIPES = {
             arch="scalenet/archs/scalenet_p0.json", init="scalenet/files/scalenet_p0.safetensors", lr=2e-3,
             size=(512, 512), early_size=(256, 256), early=0.8, weight_decay=0.01,
         ),
+        *cityscapes_recipes(32),
+        *cityscapes_recipes(48),
         *bottom_up_recipes(32, 512, 48),
         *bottom_up_recipes(32, 640, 40),
         *bottom_up_recipes(48, 640, 40),

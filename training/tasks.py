@@ -91,9 +91,11 @@ class SegmentationTask:
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        self.source = SegmentationSource(recipe.root, recipe.split, recipe.classes, recipe.scale)
-        counts = torch.from_numpy(np.asarray(self.source.class_counts()))
-        self.weight = losses.softened_class_weights(counts).to(device) if recipe.class_weights else None
+        self.source = SegmentationSource(recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache)
+        self.weight = self._class_weights().to(device) if recipe.class_weights else None
+
+    def _class_weights(self) -> torch.Tensor:
+        return losses.softened_class_weights(torch.from_numpy(np.asarray(self.source.class_counts())))
 
     def build(self, arch: Arch) -> nn.Module:
         return ScaleNet(arch, num_classes=self.recipe.classes)
