@@ -163,6 +163,12 @@ def scalenet_p4(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 
 
 @register_model
+def scalenet_p0_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """ScaleNet-P0 under a HigherHRNet-style head, this project's own: 14 joints of everyone in a picture, 512x512."""
+    return _create("scalenet_p0_bottomup", pretrained, task="bottomup", **kwargs)
+
+
+@register_model
 def scalenet_p1_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
     """ScaleNet-P1 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
     return _create("scalenet_p1_bottomup", pretrained, task="bottomup", **kwargs)

@@ -7,12 +7,12 @@ command that prints it. The encodings are ``archs/*.json``; a test recomputes co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .arch import Arch
-from .datasets import CAMVID, CITYSCAPES, COCO, LSP, Labels
+from .datasets import CAMVID, CITYSCAPES, COCO, CROWDPOSE, LSP, Labels
 
 ARCHS = Path(__file__).parent / "archs"
 FILES = Path(__file__).parent / "files"
@@ -105,6 +105,9 @@ TABLE: tuple[Entry, ...] = (
     _segmentation("scalenet_s2", 32, miou=0.811),
     _segmentation("scalenet_s3", 48, miou="about 0.819 (read off a figure)"),
     _segmentation("scalenet_s4", 48, miou=0.820),
+    Entry(
+        "scalenet_p0_bottomup", "crowdpose", "bottomup", replace(CROWDPOSE, convention=LSP.convention), (512, 512),
+    ),
     _bottomup("scalenet_p1_bottomup"),
     _bottomup("scalenet_p2_bottomup"),
     _bottomup("scalenet_p3_bottomup"),
