@@ -25,6 +25,12 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("archive")
     report.add_argument("-o", "--output", default="out/search/pareto.png", help="PNG to write")
     report.add_argument("--figure", default="score", help="name of the score")
+    score = commands.add_parser("score", help="what single encodings inherit from the supernet")
+    score.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    score.add_argument("overrides", nargs="*", metavar="key=value")
+    score.add_argument(
+        "--arch", nargs="+", default=["smallest", "largest"], help="smallest, largest, hrnet or encoding files"
+    )
     deploy = commands.add_parser("deploy", help="write an encoding of an archive and its recalibrated weights")
     deploy.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     deploy.add_argument("archive")
@@ -68,6 +74,19 @@ def report(args: argparse.Namespace) -> None:
     records = list(read_archive(args.archive).records.values())
     print(table(records, args.figure))
     print(plot(records, args.output, args.figure))
+
+
+def score(args: argparse.Namespace) -> None:
+    """``score RECIPE [key=value ...] [--arch A ...]``: a JSON object a line."""
+    from training.engine import named_arch
+
+    from .run import make_evaluator
+
+    evaluator = make_evaluator(get_recipe(args.recipe, args.overrides))
+    for name in args.arch:
+        record = evaluator.score(named_arch(evaluator.space, name))
+        row = {"arch": name, "params": record.params, "macs": record.macs, evaluator.figure: round(record.score, 4)}
+        print(json.dumps(row), flush=True)
 
 
 def deploy(args: argparse.Namespace) -> None:
@@ -117,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can mend."""
     args = build_parser().parse_args(argv)
     try:
-        {"run": run, "report": report, "deploy": deploy, "rank": rank}[args.command](args)
+        {"run": run, "report": report, "score": score, "deploy": deploy, "rank": rank}[args.command](args)
     except (RecipeError, DataError, ArchError, ArchiveError, WeightsError, FileNotFoundError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

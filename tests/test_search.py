@@ -173,6 +173,19 @@ def test_search_runs_resumes_and_reports(world, tmp_path, capsys, monkeypatch):
     assert Path(tmp_path / "again.png").is_file()
 
 
+def test_single_encodings_are_scored_by_name_or_file(world, tmp_path, capsys, monkeypatch):
+    _, weights, recipe = world
+    monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
+    (tmp_path / "mine.json").write_text(SPACE.sample(random.Random(5)).to_json())
+    settings = [f"supernet={weights}", "calibration=2", "limit=1"]
+    assert main(["score", "s0", *settings, "--arch", "smallest", "largest", str(tmp_path / "mine.json")]) == 0
+    small, large, mine = map(json.loads, capsys.readouterr().out.splitlines())
+    assert small["arch"] == "smallest" and small["macs"] < mine["macs"] < large["macs"]
+    assert all(0 <= row["miou"] <= 1 for row in (small, large, mine))
+    assert main(["score", "s0", *settings, "--arch", "largst"]) == 2
+    assert "no encoding 'largst': give largest" in capsys.readouterr().err
+
+
 def test_rank_compares_with_training_alone_and_resumes(world, tmp_path):
     _, weights, recipe = world
     alone = dataclasses.replace(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from scalenet.arch import Arch
+from scalenet.arch import Arch, SearchSpace
 from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
 from scalenet.weights import read_weights, save_weights
 from scalenet.whole import whole_file
@@ -88,10 +88,16 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     return kinds[recipe.optimizer](groups, lr=recipe.lr, fused=True)
 
 
-def chosen_arch(recipe: Recipe) -> Arch:
-    """The encoding that an "alone" run trains: a name of the space's or a JSON file."""
-    named = {"largest": recipe.space.largest, "smallest": recipe.space.smallest, "hrnet": recipe.space.hrnet}
-    return named[recipe.arch]() if recipe.arch in named else Arch.load(recipe.arch)
+def named_arch(space: SearchSpace, name: str) -> Arch:
+    """An encoding of the space: largest, smallest, hrnet, or a JSON file.
+
+    Raises:
+        FileNotFoundError, ArchError: if it is none of these.
+    """
+    named = {"largest": space.largest, "smallest": space.smallest, "hrnet": space.hrnet}
+    if name not in named and not Path(name).is_file():
+        raise FileNotFoundError(f"no encoding {name!r}: give {', '.join(named)} or a JSON file")
+    return named[name]() if name in named else Arch.load(name)
 
 
 def load_start(trunk: nn.Module, path: str) -> int:
@@ -123,7 +129,7 @@ class Run:
         self.supernet = recipe.stage == "supernet"
         self.largest = recipe.space.largest()
         whole = self.supernet or recipe.arch == "largest"
-        self.model = self.task.build(recipe.space.supernet() if whole else chosen_arch(recipe))
+        self.model = self.task.build(recipe.space.supernet() if whole else named_arch(recipe.space, recipe.arch))
         self.trunk = self.task.trunk(self.model)
         if whole:
             self.trunk.activate(self.largest)
