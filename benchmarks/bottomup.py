@@ -1,7 +1,7 @@
 """Bottom-up figures: ``python -m benchmarks.bottomup [--crowdpose FILE] [--pictures N] [--model NAME]``.
 
 Grouping of 30 people x 17 joints at 512x512, and of 100 people against 25, on one core; perfect maps made from
-CrowdPose's annotations, grouped and scored by CrowdPose's figures; a 512x512 picture through a network of P0's size,
+CrowdPose's annotations, grouped and scored by CrowdPose's figures; a 512x512 picture through scalenet_p0_bottomup
 on two cores.
 """
 
@@ -19,16 +19,12 @@ import numpy as np
 import torch
 
 from benchmarks import Figure, show
-from scalenet.arch import SearchSpace
 from scalenet.evaluate.crowdpose import score_crowdpose
 from scalenet.evaluate.keypoint_data import KeypointSet, Result, read_results
-from scalenet.fold import fold
-from scalenet.network import ScaleNet
 from scalenet.predict.affine import crop_matrices, invert, transform
 from scalenet.predict.bottomup import BottomUpPoseEstimator, canvas_size
 from scalenet.predict.grouping import group_keypoints
 
-P0_SPACE = SearchSpace("pose", 16, (256, 192), 32, 16, (1, 2, 1), (1, 3))
 TAG_STEP = 2.0
 
 
@@ -115,11 +111,10 @@ def perfect_results(data: KeypointSet, limit: int, side: int = 512) -> tuple[lis
 
 
 def pictures_per_second(model: str) -> float:
-    """512x512 pictures, file to people; "random" is an untrained HRNet of P0's space."""
+    """512x512 pictures of noise, array to people."""
     torch.set_num_threads(2)
     cv2.setNumThreads(2)
-    network = fold(ScaleNet(P0_SPACE.hrnet(), task="bottomup", num_classes=14)) if model == "random" else model
-    estimator = BottomUpPoseEstimator(network, device="cpu", input_size=512)
+    estimator = BottomUpPoseEstimator(model, device="cpu", input_size=512)
     picture = np.random.default_rng(0).integers(0, 255, (512, 512, 3), dtype=np.uint8)
     return 1 / seconds(lambda: estimator(picture), 5)
 
@@ -129,7 +124,7 @@ def measure(argv: list[str]) -> list[Figure]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bottomup", description=__doc__)
     parser.add_argument("--crowdpose", default="../shared/data/crowdpose/annotations/crowdpose_val_a.json")
     parser.add_argument("--pictures", type=int, default=300, help="of CrowdPose, the first by id")
-    parser.add_argument("--model", default="random", help="bottom-up network (default: P0's size, untrained)")
+    parser.add_argument("--model", default="scalenet_p0_bottomup", help="bottom-up network")
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks import Figure, show
-from scalenet.arch import SearchSpace
-from scalenet.datasets import COCO, LSP
-from scalenet.network import ScaleNet
+from scalenet.datasets import COCO
 from scalenet.predict.affine import crop_matrices, crop_regions, invert, transform
 from scalenet.predict.codec import HeatmapCodec
 from scalenet.predict.topdown import PoseEstimator
@@ -53,13 +51,10 @@ def decode_ms(convention: str, method: str) -> float:
 
 
 def people_per_second(model: str, threads: int) -> float:
-    """20 boxes in one picture, the whole top-down path; "random" is the largest network of P0's space, untrained."""
+    """20 boxes in one picture, the whole top-down path."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     rng = np.random.default_rng(0)
-    if model == "random":
-        space = SearchSpace("pose", 16, (256, 192), stem_width=32, stage1_width=16, modules=(1, 2, 1), depths=(1, 3))
-        model = ScaleNet(space.largest(), num_classes=len(LSP.names), labels=LSP)
     estimator = PoseEstimator(model, device="cpu")
     picture = rng.integers(0, 256, (960, 1280, 3), dtype=np.uint8)
     corners = rng.uniform(0, (1000, 600), (20, 2))
@@ -86,7 +81,7 @@ def measure(argv: list[str]) -> list[Figure]:
     """Decoding, the top-down path, and the loader where LSP is there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pose")
     parser.add_argument("--root", default="../shared/data/lsp", help="LSP (left out where it is not there)")
-    parser.add_argument("--model", default="random", help="network of the top-down path (default: an untrained one)")
+    parser.add_argument("--model", default="scalenet_p0", help="network of the top-down path")
     args = parser.parse_args(argv)
     ways = [(c, m) for c in ("authors", "aligned") for m in ("quarter", "dark")]
     figures = [

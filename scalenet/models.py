@@ -110,7 +110,7 @@ def scalenet_s0(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 
 @register_model
 def scalenet_p0(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-P0, this project's own: searched and trained on LSP, 14 joints of one person, 256x192."""
+    """ScaleNet-P0, this project's own: searched and trained on LSP, 14 joints of one person, 192x144."""
     return _create("scalenet_p0", pretrained, **kwargs)
 
 

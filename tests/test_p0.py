@@ -13,7 +13,7 @@ def test_it_loads_offline_and_is_small():
     (entry,) = [e for e in table.TABLE if e.name == "scalenet_p0"]
     assert entry.is_file and entry.path.stat().st_size <= 4_000_000
     model = scalenet.create_model("scalenet_p0", pretrained=True)
-    assert model.num_classes == 14 and model.labels.names[-1] == "head_top" and model.arch.input_size == (256, 192)
+    assert model.num_classes == 14 and model.labels.names[-1] == "head_top" and model.arch.input_size == (192, 144)
     assert all(torch.isfinite(v).all() for v in model.state_dict().values() if v.is_floating_point())
     weights.verify(entry.path, entry.sha256)
 

@@ -73,10 +73,10 @@ class Recipe:
 
 SMALL = {"stem_width": 32, "stage1_width": 16, "modules": (1, 2, 1), "depths": (1, 3)}
 S0_SPACE = SearchSpace("segmentation", 16, (360, 480), **SMALL)
-P0_SPACE = SearchSpace("pose", 16, (256, 192), **SMALL)
+P0_SPACE = SearchSpace("pose", 16, (192, 144), **SMALL)
 
-LSP = {"task": "pose", "root": "../shared/data/lsp", "space": P0_SPACE, "classes": 14, "batch": 32, "size": (256, 192),
-       "early_size": (128, 96), "rotation": 30.0, "rescale": 0.25, "half_body": 0.1, "colour": 0.2}  # fmt: skip
+LSP = {"task": "pose", "root": "../shared/data/lsp", "space": P0_SPACE, "classes": 14, "batch": 32, "size": (192, 144),
+       "early_size": (128, 96), "rotation": 40.0, "rescale": 0.3, "half_body": 0.15, "colour": 0.2}  # fmt: skip
 LSP_PEOPLE = 7993
 COCO_PEOPLE = 149813  # of train2017, with a labelled joint
 CITYSCAPES_PICTURES = 2975
