@@ -18,6 +18,16 @@ def test_it_loads_offline_and_is_small():
     weights.verify(entry.path, entry.sha256)
 
 
+def test_the_bottom_up_form_loads_offline_is_small_and_finds_somebody():
+    (entry,) = [e for e in table.TABLE if e.name == "scalenet_p0_bottomup"]
+    assert entry.is_file and entry.path.stat().st_size <= 4_000_000
+    weights.verify(entry.path, entry.sha256)
+    estimator = scalenet.BottomUpPoseEstimator("scalenet_p0_bottomup", device="cpu")
+    assert estimator.labels.names[12:] == ("head", "neck") and estimator.aligned and estimator.input_size == 512
+    people = estimator(sample_portrait())
+    assert len(people) >= 1 and people.keypoints.shape[1:] == (14, 3) and people.scores[0] > 0.1
+
+
 def test_a_portrait_has_its_head_above_its_shoulders():
     result = scalenet.PoseEstimator("scalenet_p0", device="cpu")(sample_portrait(), SAMPLE_BOX)  # she faces us
     (joints,) = result.keypoints

@@ -9,8 +9,6 @@ import torch
 
 from scalenet.heads import BottomUpOutput
 
-TAG_WEIGHT = 1e-3
-
 
 def masked_mse(heatmaps: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean squared error of (B, K, h, w) heatmaps over all pixels, those where ``mask`` (B, h, w) is 0 counting 0."""
@@ -51,8 +49,9 @@ def bottom_up_loss(
     mask: torch.Tensor,
     mask_x2: torch.Tensor,
     joints: torch.Tensor,
+    tag_weight: float = 1e-3,
 ) -> torch.Tensor:
-    """Heatmap errors at both resolutions plus 1e-3 x (pull + push), the mean over the pictures."""
+    """Heatmap errors at both resolutions plus ``tag_weight`` x (pull + push), the mean over the pictures."""
     pull, push = tag_losses(output.tags, joints)
     coarse = masked_mse(output.heatmaps, heatmaps, mask)
-    return coarse + masked_mse(output.heatmaps_x2, heatmaps_x2, mask_x2) + TAG_WEIGHT * (pull + push).mean()
+    return coarse + masked_mse(output.heatmaps_x2, heatmaps_x2, mask_x2) + tag_weight * (pull + push).mean()

@@ -23,7 +23,8 @@ class Recipe:
     share of the run uses ``early_size`` pictures. ``classes`` are classes or joints. ``ohem``, if not 0, is the
     probability below which a pixel is hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a segmentation
     split's pictures in memory. For pose, ``rotation`` (degrees),
-    ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes by the size of the crop.
+    ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes by the size of the crop;
+    bottom-up, ``tags`` weighs the tags' loss beside the heatmaps'.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Recipe:
     half_body: float = 0.3
     colour: float = 0.3
     sigma: float = 0.0
+    tags: float = 1e-3
     workers: int = 0
     seed: int = 0
     device: str = "auto"
@@ -173,7 +175,7 @@ RECIPES = {
         Recipe(
             "p0_bottomup", "bottomup", "alone", "../shared/data/lsp", P0_SPACE, classes=14, minutes=60, batch=8,
             arch="scalenet/archs/scalenet_p0.json", init="scalenet/files/scalenet_p0.safetensors", lr=2e-3,
-            size=(512, 512), early_size=(256, 256), early=0.8, weight_decay=0.01,
+            size=(512, 512), early_size=(320, 320), early=0.7, weight_decay=0.01, tags=1e-2,
         ),
         *cityscapes_recipes(32),
         *cityscapes_recipes(48),

@@ -52,7 +52,7 @@ class BottomUpTask:
         return model
 
     def loss(self, output: BottomUpOutput, *targets: torch.Tensor) -> torch.Tensor:
-        return bottom_up_loss(output, *targets)
+        return bottom_up_loss(output, *targets, self.recipe.tags)
 
     def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
         """Training pictures spread over the split, as they are, for BatchNorm statistics."""

@@ -19,7 +19,7 @@ def add_parser(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("pose", help="find people's joints in pictures")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files, or one video")
-    parser.add_argument("-m", "--model", help="network (default: scalenet_p0, with --bottom-up scalenet_p1_bottomup)")
+    parser.add_argument("-m", "--model", help="network (default: scalenet_p0, with --bottom-up scalenet_p0_bottomup)")
     parser.add_argument(
         "-o", "--out", default=".",
         help=f"folder for *_pose.png and {RESULTS} (default: here); for a video a folder or FILE.mp4, beside "
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     paths = [Path(p) for p in args.images] + ([sample_portrait()] if args.sample else [])
     if not paths:
         raise ValueError("no picture: give files, or --sample for a portrait that ships in matplotlib")
-    args.model = args.model or ("scalenet_p1_bottomup" if args.bottom_up else "scalenet_p0")
+    args.model = args.model or ("scalenet_p0_bottomup" if args.bottom_up else "scalenet_p0")
     video = the_video(paths, args.out)
     if video is not None:
         return _run_video(args, video)

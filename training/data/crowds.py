@@ -53,7 +53,7 @@ class CrowdSource:
 
     Args:
         root, split: as :meth:`scalenet.evaluate.keypoint_data.KeypointSet.open` finds them.
-        people: fewest and most in a crowd on 512x512; fewer on smaller pictures.
+        people: fewest and most in a crowd on 512x512; fewer, but up to 3, on smaller pictures.
         colour: largest change of brightness, contrast and saturation.
 
     Raises:
@@ -78,7 +78,7 @@ class CrowdSource:
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> Arrays:
         """A crowd around person ``index``, (H, W, 3) uint8, and its :func:`~training.data.bottomup.targets`."""
-        most = max(2, round(self.people[1] * size[0] * size[1] / (VAL_SIZE[0] * VAL_SIZE[1])))
+        most = max(3, round(self.people[1] * size[0] * size[1] / (VAL_SIZE[0] * VAL_SIZE[1])))
         count = int(rng.integers(min(self.people[0], most), most + 1))
         scene, _ = self.compose(index, rng, size, count)
         image = jitter(scene.image, rng, self.colour) if self.colour else scene.image
