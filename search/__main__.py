@@ -29,8 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     score.add_argument("overrides", nargs="*", metavar="key=value")
     score.add_argument(
-        "--arch", nargs="+", default=["smallest", "largest"], help="smallest, largest, hrnet or encoding files"
-    )
+        "--arch", nargs="+", default=["smallest", "largest"],
+        help="smallest, largest, hrnet or encoding files (default: smallest largest)",
+    )  # fmt: skip
     deploy = commands.add_parser("deploy", help="write an encoding of an archive and its recalibrated weights")
     deploy.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     deploy.add_argument("archive")

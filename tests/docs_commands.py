@@ -25,7 +25,7 @@ from scalenet.datasets import DATASETS
 from search.recipes import get_recipe as get_search_recipe
 from training.recipes import RECIPES, get_recipe, override
 
-from .docs_pages import ROOT, SMALL, TO_COME, Block, StaleError, compare, needs_one_to_come
+from .docs_pages import ROOT, SMALL, Block, StaleError, compare
 
 ABSENT = ("convert", "demo")  # need files of the authors'; never end
 QUICK = {"bench": ["--seconds", "0.01", "--size", "64x64", "--threads", "1"]}  # added so that a run costs little
@@ -43,13 +43,12 @@ def run_commands(block: Block, online: bool = False) -> int:
     Raises:
         StaleError: naming the command that a parser refuses, that fails, or that puts out something else.
     """
-    count, waits = 0, bool(block.reason)
+    count = 0
     for line, output in command_lines(block):
-        waits = waits or needs_one_to_come(line)  # and what follows may need what this would have made
         try:
             for words in parts(line):
                 run = check(words, online)
-                if run is not None and not waits:
+                if run is not None and not block.reason:
                     compare("it", output, call(run))
                     count += 1
         except StaleError as e:
@@ -96,7 +95,7 @@ def check(words: Words, online: bool) -> Callable[[], object] | None:
     Raises:
         StaleError: if it is wrong.
     """
-    known = {n.partition(".")[0] for n in scalenet.list_models()} | set(TO_COME)
+    known = {n.partition(".")[0] for n in scalenet.list_models()}
     for word in words:
         if re.fullmatch(r"scalenet_[ps]\d(_bottomup)?(\.\w+)?", word) and word.partition(".")[0] not in known:
             raise StaleError(f"no network {word}")
@@ -138,8 +137,7 @@ def check_scalenet(arguments: Words, online: bool) -> Callable[[], object] | Non
         return None
     away = not online and any("hf-hub:" in a for a in arguments)
     missing = args.command == "evaluate" and not (Path(args.root).is_dir() and is_there(args.name))
-    usual = "scalenet_p0" if args.command == "pose" and not args.model else ""
-    if away or missing or needs_one_to_come(" ".join([*arguments, usual])):
+    if away or missing:
         return None
     if args.command == "export":  # takes long, as ONNX longer still: the smallest network shows the same
         if args.out.endswith(".onnx"):

@@ -7,7 +7,6 @@ after a Python block, and the lines below a ``$`` line of a ``console`` block, a
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import io
 import json
@@ -20,7 +19,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import scalenet
 from scalenet.arch import SearchSpace
 from scalenet.commands.pose import sample_portrait
 from scalenet.commands.segment import sample_photograph
@@ -34,7 +32,6 @@ from .small_video import moving, write_clip
 
 ROOT = Path(__file__).parents[1]
 PAGES = {p.relative_to(ROOT).as_posix(): p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]}
-TO_COME = ("scalenet_p0", "scalenet_p0_bottomup")  # networks the text speaks of whose weights may not be here yet
 SMALL = "small.safetensors"
 RUN = ("python", "bash", "console")
 DATA = ("json", "text", "toml", "yaml", "bibtex")
@@ -73,22 +70,6 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
-def waiting() -> list[str]:
-    """Networks to come that are not here yet: what needs them is skipped until they are."""
-    here = {name.partition(".")[0] for name in scalenet.list_models(pretrained=True)}
-    return [name for name in TO_COME if name not in here]
-
-
-def needs_one_to_come(text: str) -> bool:
-    """Whether a block or command names a network that is not here yet."""
-    return any(re.search(rf"\b{name}\b", text) for name in waiting())
-
-
-def names_in(code: str, context: type[ast.expr_context]) -> set[str]:
-    """Names that code reads (``ast.Load``) or sets (``ast.Store``)."""
-    return {n.id for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name) and isinstance(n.ctx, context)}
-
-
 def make_folder(folder: Path) -> Path:
     """What the examples name: pictures, boxes, data sets in small, and of the checkout what commands read."""
     shutil.copy(sample_photograph(), folder / "street.jpg")
@@ -119,13 +100,11 @@ def run_page(page: str, online: bool = False) -> int:
     """
     from .docs_commands import run_commands
 
-    count, names, to_come = 0, {"__name__": "__docs__"}, set()
+    count, names = 0, {"__name__": "__docs__"}
     for block in blocks(page):
         if block.language == "python":
             code = compile(block.text, block.where, "exec")
-            if needs_one_to_come(block.text) or to_come & names_in(block.text, ast.Load):
-                to_come |= names_in(block.text, ast.Store)
-            elif not block.reason:
+            if not block.reason:
                 compare(block.where, block.output, run_python(block, code, names))
                 count += 1
         elif block.language in RUN:

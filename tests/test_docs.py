@@ -27,7 +27,6 @@ from .docs_pages import (
     blocks,
     compare,
     make_folder,
-    needs_one_to_come,
     run_page,
 )  # fmt: skip
 from .hub_server import TOKEN, Hub
@@ -41,8 +40,7 @@ ONLINE = [page for page in WITH_BLOCKS if any("push_to_hub" in b.text for b in b
 
 def python_blocks(page: str) -> int:
     """How many blocks must run at least."""
-    found = [b for b in blocks(page) if b.language == "python" and not b.reason]
-    return len([b for b in found if not needs_one_to_come(b.text)])
+    return len([b for b in blocks(page) if b.language == "python" and not b.reason])
 
 
 def run_online(page: str, folder: Path) -> int:

@@ -22,9 +22,9 @@ class Recipe:
     The run ends after ``steps`` steps or ``minutes`` minutes, whichever is set and comes first. The first ``early``
     share of the run uses ``early_size`` pictures. ``classes`` are classes or joints. ``ohem``, if not 0, is the
     probability below which a pixel is hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a segmentation
-    split's pictures in memory. For pose, ``rotation`` (degrees),
-    ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes by the size of the crop;
-    bottom-up, ``tags`` weighs the tags' loss beside the heatmaps'.
+    split's pictures in memory. For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the
+    augmentation's; ``sigma`` 0 goes by the size of the crop; bottom-up, ``tags`` weighs the tags' loss beside the
+    heatmaps'.
     """
 
     name: str
