@@ -1,4 +1,4 @@
-"""What a video costs beyond the bare network: 480x640 frames with scalenet_s0 on 2 threads.
+"""What a video costs beyond the bare network: 480x640 frames with scalenet_s0 on 2 threads, 4 frames at a time.
 
 Decoding, drawing, encoding, JSON lines and the mask at full size are the pipeline's; bare is the network alone on the
 same frames, reduced as the segmenter reduces them. Both are measured in turn, so that a busy machine slows both. Other
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import Figure, show
+from scalenet.commands.clip import BATCH
 
 SIZE, FRAMES, ROUNDS = (480, 640), 20, 5
 
@@ -64,7 +65,7 @@ def measure(argv: list[str]) -> list[Figure]:
     from scalenet.predict.video import process_video
     from scalenet.predict.video_read import read_frames
 
-    name, batch, device = [*argv, *("scalenet_s0", "1", "cpu")[len(argv) :]]
+    name, batch, device = [*argv, *("scalenet_s0", str(BATCH), "cpu")[len(argv) :]]
     torch.set_num_threads(2)
     segmenter = Segmenter(name, device, int(batch))
     bare, whole = [], []

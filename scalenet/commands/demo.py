@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="scalenet-demo-", ignore_cleanup_errors=True) as folder:
         os.environ.setdefault("GRADIO_TEMP_DIR", folder)
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ.setdefault("MPLBACKEND", "agg")  # not told, gradio's first answer waits for all of pyplot
         from ..demo import build_demo
 
         demo = build_demo()

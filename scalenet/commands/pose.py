@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
         "--batch-size", type=positive,
-        help="people that run together (default: 32), or pictures for bottom-up (1); for videos on a GPU 8, else 1",
+        help="people that run together (default: 32), or pictures for bottom-up (1); for videos 4, on a GPU 8",
     )  # fmt: skip
     parser.add_argument(
         "--track", action=argparse.BooleanOptionalAction, default=True, help="follow people through a video"

@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
-        "--batch-size", type=positive, help="pictures of one size that run together (default: 1, videos on a GPU 8)"
+        "--batch-size", type=positive, help="pictures of one size that run together (default: 1, videos 4, on a GPU 8)"
     )
     parser.add_argument("--flip", action="store_true", help="also look at the mirrored picture")
     parser.add_argument("--scales", type=numbers, default=(1.0,), help="average over scales, for example 0.75,1,1.25")
