@@ -20,7 +20,7 @@ from . import table, weights
 from .arch import Arch, ArchError
 from .network import ScaleNet
 from .origin import Origin, mark
-from .table import ARCHS
+from .table import encoding_file
 
 PREFIX = "scalenet"
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
@@ -60,9 +60,8 @@ def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path) -> Arch:
     text = str(arch)
     if text.startswith("hrnet_w") and text[7:].isdigit():
         return Arch.hrnet(int(text[7:]))
-    named = ARCHS / f"{text.removesuffix('_bottomup')}.json"
-    if text.startswith(f"{PREFIX}_") and named.is_file():
-        return Arch.load(named)
+    if text.startswith(f"{PREFIX}_") and encoding_file(text).is_file():
+        return Arch.load(encoding_file(text))
     if Path(text).is_file():
         return Arch.load(text)
     raise ArchError(f"arch: an encoding, its dict, a JSON file, a registered name or hrnet_wN, not {text[:60]!r}")

@@ -15,10 +15,17 @@ from .arch import Arch
 from .datasets import CAMVID, CITYSCAPES, COCO, CROWDPOSE, LSP, Labels
 
 ARCHS = Path(__file__).parent / "archs"
+
 FILES = Path(__file__).parent / "files"
 INPUT: Mapping[str, Any] = {  # what a picture of values 0..1 goes through
     "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "interpolation": "bilinear", "crop_pct": 1.0,
 }  # fmt: skip
+
+
+def encoding_file(name: str) -> Path:
+    """Where a registered name's encoding is; bottom-up names without one of their own share the top-down network's."""
+    own = ARCHS / f"{name}.json"
+    return own if own.is_file() else ARCHS / f"{name.removesuffix('_bottomup')}.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Entry:
     @property
     def arch(self) -> Arch:
         """The encoding."""
-        return Arch.load(ARCHS / f"{self.name.removesuffix('_bottomup')}.json")
+        return Arch.load(encoding_file(self.name))
 
     @property
     def path(self) -> Path:
@@ -89,8 +96,8 @@ TABLE: tuple[Entry, ...] = (
     ),
     Entry(
         "scalenet_p0", "lsp", "pose", LSP, (192, 144), file="scalenet_p0.safetensors",
-        sha256="78843d9bd5b03e5b2a4112c7238c89c8ecb453e37437b8066a7cea816bfb09ae",
-        measured={"lsp val pck": 0.5714,
+        sha256="9d7038652816011f7802ce6d6bb4a809b6e27186f2ddff358b96508fae94c5c5",
+        measured={"lsp val pck": 0.5990,
                   "command": "scalenet evaluate scalenet_p0 --dataset lsp --root ROOT --split val"},
         license="other", terms="trained on Leeds Sports Pose Extended after Tiny-ImageNet; both are for research only",
     ),

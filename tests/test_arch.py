@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalenet.arch import Arch, ArchError, ModuleArch, SearchSpace
-from scalenet.models import ARCHS
+from scalenet.table import ARCHS
 
 PUBLISHED = [f"scalenet_{kind}{i}" for kind in "ps" for i in (1, 2, 3, 4)]
 

@@ -10,9 +10,8 @@ import torch
 
 from scalenet import cli, convert
 from scalenet.arch import Arch, SearchSpace
-from scalenet.models import ARCHS
 from scalenet.network import ScaleNet
-from scalenet.table import find
+from scalenet.table import ARCHS, find
 from scalenet.weights import WeightsError, load_model, read_weights
 
 from . import reference_supernet
