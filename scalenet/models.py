@@ -60,8 +60,8 @@ def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path) -> Arch:
     text = str(arch)
     if text.startswith("hrnet_w") and text[7:].isdigit():
         return Arch.hrnet(int(text[7:]))
-    if text.startswith(f"{PREFIX}_") and encoding_file(text).is_file():
-        return Arch.load(encoding_file(text))
+    if text.startswith(f"{PREFIX}_") and (named := encoding_file(text)).is_file():
+        return Arch.load(named)
     if Path(text).is_file():
         return Arch.load(text)
     raise ArchError(f"arch: an encoding, its dict, a JSON file, a registered name or hrnet_wN, not {text[:60]!r}")
