@@ -431,11 +431,11 @@ def test_joints_stay_with_their_person_through_the_video(tmp_path):
 def test_the_bottom_up_estimator_streams(tmp_path):
     torch.manual_seed(0)
     estimator = BottomUpPoseEstimator(small_network("bottomup", COCO), batch_size=3)
-    images = moving(7)
+    images = moving(10)
     pulled = []
     stream = estimator.stream(pulled.append(i) or image for i, image in enumerate(images))
     first = next(stream)
-    assert len(pulled) == 4, "a batch, and the picture that ends it"
+    assert len(pulled) == 7, "a batch, the one that is worked on meanwhile, and the picture that ends it"
     for one, other in zip([first, *stream], estimator(images), strict=True):
         np.testing.assert_allclose(one.keypoints, other.keypoints, atol=1e-3)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from ..datasets import COCO, CROWDPOSE, Labels
 from ..fold import fold
 from ..network import ScaleNet
 from .affine import crop, crop_matrices, invert, transform
+from .cores import side_by_side
 from .grouping import group_keypoints
 from .images import Picture, as_list, load_image, to_input
 from .loading import load_model, model_input, pick_device
 from .pose_result import PoseResult
+from .threads import one_ahead
 
 MULTIPLE = 64  # sides of the network's input are multiples of it
 LONGEST = 4  # times the short side: what is longer is made to fit, so that memory is bounded
@@ -119,7 +122,8 @@ class BottomUpPoseEstimator:
         return results[0] if single else results
 
     def stream(self, images: Iterable[Picture], flip: bool | None = None) -> Iterator[PoseResult]:
-        """Results in order, holding no more than ``batch_size`` pictures; neighbours of one input size run together.
+        """Results in order; neighbours of one input size run together, up to ``batch_size``, and from 2 on the next
+        ones are taken while those before are grouped and given back.
 
         Raises:
             GroupingError: if the network gives NaN or infinity.
@@ -127,8 +131,10 @@ class BottomUpPoseEstimator:
         flip = self.flip if flip is None else flip
         if flip and not self.labels.partners:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
-        for batch in self._batches(images):
-            yield from self._run(batch, flip)
+        look, batches = partial(self.maps, flip=flip), self._batches(images)
+        pairs = ((batch, look(batch)) for batch in batches) if self.batch_size == 1 else one_ahead(look, batches)
+        for batch, (heatmaps, tags) in pairs:
+            yield from self._group(batch, heatmaps, tags)
 
     def _batches(self, images: Iterable[Picture]) -> Iterator[list[_Canvas]]:
         """Neighbours of one input size together."""
@@ -143,8 +149,7 @@ class BottomUpPoseEstimator:
         if batch:
             yield batch
 
-    def _run(self, batch: list[_Canvas], flip: bool) -> Iterator[PoseResult]:
-        heatmaps, tags = self.maps(batch, flip)
+    def _group(self, batch: list[_Canvas], heatmaps: np.ndarray, tags: np.ndarray) -> Iterator[PoseResult]:
         for canvas, heat, tag in zip(batch, heatmaps, tags, strict=True):
             keypoints, scores = group_keypoints(heat, np.moveaxis(tag, 1, 3), **self.grouping)
             keypoints, missing = keypoints.astype(float), keypoints[..., 2:] == 0
@@ -172,11 +177,11 @@ class BottomUpPoseEstimator:
 
     def _look(self, x: torch.Tensor, flip: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Heatmaps (B, K, 2h, 2w) at stride 2, tags (B, K, T, h, w) at stride 4."""
-        heat, tags = self._forward(x)
+        heat, tags = side_by_side(self._forward, x)
         if not flip:
             return heat, tags[:, :, None]
         order = self.labels.flip_order()
-        mirrored_heat, mirrored_tags = (m.flip(3)[:, order] for m in self._forward(x.flip(3)))
+        mirrored_heat, mirrored_tags = (m.flip(3)[:, order] for m in side_by_side(self._forward, x.flip(3)))
         return (heat + mirrored_heat) / 2, torch.stack([tags, mirrored_tags], 2)
 
     def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

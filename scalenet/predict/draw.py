@@ -29,12 +29,13 @@ def overlay(
         raise ValueError(
             f"the picture is {image.shape[:2]}, the mask {mask.shape}: draw on the picture it was made from"
         )
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(colours)] = colours
     if strength <= 0:
         return image.copy()
-    canvas = cv2.addWeighted(table.take(mask, 0), strength, image, 1 - strength, 0)
-    canvas[_borders(mask)] = PAPER
+    table = np.zeros((1, 256, 3), np.uint8)
+    table[0, : len(colours)] = colours
+    coloured = cv2.LUT(cv2.merge([mask] * 3), table)
+    canvas = cv2.addWeighted(coloured, strength, image, 1 - strength, 0, dst=coloured)
+    cv2.bitwise_or(canvas, PAPER, dst=canvas, mask=_borders(mask))
     if len(bare):
         left = np.isin(mask, bare)
         canvas[left] = image[left]
@@ -42,11 +43,11 @@ def overlay(
 
 
 def _borders(mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels whose right or lower neighbour has another class."""
+    """(H, W) uint8, 1 in pixels whose right or lower neighbour has another class."""
     edges = np.zeros(mask.shape, bool)
     edges[:, :-1] |= mask[:, :-1] != mask[:, 1:]
     edges[:-1] |= mask[:-1] != mask[1:]
-    return edges
+    return edges.view(np.uint8)
 
 
 def with_legend(picture: np.ndarray, entries: Sequence[tuple[str, Colour]]) -> np.ndarray:

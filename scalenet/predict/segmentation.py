@@ -18,13 +18,16 @@ import torch.nn.functional as F
 from ..datasets import Labels
 from ..fold import fold
 from ..network import ScaleNet
+from .cores import side_by_side
 from .images import Picture, as_list, load_image, to_input
 from .loading import load_model, model_input, pick_device
 from .results import SegmentationResult
+from .threads import one_ahead
 
 BAND_VALUES = 1 << 24  # logits that are held at full size at a time
 MIN_WINDOW = 32
 Size = tuple[int, int]
+Group = list[tuple[np.ndarray, Size]]  # pictures as the network sees them, and their own sizes
 
 
 class Segmenter:
@@ -86,17 +89,31 @@ class Segmenter:
         return results[0] if single else results
 
     def stream(self, images: Iterable[Picture]) -> Iterator[SegmentationResult]:
-        """Results in order, holding no more than ``batch_size`` pictures; neighbours of one size run together."""
-        group: list[tuple[np.ndarray, Size]] = []
+        """Results in order; neighbours of one size run together, up to ``batch_size``, and from 2 on the next ones are
+        taken while those before are given back."""
+        groups = self._groups(images)
+        if self.batch_size == 1:
+            pairs = ((group, self._run(group)) for group in groups)
+        else:
+            pairs = one_ahead(self._run, groups)
+        for group, logits in pairs:
+            for one, (_, size) in zip(logits, group, strict=True):
+                yield SegmentationResult(index_mask(one, size), self.labels)
+
+    def _groups(self, images: Iterable[Picture]) -> Iterator[Group]:
+        group: Group = []
         for image in images:
             picture = load_image(image)
             fitted = self._fit(picture)
             if group and (len(group) == self.batch_size or group[0][0].shape != fitted.shape):
-                yield from self._run(group)
+                yield group
                 group = []
             group.append((fitted, picture.shape[:2]))
         if group:
-            yield from self._run(group)
+            yield group
+
+    def _run(self, group: Group) -> torch.Tensor:
+        return self.logits(np.stack([picture for picture, _ in group]))
 
     def _fit(self, picture: np.ndarray) -> np.ndarray:
         h, w = picture.shape[:2]
@@ -105,11 +122,6 @@ class Segmenter:
             return picture
         size = max(1, round(w * factor)), max(1, round(h * factor))
         return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-
-    def _run(self, group: list[tuple[np.ndarray, Size]]) -> Iterator[SegmentationResult]:
-        logits = self.logits(np.stack([picture for picture, _ in group]))
-        for one, (_, size) in zip(logits, group, strict=True):
-            yield SegmentationResult(index_mask(one, size), self.labels)
 
     @torch.inference_mode()
     def logits(self, pictures: np.ndarray) -> torch.Tensor:
@@ -142,9 +154,12 @@ class Segmenter:
         return sum(parts) / len(parts)
 
     def _sides(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        yield self.model.forward_head(self.model.forward_features(x))
+        yield side_by_side(self._forward, x)
         if self.flip:
-            yield self.model.forward_head(self.model.forward_features(x.flip(3))).flip(3)
+            yield side_by_side(self._forward, x.flip(3)).flip(3)
+
+    def _forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model.forward_head(self.model.forward_features(x))
 
 
 def _check_options(batch_size: int, scales: Sequence[float], window: Size | None, overlap: float) -> None:

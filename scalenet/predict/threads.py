@@ -1,15 +1,16 @@
-"""One thread that works ahead and one that works behind, each with a bounded queue between."""
+"""Threads that work ahead or behind, each with a bounded queue between."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+T, R = TypeVar("T"), TypeVar("R")
 WAIT = 0.05  # seconds after which a waiting side looks whether the other has ended
 
 
@@ -59,6 +60,22 @@ def _put(ready: queue.Queue, entry: tuple[Any, BaseException | None], stop: thre
             ready.put(entry, timeout=WAIT)
             return True
     return False
+
+
+def one_ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """Each item and ``work(item)``, in order; a thread works on the next item while the caller uses this one.
+
+    The items are taken in the caller's thread, each before the one ahead of it is given back.
+    """
+    before: tuple[T, Future[R]] | None = None
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        for item in items:
+            begun = item, thread.submit(work, item)
+            if before is not None:
+                yield before[0], before[1].result()
+            before = begun
+        if before is not None:
+            yield before[0], before[1].result()
 
 
 class Behind:

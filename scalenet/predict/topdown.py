@@ -17,6 +17,7 @@ from ..datasets import COCO, Labels
 from ..network import ScaleNet
 from .affine import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from .codec import HeatmapCodec
+from .cores import side_by_side
 from .detector import Detector
 from .images import Picture, as_list, load_image, to_input
 from .loading import load_model, model_input, pick_device
@@ -153,9 +154,8 @@ class PoseEstimator:
         for i, matrix in enumerate(matrices):
             yield crop(picture, matrix, self.input_size), matrix, i
 
-    @torch.inference_mode()
     def _heatmaps(self, x: torch.Tensor) -> np.ndarray:
-        return self.model(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+        return side_by_side(self.model, x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
 
     def _flush(self, batch: _Batch, flip: bool) -> None:
         if not batch.crops:

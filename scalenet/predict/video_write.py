@@ -49,6 +49,7 @@ class VideoWriter:
         aspect: Fraction = Fraction(1),
     ) -> None:
         self._av = load_av()
+        self._to_yuv = self._av.video.reformatter.VideoReformatter().reformat
         self.path, self.size, self.time_base = Path(path), size, time_base
         self.padding = size[0] % 2, size[1] % 2
         self._durations: deque[int] = deque()
@@ -78,7 +79,7 @@ class VideoWriter:
         if any(self.padding):
             image = cv2.copyMakeBorder(image, 0, self.padding[0], 0, self.padding[1], cv2.BORDER_REPLICATE)
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame = self._to_yuv(frame, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
         frame.pts, frame.time_base = pts, self.time_base
         self._durations.append(duration)
         self._mux(frame)
