@@ -8,7 +8,7 @@ from typing import Any
 
 from .cost import count
 from .network import ScaleNet
-from .origin import UNUSABLE, Origin, origin_of
+from .origin import UNUSABLE, Origin, origin_of, start_terms
 from .table import TABLE, Entry
 
 PIPELINES = {"segmentation": "image-segmentation", "pose": "keypoint-detection", "bottomup": "keypoint-detection"}
@@ -63,8 +63,11 @@ def model_card(model: ScaleNet, name: str) -> str:
     outputs = ", ".join(model.labels.names) if model.labels else f"{model.num_classes}, unnamed"
     measured = origin.figures if origin else {}
     reported = entry.reported if entry and entry.authors_file and origin.usable else {}
-    stated = origin.terms if origin else ""
-    terms = stated or "those of the data it was trained on; whoever publishes it states them"
+    terms = origin.terms if origin else ""
+    if not terms:
+        start = start_terms(model)
+        began = f" It began from weights with these: {start}" if start else ""
+        terms = f"those of the data it was trained on; whoever publishes it states them.{began}"
     lines = [
         _front_matter(model, entry), f"# {name}", "",
         f"A ScaleNAS network for {model.task}: {cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs at "

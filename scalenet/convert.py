@@ -38,7 +38,7 @@ State = dict[str, torch.Tensor]
 
 def _numpy_scalars() -> list[Any]:
     """What a training checkpoint's numpy numbers (``best_mIoU``) are made of, by numpy's old and new module names."""
-    scalar = np._core.multiarray.scalar
+    scalar = (np._core if hasattr(np, "_core") else np.core).multiarray.scalar
     kinds = [type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
     return [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar"), np.dtype, *kinds]
 

@@ -34,7 +34,7 @@ def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.B
     try:
         import gradio as gr
     except ModuleNotFoundError as e:
-        raise ImportError(f"the demo needs gradio ({e}): pip install scalenet[demo]") from None
+        raise ImportError(f"the demo needs gradio ({e}): pip install gradio matplotlib av") from None
     from .app.handlers import Handlers
     from .app.networks import Networks
     from .app.tabs import build_tab, picture_tabs

@@ -123,7 +123,7 @@ def _onnx(package: str) -> Any:
     try:
         return __import__(package)
     except ImportError:
-        raise ImportError(f"ONNX needs {package}: pip install 'scalenet[export]'") from None
+        raise ImportError(f"ONNX needs {package}: pip install onnx onnxruntime onnxscript") from None
 
 
 @torch.inference_mode()

@@ -24,6 +24,7 @@ class Facts:
         input_size: (H, W) the multiply-adds are counted at.
         weights: whether there are any ("available"), a "summary", and where they are from.
         reported, measured: figures of the paper, and this project's own.
+        in_chans: channels of a picture.
     """
 
     name: str
@@ -34,10 +35,11 @@ class Facts:
     weights: Mapping[str, Any]
     reported: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)
+    in_chans: int = 3
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values of everything but the encoding; macs are convolution multiply-adds at ``input_size``."""
-        cost = count(self.arch, self.input_size, task=self.task, outputs=self.outputs)
+        cost = count(self.arch, self.input_size, task=self.task, outputs=self.outputs, in_chans=self.in_chans)
         return {
             "name": self.name, "task": self.task, "outputs": self.outputs, "width": self.arch.width,
             "input_size": list(self.input_size), "params": cost.params, "macs": cost.macs,
@@ -83,7 +85,7 @@ def find_facts(name: str) -> Facts:
     base, tag = models.check_name(name)
     entry = table.find(base, tag)
     if entry is None:
-        raise LookupError(f"{name} alone names no network: give one of scalenet list, or a file of weights")
+        raise LookupError(models.NO_ENCODING)
     return _from_entry(entry)
 
 
@@ -129,5 +131,6 @@ def _from_model(name: str) -> Facts:
     }
     label = Path(name.removeprefix("local-dir:")).stem if "hf-hub:" not in name else name
     return Facts(
-        label, model.task, model.num_classes, model_input(model)[0], model.arch, source, measured=origin.figures
-    )
+        label, model.task, model.num_classes, model_input(model)[0], model.arch, source, measured=origin.figures,
+        in_chans=model.in_chans,
+    )  # fmt: skip

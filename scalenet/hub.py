@@ -43,6 +43,7 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     finally:
         del model.pretrained_cfg, model._model_args
         vars(model).update(before)
+    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors makes it private
     (folder / "README.md").write_text(model_card(model, name), encoding="utf-8")
 
 

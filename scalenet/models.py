@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
 
@@ -23,6 +24,7 @@ from .origin import Origin, mark
 from .table import encoding_file
 
 PREFIX = "scalenet"
+NO_ENCODING = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
 
 
@@ -79,7 +81,10 @@ def _create(
     if variant == PREFIX and not cfg:
         cfg = weights.plain_cfg(arch, kwargs.get("task"), kwargs.get("num_classes"))
         if pretrained and not any(overlay.get(k) for k in SOURCES):
-            raise weights.NoWeights(f"no weights are published for an encoding of your own; {weights.OWN_WEIGHTS}")
+            raise weights.NoWeights(
+                "no weights are published for an encoding of your own; convert a checkpoint (scalenet convert FILE.pth "
+                f"--arch FILE.json); or {weights.TRAIN}; or {weights.OWN_WEIGHTS}"
+            )
     entry = table.find(variant, cfg)
     if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
         kwargs["labels"] = entry.labels
@@ -88,11 +93,22 @@ def _create(
         overlay |= weights.source(entry, kwargs.get("cache_dir"))
     model = build_model_with_cfg(
         ScaleNet, variant, pretrained, cfg, overlay, arch=arch, weights_follow=bool(pretrained),
-        feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
+        pretrained_filter_fn=_whole, feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
     )  # fmt: skip
-    if published and isinstance(model, ScaleNet) and model.labels == entry.labels and model.in_chans == 3:
-        mark(model, Origin(f"{entry.name}.{entry.tag}", figures=entry.measured, terms=entry.terms))
+    if published and isinstance(model, ScaleNet):
+        same = model.labels == entry.labels and model.in_chans == 3
+        network, figures = (f"{entry.name}.{entry.tag}", entry.measured) if same else ("", {})
+        mark(model, Origin(network, figures=figures, terms=entry.terms))
     return model
+
+
+def _whole(state: dict[str, torch.Tensor], model: ScaleNet) -> dict[str, torch.Tensor]:
+    """A filter of what timm reads; under a new classifier, or none, timm lets entries be missing, this does not."""
+    anew = tuple(f"{name}." for name in model.classifier_names)
+    missing = [k for k in model.state_dict() if k not in state and not k.startswith(anew)]
+    if missing:
+        raise weights.WeightsError(f"the weights lack {len(missing)} entries, the first is {missing[0]}")
+    return state
 
 
 @register_model
@@ -206,13 +222,19 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
             :class:`scalenet.NoWeights`.
         OSError: for a repository or folder that cannot be read.
-        WeightsError, ArchError: for one that is damaged.
+        WeightsError, ArchError: for one that is damaged, or a pickled checkpoint.
         TypeError: for an unknown keyword.
     """
     if ":" in name:
         check_config(name, kwargs.get("cache_dir"))
     else:
         check_name(name)
+    path = kwargs.get("checkpoint_path")
+    if path:
+        weights.refuse_pickled(path)
+    if path and kwargs.get("features_only"):  # timm would look for the file's names in the wrapped network
+        pretrained, kwargs["checkpoint_path"] = True, ""
+        kwargs["pretrained_cfg_overlay"] = {**(kwargs.get("pretrained_cfg_overlay") or {}), "file": str(path)}
     return timm.create_model(name, pretrained=pretrained, **kwargs)
 
 
@@ -261,9 +283,5 @@ def _hint(name: str, known: list[str]) -> str:
 
 def list_models(pattern: str | None = None, pretrained: bool = False) -> list[str]:
     """Registered names of this package, by wildcard; with ``pretrained`` only those with weights, tags included."""
-    names = timm.list_models(f"{PREFIX}*", pretrained=pretrained)
-    if pattern is None:
-        return names
-    import fnmatch
-
-    return [n for n in names if fnmatch.fnmatch(n, pattern)]
+    names = timm.list_models(pattern or f"{PREFIX}*", pretrained=pretrained)
+    return [n for n in names if n.startswith(PREFIX)]

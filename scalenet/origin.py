@@ -72,6 +72,12 @@ def mark(model: nn.Module, origin: Origin) -> None:
     model.origin = (origin, fingerprint(model))
 
 
+def start_terms(model: nn.Module) -> str:
+    """The terms of the last weights whose origin is known, which stay on what was made of them; "" if none are."""
+    origin = getattr(model, "origin", (None, ""))[0]
+    return origin.terms if origin is not None else ""
+
+
 def origin_of(model: nn.Module) -> Origin | None:
     """Where a network's weights are from, or None if nothing is known or they have changed since."""
     origin, known = getattr(model, "origin", (None, ""))

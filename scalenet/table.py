@@ -7,12 +7,12 @@ command that prints it. The encodings are ``archs/*.json``; a test recomputes co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .arch import Arch
-from .datasets import CAMVID, CITYSCAPES, COCO, CROWDPOSE, LSP, Labels
+from .datasets import CAMVID, CITYSCAPES, COCO, COMPOSED, LSP, Labels
 
 ARCHS = Path(__file__).parent / "archs"
 
@@ -91,13 +91,14 @@ TABLE: tuple[Entry, ...] = (
         "scalenet_s0", "camvid", "segmentation", CAMVID, (360, 480), file="scalenet_s0.safetensors",
         sha256="80fdc310e94f56c5872a0ac23ac22ed44ad8d82282134a1b3033b2d99a0fd9d9",
         measured={"camvid val miou": 0.6038, "camvid val pixel_accuracy": 0.8856,
+                  "protocol": "whole pictures at 360x480, one scale, no flip",
                   "command": "scalenet evaluate scalenet_s0 --dataset camvid --root ROOT --split val"},
         license="other", terms="trained on CamVid after Tiny-ImageNet; both data sets are for research only",
     ),
     Entry(
         "scalenet_p0", "lsp", "pose", LSP, (192, 144), file="scalenet_p0.safetensors",
-        sha256="9d7038652816011f7802ce6d6bb4a809b6e27186f2ddff358b96508fae94c5c5",
-        measured={"lsp val pck": 0.5990,
+        sha256="03df91b7bfd45a47bdc1b37d565aac3e2733af46671d3f131f4e68c5379eabb3",
+        measured={"lsp val pck": 0.6000, "protocol": "annotated boxes, flip test, DARK decoding",
                   "command": "scalenet evaluate scalenet_p0 --dataset lsp --root ROOT --split val"},
         license="other", terms="trained on Leeds Sports Pose Extended after Tiny-ImageNet; both are for research only",
     ),
@@ -113,10 +114,11 @@ TABLE: tuple[Entry, ...] = (
     _segmentation("scalenet_s3", 48, miou="about 0.819 (read off a figure)"),
     _segmentation("scalenet_s4", 48, miou=0.820),
     Entry(
-        "scalenet_p0_bottomup", "crowdpose", "bottomup", replace(CROWDPOSE, convention=LSP.convention), (512, 512),
+        "scalenet_p0_bottomup", "crowdpose", "bottomup", COMPOSED, (512, 512),
         file="scalenet_p0_bottomup.safetensors",
-        sha256="56ca8f8fdf827b44cdc51d6d7aefc1a5a387adee3279c5d9f7946cef25e08199",
+        sha256="a63d2b61cf26324bd7f8d90ebc9df315570f0d6d61e914cef43bd2ded4d0f32a",
         measured={"composed crowds val ap50": 0.2936, "composed crowds val ap": 0.0895,
+                  "protocol": "no boxes, short side 512, one scale, flip test",
                   "command": "scalenet evaluate scalenet_p0_bottomup --dataset crowdpose --root ROOT --split val, "
                   "ROOT from python -m training crowds LSP -o ROOT"},
         license="other",
@@ -130,12 +132,15 @@ TABLE: tuple[Entry, ...] = (
 )  # fmt: skip
 
 
-def find(name: str, cfg: Mapping[str, Any] | str | None = None) -> Entry | None:
-    """The table's entry for a registered name; ``cfg`` is timm's pretrained_cfg argument (a tag, a dict or None).
+def find(name: str, cfg: Any = None) -> Entry | None:
+    """The table's entry for a registered name; ``cfg`` is timm's pretrained_cfg argument (a tag, a cfg or None).
 
-    A dict (weights from a hub repository or a folder) brings its own labels and source: no entry.
+    A cfg of weights from a hub repository or a folder brings its own labels and source: no entry.
     """
-    if cfg is not None and not isinstance(cfg, str):
-        return None
-    entries = [e for e in TABLE if e.name == name and (not cfg or e.tag == cfg)]
+    entries = [e for e in TABLE if e.name == name]
+    if isinstance(cfg, str):
+        entries = [e for e in entries if not cfg or e.tag == cfg]
+    elif cfg is not None:
+        file, hub_id = (cfg.get(k) if isinstance(cfg, Mapping) else getattr(cfg, k) for k in ("file", "hf_hub_id"))
+        entries = [e for e in entries if (e.is_file and file == str(e.path)) or (hub_id and hub_id == e.hub_id)]
     return entries[0] if entries else None

@@ -22,6 +22,8 @@ from .table import INPUT, Entry
 from .whole import whole_file
 
 OWN_WEIGHTS = 'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path='
+TRAIN = "train it (python -m training, from a checkout)"
+PICKLED = (".pth", ".pt", ".bin")
 
 
 class WeightsError(ValueError):
@@ -58,7 +60,7 @@ def no_weights_message(entry: Entry) -> str:
     drive = "from the Google Drive folder that their README links"
     convert = f"convert the authors' {entry.authors_file}.pth, {drive} ({command})"
     ways = ([convert] if entry.authors_file else []) + [
-        "train it (python -m training, from a checkout)",
+        TRAIN,
         OWN_WEIGHTS,
     ]
     return f"no weights are published for {entry.name}.{entry.tag}; {'; or '.join(ways)}"
@@ -75,6 +77,16 @@ def verify(path: str | Path, sha256: str) -> None:
     found = digest_of(path)
     if found != sha256:
         raise WeightsError(f"{path} has SHA-256 {found[:16]}…, {sha256[:16]}… was published: damaged or replaced")
+
+
+def refuse_pickled(path: str | Path) -> None:
+    """Nothing but the converter reads what could hold code.
+
+    Raises:
+        WeightsError: for a name that a pickled checkpoint has.
+    """
+    if Path(path).suffix in PICKLED:
+        raise WeightsError(f"{path}: a pickled file is read by scalenet convert alone, which writes safetensors")
 
 
 def digest_of(path: str | Path) -> str:
@@ -104,7 +116,10 @@ def save_weights(
     }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what a new file may be; safetensors makes it private
         save_file(tensors, temporary, metadata={k: str(v) for k, v in metadata.items()})
+        temporary.chmod(mode)
     return Path(path)
 
 

@@ -7,8 +7,12 @@ import json
 import sys
 
 from scalenet.arch import ArchError
+from scalenet.cli import MainParser
+from scalenet.commands.options import positive
+from scalenet.datasets import DATASETS
 from scalenet.weights import WeightsError
 from training.data import DataError
+from training.engine import TrainingError
 from training.recipes import RecipeError
 
 from .archive import Archive, ArchiveError
@@ -16,7 +20,7 @@ from .recipes import RECIPES, get_recipe
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m search", description=__doc__)
+    parser = MainParser(prog="python -m search", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="search by a recipe; goes on where its archive ends")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
@@ -37,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     deploy.add_argument("archive")
     deploy.add_argument("overrides", nargs="*", metavar="key=value")
     deploy.add_argument("--name", required=True, help="name of the network and its files")
-    deploy.add_argument("--dataset", required=True, help="whose classes or joints the outputs are")
+    deploy.add_argument("--dataset", required=True, choices=DATASETS, help="whose classes or joints the outputs are")
     deploy.add_argument("--digest", default="", help="an encoding of the archive; default the best in the limits")
     deploy.add_argument("--max-params", type=int, default=0)
     deploy.add_argument("--max-macs", type=int, default=0)
@@ -47,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     rank.add_argument("alone", help="training recipe that trains one encoding")
     rank.add_argument("overrides", nargs="*", metavar="key=value", help="for the training recipe")
-    rank.add_argument("--count", type=int, default=12, help="how many encodings")
+    rank.add_argument("--count", type=positive, default=12, help="how many encodings")
     rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
     return parser
 
@@ -138,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         {"run": run, "report": report, "score": score, "deploy": deploy, "rank": rank}[args.command](args)
-    except (RecipeError, DataError, ArchError, ArchiveError, WeightsError, FileNotFoundError) as e:
+    except (RecipeError, DataError, ArchError, ArchiveError, WeightsError, TrainingError, FileNotFoundError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
     return 0

@@ -41,7 +41,15 @@ def deploy(
     """Write ``NAME.json`` (encoding) and ``NAME.safetensors`` (fp16 kernels) into ``folder``; returns its figures.
 
     The figures are measured on the validation split with the weights as written.
+
+    Raises:
+        ArchiveError: if the data set has more or fewer classes or joints than the network has outputs.
     """
+    labels = DATASETS[dataset]
+    if len(labels.names) != evaluator.task.recipe.classes:
+        raise ArchiveError(
+            f"{dataset} has {len(labels.names)} names, the network {evaluator.task.recipe.classes} outputs"
+        )
     folder = Path(folder)
     arch = record.arch.replace(name=name)
     network = evaluator.static(arch)
@@ -51,7 +59,7 @@ def deploy(
     figures = evaluator.task.evaluate(network)
     metadata = {
         "format": "scalenet", "arch": arch.to_json(), "task": evaluator.task.recipe.task, "dataset": dataset,
-        "labels": json.dumps(DATASETS[dataset].to_dict()), "figures": json.dumps({f"{dataset} val": figures}),
+        "labels": json.dumps(labels.to_dict()), "figures": json.dumps({f"{dataset} val": figures}),
         "recipe": json.dumps({"supernet": evaluator.metadata.get("recipe", ""),
                               "steps": evaluator.metadata.get("steps", ""),
                               "minutes": evaluator.metadata.get("minutes", ""), "searched": len(archive)}),

@@ -33,7 +33,7 @@ def tiny_models(folder: Path) -> dict[str, list[str | Path]]:
 @contextmanager
 def running(models: dict | None, temporary: Path) -> Iterator[str]:
     """The address of an app that keeps its files in ``temporary``."""
-    pytest.importorskip("gradio", reason="pip install scalenet[demo]")
+    pytest.importorskip("gradio", reason="pip install gradio")
     from scalenet.demo import build_demo
 
     with pytest.MonkeyPatch.context() as patch:

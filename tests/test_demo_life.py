@@ -139,7 +139,7 @@ def test_the_command_says_what_is_missing_or_taken(monkeypatch, capsys, tmp_path
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert cli.main(["demo"]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and "pip install scalenet[demo]" in err
+    assert out == "" and err.count("\n") == 1 and "pip install gradio" in err
 
 
 def test_the_space_folder():

@@ -6,10 +6,12 @@ import random
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 
 import scalenet
 from scalenet.arch import SearchSpace
 from scalenet.datasets import CAMVID, LSP
+from scalenet.facts import find_facts
 
 from .conftest import TINY
 
@@ -60,6 +62,25 @@ def test_another_head_on_saved_weights(tmp_path):
     again = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=4)
     assert again.labels is None and again.num_classes == 4
     assert torch.equal(again.last_layer[0].weight, model.last_layer[0].weight)
+
+
+@pytest.mark.parametrize("other", [{}, {"num_classes": 4}, {"num_classes": 0}, {"features_only": True}])
+def test_a_trunk_that_is_not_whole_is_refused_under_any_head(other, tmp_path):
+    model = network(num_classes=11, labels=CAMVID)
+    folder = scalenet.save_pretrained(model, tmp_path)
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith("stage4")}
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(scalenet.WeightsError, match=r"lack \d+ entries, the first is stage4"):
+        timm.create_model(f"local-dir:{folder}", pretrained=True, **other)
+
+
+def test_predictors_name_the_channels_they_cannot_give(tmp_path):
+    model = network(num_classes=11, labels=CAMVID, in_chans=5)
+    folder = scalenet.save_pretrained(model, tmp_path)
+    with pytest.raises(ValueError, match=r"RGB pictures .* reads 5 channels"):
+        scalenet.Segmenter(f"local-dir:{folder}")
+    params = sum(p.numel() for p in model.parameters())
+    assert find_facts(f"local-dir:{folder}").summary()["params"] == params
 
 
 def test_the_card_keeps_to_what_is_known(tmp_path):

@@ -42,6 +42,7 @@ def root(tmp_path_factory):
 def test_files_are_found_in_the_usual_places(tmp_path):
     path = coco_form(tmp_path / "coco", PEOPLE, split="val2017")
     assert find_annotations(tmp_path / "coco", "val2017") == path
+    assert find_annotations(tmp_path / "coco", "val2017.json") == path
     assert find_annotations(tmp_path / "coco", "person_keypoints_val2017") == path
     data = KeypointSet.open(tmp_path / "coco", "person_keypoints_val2017")
     assert data.picture(1).name == "000001.png"  # the file says .jpg: pictures pair by stem

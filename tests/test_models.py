@@ -33,6 +33,8 @@ def test_names_and_tags():
     assert {f"scalenet_p{i}_bottomup" for i in (1, 2, 3, 4)} <= set(NAMES)
     assert set(NAMES) <= set(timm.list_models("scalenet*"))
     assert all("." in n for n in scalenet.list_models(pretrained=True) if n not in NAMES)
+    assert scalenet.list_models("scalenet_s0", pretrained=True) == ["scalenet_s0.camvid"]
+    assert scalenet.list_models("resnet*") == []
 
 
 def test_default_cfg_is_true(model):

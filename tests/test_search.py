@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalenet.arch import Arch, SearchSpace
+from scalenet.datasets import DATASETS, Labels
 from scalenet.network import ScaleNet
 from scalenet.weights import read_weights, save_weights
 from search import evolution
@@ -125,14 +126,17 @@ def test_scores_repeat_and_belong_to_their_arch(world):
     assert first.score != other.score
 
 
-def test_deployed_files_hold_what_was_scored(world, tmp_path):
+def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "three", Labels("three", ("a", "b", "c")))
     _, weights, recipe = world
     evaluator = Evaluator(weights, recipe, calibration=4)
     best = evaluator.score(SPACE.sample(random.Random(4)))
     archive = Archive(tmp_path / "a.jsonl")
     archive.add(best)
     evaluator.outputs = 11
-    figures = deploy(evaluator, archive, choose([best], best.digest[:6]), "net", tmp_path, "camvid")
+    figures = deploy(evaluator, archive, choose([best], best.digest[:6]), "net", tmp_path, "three")
+    with pytest.raises(ArchiveError, match="camvid has 11 names, the network 3 outputs"):
+        deploy(evaluator, archive, best, "net", tmp_path, "camvid")
     arch = Arch.load(tmp_path / "net.json")
     state, meta = read_weights(tmp_path / "net.safetensors")
     assert arch.digest == best.digest == Arch.from_json(meta["arch"]).digest and arch.name == "net"
@@ -199,7 +203,14 @@ def test_rank_compares_with_training_alone_and_resumes(world, tmp_path):
     assert -1 <= kendall_tau([{"inherited": i, "alone": i * i} for i in range(4)]) == 1
 
 
-@pytest.mark.parametrize("argv", [["run", "s1"], ["report", "/nowhere.jsonl"], ["run", "s0", "supernet=/nowhere.st"]])
+@pytest.mark.parametrize("argv", [
+    ["run", "s1"], ["report", "/nowhere.jsonl"], ["run", "s0", "supernet=/nowhere.st"],
+    ["deploy", "s0", "a.jsonl", "--name", "n", "--dataset", "nonsense"], ["rank", "s0", "s0_alone", "--count", "0"],
+])  # fmt: skip
 def test_bad_input_is_one_line_and_exit_2(argv, capsys):
-    assert main(argv) == 2
+    try:
+        status = main(argv)
+    except SystemExit as e:  # argparse's own errors
+        status = e.code
+    assert status == 2
     assert capsys.readouterr().err.count("\n") == 1

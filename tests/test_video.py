@@ -490,4 +490,4 @@ def test_options_that_do_not_fit_a_video(capsys, weights, clip, tmp_path):
 
 def test_without_pyav_one_line_says_how_to_get_it(capsys, weights, clip, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    assert "pip install scalenet[video]" in fails(capsys, "segment", clip, "-m", weights, "-o", tmp_path / "out.mp4")
+    assert "pip install av" in fails(capsys, "segment", clip, "-m", weights, "-o", tmp_path / "out.mp4")

@@ -1,5 +1,6 @@
 """The table of weights against truth; weight files found, verified, read strictly; whose figures a card may show."""
 
+import dataclasses
 import json
 
 import pytest
@@ -22,7 +23,7 @@ from .small_networks import small_network, write
 from .test_ground import ROOT
 
 ENTRIES = {f"{e.name}.{e.tag}": e for e in table.TABLE}
-DATA_SETS = {"segmentation": ("camvid", "cityscapes"), "pose": ("coco", "lsp"), "bottomup": ("coco", "crowdpose")}
+DATA_SETS = {"segmentation": ("camvid", "cityscapes"), "pose": ("coco", "lsp"), "bottomup": ("coco", "composed crowds")}
 
 
 # -- the table ---------------------------------------------------------------------------------------------------
@@ -92,8 +93,25 @@ def test_a_replaced_file_of_the_package_is_refused(tmp_path, monkeypatch):
     data[-1] ^= 1
     (tmp_path / "scalenet_s0.safetensors").write_bytes(bytes(data))
     monkeypatch.setattr(table, "FILES", tmp_path)
-    with pytest.raises(WeightsError, match="SHA-256"):
-        timm.create_model("scalenet_s0", pretrained=True)
+    cfg = timm.get_pretrained_cfg("scalenet_s0")
+    for given in (None, "camvid", dataclasses.replace(cfg, file=str(tmp_path / "scalenet_s0.safetensors"))):
+        with pytest.raises(WeightsError, match="SHA-256"):
+            timm.create_model("scalenet_s0", pretrained=True, pretrained_cfg=given)
+
+
+def test_a_cfg_taken_from_timm_brings_the_labels():
+    model = timm.create_model("scalenet_s0", pretrained=True, pretrained_cfg=timm.get_pretrained_cfg("scalenet_s0"))
+    assert model.labels == CAMVID and origin_of(model).figures["camvid val miou"] > 0.5
+
+
+def test_checkpoint_path_reads_safetensors_alone_and_features_too(tmp_path):
+    with pytest.raises(WeightsError, match="scalenet convert alone"):
+        scalenet.create_model("scalenet_s0", checkpoint_path=str(tmp_path / "x.pth"))
+    path = str(table.FILES / "scalenet_s0.safetensors")
+    features = scalenet.create_model("scalenet_s0", features_only=True, checkpoint_path=path).eval()
+    whole = scalenet.create_model("scalenet_s0", pretrained=True, features_only=True).eval()
+    x = torch.randn(1, 3, 64, 64)
+    assert all(torch.equal(a, b) for a, b in zip(features(x), whole(x), strict=True))
 
 
 # -- files -------------------------------------------------------------------------------------------------------
@@ -196,9 +214,12 @@ def test_figures_belong_to_the_weights_they_were_measured_on():
     assert "### Measured" in card and "0.6038" in card and "research only" in card and "### Reported" not in card
     assert "Measured" not in model_card(scalenet.create_model("scalenet_s0"), "random")
     assert "Measured" not in model_card(scalenet.create_model("scalenet_s0", pretrained=True, num_classes=4), "head")
+    headed = model_card(scalenet.create_model("scalenet_s0", pretrained=True, num_classes=4), "head")
+    assert "research only" in headed, "the terms of the pictures stay on what is made of the weights"
     with torch.no_grad():
         model.stage4[0].branches[0][0].bn1.running_mean.add_(0.01)
     assert origin_of(model) is None and "Measured" not in model_card(model, "trained on")
+    assert "It began from weights with these: trained on CamVid" in model_card(model, "trained on")
 
 
 def test_reported_figures_need_the_authors_weights_with_statistics_of_their_own():
@@ -214,3 +235,13 @@ def test_reported_figures_need_the_authors_weights_with_statistics_of_their_own(
     other = small_network()
     mark(other, Origin.from_metadata(source))
     assert "Reported" not in model_card(other, "another encoding")
+
+
+def test_what_is_saved_can_be_read_by_whoever_may_read_new_files(tmp_path):
+    model = small_network("segmentation")
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    saved = weights.save_weights(tmp_path / "a.safetensors", model.state_dict(), {})
+    folder = scalenet.save_pretrained(model, tmp_path / "folder")
+    for path in (saved, folder / "model.safetensors"):
+        assert path.stat().st_mode == ordinary.stat().st_mode

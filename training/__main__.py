@@ -7,15 +7,18 @@ import json
 import sys
 
 from scalenet.arch import ArchError
+from scalenet.cli import MainParser
+from scalenet.commands.options import positive
 from scalenet.predict.images import ImageError
 from scalenet.weights import WeightsError
 
 from .data import DataError
+from .engine import TrainingError
 from .recipes import RECIPES, RecipeError, get_recipe
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser = MainParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
@@ -24,8 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
     stats.add_argument("file", help="a .safetensors file of this project")
     stats.add_argument("--data", required=True, metavar="ROOT", help="data set folder")
     stats.add_argument("--split", default="train", help="folder or annotation name of the training pictures")
-    stats.add_argument("--batches", type=int, default=8)
-    stats.add_argument("--batch-size", type=int, default=3)
+    stats.add_argument("--batches", type=positive, default=8)
+    stats.add_argument("--batch-size", type=positive, default=3)
     stats.add_argument("-o", "--output", help="file to write; default the file itself")
     tune = commands.add_parser("finetune", help="train a network on your own folder, from its weights")
     tune.add_argument("--model", required=True, help="registered name, hf-hub:, local-dir: or .safetensors file")
@@ -37,15 +40,16 @@ def build_parser() -> argparse.ArgumentParser:
     pack.add_argument("file", help="a final.safetensors of a training run")
     pack.add_argument("-o", "--output", required=True, help="file to write")
     pack.add_argument("--terms", default="", help="licence and data note for the file")
+    pack.add_argument("--dataset", default="", help="what it learned from (default: what its labels say)")
     crowds = commands.add_parser("crowds", help="compose crowds of 2-4 from pictures of single people, to evaluate on")
     crowds.add_argument("root", help="data set folder with LSP's joints")
     crowds.add_argument("-o", "--output", required=True, help="new folder to write, in CrowdPose's form")
     crowds.add_argument("--split", default="val")
-    crowds.add_argument("--count", type=int, default=300, help="pictures")
+    crowds.add_argument("--count", type=positive, default=300, help="pictures")
     prepare = commands.add_parser("prepare", help="re-encode a data set small")
     prepare.add_argument("root", help="data set folder: images/ + labels/, an ImageFolder, or tar files of one")
     prepare.add_argument("-o", "--output", required=True, help="new folder to write")
-    prepare.add_argument("--long-side", type=int, default=512, help="largest height or width, pixels")
+    prepare.add_argument("--long-side", type=positive, default=512, help="largest height or width, pixels")
     return parser
 
 
@@ -73,7 +77,7 @@ def pack(args: argparse.Namespace) -> None:
     """``pack FILE -o OUT``."""
     from .pack import pack as write
 
-    print(write(args.file, args.output, args.terms))
+    print(write(args.file, args.output, args.terms, args.dataset))
 
 
 def crowds(args: argparse.Namespace) -> None:
@@ -113,7 +117,9 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         COMMANDS[args.command](args)
-    except (RecipeError, DataError, ArchError, ImageError, WeightsError, LookupError, FileNotFoundError) as e:
+    except (
+        RecipeError, DataError, ArchError, ImageError, WeightsError, TrainingError, LookupError, FileNotFoundError,
+    ) as e:  # fmt: skip
         if isinstance(e, (KeyError, IndexError)):  # ours to mend
             raise
         print(f"error: {e}", file=sys.stderr)

@@ -199,9 +199,10 @@ class Run:
             "arch": self.trunk.arch.to_json(), "task": self.recipe.task, "recipe": self.recipe.name,
             "space": json.dumps(dataclasses.asdict(self.recipe.space)), "figures": json.dumps(figures),
             "steps": str(self.clock.step), "minutes": f"{self.clock.elapsed / 60:.1f}",
+            "dataset": Path(self.recipe.root).name, "license": "the terms of the data it was trained on apply",
         }  # fmt: skip
         if self.trunk.labels is not None:
-            metadata["labels"] = json.dumps(self.trunk.labels.to_dict())
+            metadata |= {"labels": json.dumps(self.trunk.labels.to_dict()), "dataset": self.trunk.labels.dataset}
         self._log({"step": self.clock.step, "final": figures})
         plot(self.folder)
         return save_weights(path, self.trunk.state_dict(), metadata)

@@ -15,6 +15,7 @@ from scalenet.datasets import Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.network import ScaleNet
+from scalenet.origin import Origin, mark, start_terms
 from scalenet.predict.loading import load_model
 from scalenet.weights import read_weights, save_weights
 
@@ -87,6 +88,11 @@ def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: b
     return override(recipe, overrides)
 
 
+def _terms(labels: Labels, start: str) -> str:
+    began = f"; the weights it began from: {start}" if start else ""
+    return f"those of the pictures of {labels.dataset}, which it was fine-tuned on{began}"
+
+
 def finetune(
     model_name: str, data: str | Path, out: str | Path, overrides: list[str] = (), scratch: bool = False
 ) -> dict[str, object]:
@@ -115,7 +121,12 @@ def finetune(
     figures = json.loads(metadata["figures"])
     tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
     tuned.load_state_dict(state)
-    metadata |= {"labels": json.dumps(labels.to_dict()), "dataset": labels.dataset, "start": model_name}
+    terms = _terms(labels, "" if scratch else start_terms(model))
+    mark(tuned, Origin(figures={f"{labels.dataset} val": figures}, terms=terms))
+    metadata |= {
+        "labels": json.dumps(labels.to_dict()), "dataset": labels.dataset, "license": terms,
+        "start": "random" if scratch else model_name,
+    }  # fmt: skip
     save_weights(weights, state, metadata)
     folder = save_pretrained(tuned.eval(), out / "model")
     return {**figures, "start": "random" if scratch else model_name, "weights": str(weights), "folder": str(folder)}

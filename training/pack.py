@@ -11,7 +11,7 @@ from scalenet.weights import WeightsError, read_weights, save_weights
 RUN = ("recipe", "steps", "minutes")
 
 
-def pack(file: str | Path, out: str | Path, terms: str = "") -> Path:
+def pack(file: str | Path, out: str | Path, terms: str = "", dataset: str = "") -> Path:
     """Write the ``final.safetensors`` of a training run in half the bytes.
 
     A supernet keeps its metadata, which name its space; a single network gets those of a deployed one.
@@ -19,6 +19,7 @@ def pack(file: str | Path, out: str | Path, terms: str = "") -> Path:
     Args:
         file: what ``python -m training run`` wrote.
         terms: licence and data note for the file.
+        dataset: what it learned from and was measured on; default what its labels say.
 
     Raises:
         FileNotFoundError, WeightsError: if there is no such file, or it is no training run's.
@@ -27,12 +28,14 @@ def pack(file: str | Path, out: str | Path, terms: str = "") -> Path:
     if not {"arch", "task", "figures", *RUN} <= metadata.keys():
         raise WeightsError(f"{file} was not written by python -m training run")
     if Arch.from_json(metadata["arch"]).name != SUPERNET and "labels" in metadata:
-        dataset = json.loads(metadata["labels"])["dataset"]
+        labels = json.loads(metadata["labels"])
+        labels["dataset"] = dataset = dataset or labels["dataset"]
         metadata = {
-            **{k: metadata[k] for k in ("arch", "task", "labels")}, "format": "scalenet", "dataset": dataset,
+            "arch": metadata["arch"], "task": metadata["task"], "labels": json.dumps(labels), "format": "scalenet",
+            "dataset": dataset,
             "figures": json.dumps({f"{dataset} val": json.loads(metadata["figures"])}),
             "recipe": json.dumps({k: metadata[k] for k in RUN}), "license": terms,
         }  # fmt: skip
-    elif terms:
-        metadata = {**metadata, "license": terms}
+    else:
+        metadata |= {k: v for k, v in (("license", terms), ("dataset", dataset)) if v}
     return save_weights(out, state, metadata, half=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from timm.layers import trunc_normal_
 from torch import nn
 
 from scalenet.arch import Arch
-from scalenet.datasets import LSP
+from scalenet.datasets import DATASETS, LSP
 from scalenet.evaluate.coco import score_coco
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.evaluate.pairs import find_pairs
@@ -98,7 +99,7 @@ class SegmentationTask:
         return losses.softened_class_weights(torch.from_numpy(np.asarray(self.source.class_counts())))
 
     def build(self, arch: Arch) -> nn.Module:
-        return ScaleNet(arch, num_classes=self.recipe.classes)
+        return ScaleNet(arch, num_classes=self.recipe.classes, labels=DATASETS.get(Path(self.recipe.root).name))
 
     def trunk(self, model: nn.Module) -> ScaleNet:
         return model

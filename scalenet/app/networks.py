@@ -122,7 +122,7 @@ def facts_of(predictor: Predictor) -> dict[str, Any]:
     """Plain JSON values: params, macs, and the input_size [h, w] that macs are counted at."""
     model = predictor.model
     size = model_input(model)[0]
-    cost = count(model.arch, size, task=model.task, outputs=model.num_classes)
+    cost = count(model.arch, size, task=model.task, outputs=model.num_classes, in_chans=model.in_chans)
     return {"params": cost.params, "macs": cost.macs, "input_size": list(size)}
 
 

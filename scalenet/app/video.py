@@ -20,7 +20,7 @@ from .tabs import NO_WEIGHTS, download_row, model_choice, opacity_slider, result
 
 MAX_SECONDS, MAX_FRAMES = 60, 1800
 MAX_PIXELS = MAX_FRAMES * 1920 * 1088  # of all frames together
-NO_PYAV = "Videos need PyAV, which is not installed here: `pip install scalenet[video]`."
+NO_PYAV = "Videos need PyAV, which is not installed here: `pip install av`."
 
 Report = Callable[[int, "int | None"], None]
 

@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _build(name: str) -> Any:
     """A file's or hub's network, or a registered one with random weights: time does not depend on them."""
-    from ..models import create_model
+    from ..models import NO_ENCODING, PREFIX, create_model
     from ..predict.loading import load_model
 
+    if name == PREFIX:
+        raise LookupError(NO_ENCODING)
     return load_model(name) if name.endswith(".safetensors") or ":" in name else create_model(name)

@@ -47,7 +47,7 @@ def score_coco(
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise DataError("COCO figures need pycocotools: pip install 'scalenet[eval]'") from None
+        raise DataError("COCO figures need pycocotools: pip install pycocotools") from None
     sigmas = np.asarray(sigmas if len(sigmas) else sigmas_of(data.labels), np.float64)
     if len(sigmas) != len(data.labels.names):
         raise DataError(f"{len(data.labels.names)} joints need as many sigmas, got {len(sigmas)}")

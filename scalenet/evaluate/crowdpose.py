@@ -77,7 +77,7 @@ def _evaluate(
     try:
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise DataError("CrowdPose's figures need pycocotools: pip install 'scalenet[eval]'") from None
+        raise DataError("CrowdPose's figures need pycocotools: pip install pycocotools") from None
     wanted = set(ids)
     people = [{**a, "area": a["bbox"][2] * a["bbox"][3] * AREA_OF_BOX} for a in data.annotations]
     found = [_detection(number, r, data.category_id) for number, r in enumerate(results, 1)]

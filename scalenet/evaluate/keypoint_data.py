@@ -44,7 +44,8 @@ def write_json(path: str | Path, data: Any) -> Path:
 
 
 def find_annotations(root: str | Path, split: str) -> Path:
-    """The annotation file of a split: a file itself, or ``annotations/SPLIT.json`` under any usual prefix.
+    """The annotation file of a split: a file itself, or ``annotations/SPLIT.json`` under any usual prefix (the split
+    may be named with ``.json``).
 
     Raises:
         DataError: naming what was looked for.
@@ -53,7 +54,7 @@ def find_annotations(root: str | Path, split: str) -> Path:
         return Path(split)
     root = Path(root)
     folder = root / ("json" if (root / "json").is_dir() and not (root / "annotations").is_dir() else "annotations")
-    names = [f"{prefix}{split}.json" for prefix in PREFIXES]
+    names = [f"{prefix}{split.removesuffix('.json')}.json" for prefix in PREFIXES]
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
         raise DataError(f"no split {split!r} under {root}: looked for {', '.join(names)} in {folder}")

@@ -20,7 +20,7 @@ from .affine import crop, crop_matrices, invert, transform
 from .cores import side_by_side
 from .grouping import group_keypoints
 from .images import Picture, as_list, load_image, to_input
-from .loading import load_model, model_input, pick_device
+from .loading import check_rgb, load_model, model_input, pick_device
 from .pose_result import PoseResult
 from .threads import one_ahead
 
@@ -84,6 +84,7 @@ class BottomUpPoseEstimator:
         tag_threshold: float = 1.0,
     ) -> None:
         model = load_model(name_or_model)
+        check_rgb(model)
         if model.task != "bottomup" or not model.num_classes:
             raise ValueError(f"BottomUpPoseEstimator needs a bottom-up network with joints, got one for {model.task}")
         if batch_size < 1:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.constants import HF_HUB_OFFLINE
 from safetensors import SafetensorError
 
 from .. import weights
-from ..models import PREFIX, create_model
+from ..models import NO_ENCODING, PREFIX, create_model
 from ..network import ScaleNet
 from .images import IMAGENET_MEAN, IMAGENET_STD
 
@@ -32,7 +33,7 @@ def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | No
         return name_or_model.eval()
     name = str(name_or_model)
     if name == PREFIX:
-        raise LookupError(f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights")
+        raise LookupError(NO_ENCODING)
     if name.endswith(".safetensors"):
         model = weights.load_model(name)
     elif ":" in name:
@@ -49,12 +50,23 @@ def _from_hub(name: str, pretrained: bool) -> ScaleNet:
     try:
         model = create_model(name, pretrained=pretrained)
     except OSError as e:
-        raise FileNotFoundError(f"{name} cannot be read: {e}") from e
+        offline = " (HF_HUB_OFFLINE is set)" if HF_HUB_OFFLINE else ""
+        raise FileNotFoundError(f"{name} cannot be read{offline}: {e}") from e
     except (SafetensorError, RuntimeError) as e:
         raise weights.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
     if not isinstance(model, ScaleNet):
         raise LookupError(f"{name} holds a {type(model).__name__}, which is no network of this project")
     return model
+
+
+def check_rgb(model: ScaleNet) -> None:
+    """Refuse a network that a picture cannot be given to.
+
+    Raises:
+        ValueError: if it does not read three channels.
+    """
+    if model.in_chans != 3:
+        raise ValueError(f"a network of RGB pictures is needed, this one reads {model.in_chans} channels")
 
 
 def name_of(name_or_model: str | Path | ScaleNet) -> str:
@@ -68,10 +80,7 @@ def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
     """
-    if Path(path).suffix in (".pth", ".pt", ".bin"):
-        raise weights.WeightsError(
-            f"{path}: a pickled file is read by scalenet convert alone, which writes safetensors"
-        )
+    weights.refuse_pickled(path)
     state, _ = weights.read_weights(path)
     model.load_state_dict(weights.select(state, model, str(path)))
 

@@ -20,7 +20,7 @@ from ..fold import fold
 from ..network import ScaleNet
 from .cores import side_by_side
 from .images import Picture, as_list, load_image, to_input
-from .loading import load_model, model_input, pick_device
+from .loading import check_rgb, load_model, model_input, pick_device
 from .results import SegmentationResult
 from .threads import one_ahead
 
@@ -64,6 +64,7 @@ class Segmenter:
     ) -> None:
         _check_options(batch_size, scales, window, overlap)
         model = load_model(name_or_model)
+        check_rgb(model)
         if model.task != "segmentation" or not 1 <= model.num_classes <= 256:
             raise ValueError(
                 f"Segmenter needs a segmentation network of 1 to 256 classes, got task {model.task!r} "

@@ -20,7 +20,7 @@ from .codec import HeatmapCodec
 from .cores import side_by_side
 from .detector import Detector
 from .images import Picture, as_list, load_image, to_input
-from .loading import load_model, model_input, pick_device
+from .loading import check_rgb, load_model, model_input, pick_device
 from .pose_result import PoseResult, person_scores
 
 
@@ -62,6 +62,7 @@ class PoseEstimator:
         sigma: float = 0.0,
     ) -> None:
         model = load_model(name_or_model)
+        check_rgb(model)
         if model.task != "pose":
             raise ValueError(f"PoseEstimator needs a top-down pose network, got one for {model.task}")
         if batch_size < 1:

@@ -35,7 +35,7 @@ def load_av() -> ModuleType:
     try:
         import av
     except ImportError:
-        raise ImportError("videos need PyAV: pip install scalenet[video]") from None
+        raise ImportError("videos need PyAV: pip install av") from None
     return av
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from scalenet.datasets import CROWDPOSE, LSP
+from scalenet.datasets import COMPOSED, LSP
 from scalenet.evaluate.crowdpose import AREA_OF_BOX
 from scalenet.evaluate.keypoint_data import KeypointSet, write_json
 from scalenet.predict.images import read_rgb
@@ -25,7 +25,7 @@ from . import DataError, Size
 from .augment import jitter
 from .bottomup import Arrays, Scene, targets
 
-LABELS = dataclasses.replace(CROWDPOSE, convention=LSP.convention)
+LABELS = COMPOSED
 FROM_LSP = [LSP.names.index({"head": "head_top"}.get(name, name)) for name in LABELS.names]
 SCALES = (0.3, 1.5)
 ROTATION = 20.0
