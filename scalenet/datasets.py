@@ -52,6 +52,8 @@ class Labels:
 
     def __post_init__(self) -> None:
         n = len(self.names)
+        if not isinstance(self.dataset, str) or not all(isinstance(name, str) for name in self.names):
+            raise LabelsError("a data set and its classes or joints need names that are texts")
         for field in ("names", "sigmas"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         for field in ("colours", "skeleton", "partners"):
@@ -62,6 +64,8 @@ class Labels:
             raise LabelsError(f"{self.dataset}: {n} names need as many colours and sigmas")
         if any(not 0 <= i < n for pair in (*self.skeleton, *self.partners) for i in pair):
             raise LabelsError(f"{self.dataset}: skeleton or partners name a joint beyond the {n} there are")
+        if any(len(c) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in c) for c in self.colours):
+            raise LabelsError(f"{self.dataset}: colours are red, green, blue, 0..255")
         if self.convention not in CONVENTIONS:
             raise LabelsError(f"convention must be one of {', '.join(CONVENTIONS)}, got {self.convention!r}")
 

@@ -6,11 +6,14 @@ pretrained=True)`` or ``"local-dir:folder"`` builds searched networks too (after
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from . import weights
 from .card import model_card
@@ -34,15 +37,12 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     cfg["input_size"] = (model.in_chans, *tuple(cfg["input_size"])[1:])
     labels = model.labels.to_dict() if model.labels else None
     arguments = {"arch": model.arch.to_dict(), "task": model.task, "in_chans": model.in_chans, "labels": labels}
-    before = {k: v for k, v in vars(model).items() if k in ("pretrained_cfg", "_model_args")}
-    try:  # timm writes what the model says of itself; what it says now is a network of any encoding
-        model.pretrained_cfg, model._model_args = cfg, {}
-        config: dict[str, Any] = {"label_names": list(model.labels.names)} if model.labels else {}
-        model_args = {k: v for k, v in arguments.items() if v is not None}
-        save_for_hf(model, folder, model_config=config, model_args=model_args, safe_serialization=True)
-    finally:
-        del model.pretrained_cfg, model._model_args
-        vars(model).update(before)
+    config: dict[str, Any] = {"label_names": list(model.labels.names)} if model.labels else {}
+    model_args = {k: v for k, v in arguments.items() if v is not None}
+    # timm writes what the model says of itself, and tensors that are contiguous alone
+    speaker = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    speaker.pretrained_cfg, speaker._model_args = cfg, {}
+    save_for_hf(speaker, folder, model_config=config, model_args=model_args, safe_serialization=True)
     shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors makes it private
     (folder / "README.md").write_text(model_card(model, name), encoding="utf-8")
 

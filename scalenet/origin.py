@@ -49,7 +49,7 @@ class Origin:
             source += f", SHA-256 {metadata['source_sha256']}"
         try:
             figures = json.loads(metadata.get("figures") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             figures = {}
         return cls(
             metadata.get("network", ""), source, metadata.get("batchnorm") != SUPERNET_STATISTICS,

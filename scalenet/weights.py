@@ -152,6 +152,9 @@ def select(state: Mapping[str, torch.Tensor], model: nn.Module, what: str = "the
     if missing:
         raise WeightsError(f"{what} lacks {len(missing)} of {len(wanted)} entries, the first is {missing[0]}")
     wrong = [k for k in wanted if state[k].shape != wanted[k].shape]
+    whole = [k for k in wanted if wanted[k].is_floating_point() and not state[k].is_floating_point()]
+    if whole:
+        raise WeightsError(f"{what}: {whole[0]} holds {state[whole[0]].dtype}, the network needs floating point")
     if wrong:
         k = wrong[0]
         raise WeightsError(f"{what}: {k} has shape {tuple(state[k].shape)}, the network needs {tuple(wanted[k].shape)}")
@@ -169,7 +172,7 @@ def load_model(path: str | Path) -> ScaleNet:
         raise WeightsError(f"{path} holds tensors but no encoding: it was not written by scalenet")
     try:
         model = _described_model(state, metadata)
-    except (ArchError, LabelsError, ValueError, TypeError) as e:
+    except (ArchError, LabelsError, ValueError, TypeError, RecursionError) as e:
         raise WeightsError(f"{path}: {e}") from None
     wanted = model.state_dict()
     unexpected = [k for k in state if k not in wanted]

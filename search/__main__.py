@@ -145,6 +145,9 @@ def main(argv: list[str] | None = None) -> int:
     except (RecipeError, DataError, ArchError, ArchiveError, WeightsError, TrainingError, FileNotFoundError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; a search goes on from its archive with the same command", file=sys.stderr)
+        return 130
     return 0
 
 

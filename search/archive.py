@@ -48,6 +48,7 @@ class Archive:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.records: dict[str, Record] = {}
+        self._whole = -1  # characters up to a last line that was cut short
         if self.path.is_file():
             self._read()
 
@@ -61,11 +62,14 @@ class Archive:
                 raise ArchiveError(f"{self.path}, line {number}: not a search record ({str(e)[:80]})") from None
             self.records[record.digest] = record
         if rest:
-            self.path.write_text(whole + "\n" if whole else "")
+            self._whole = len(whole) + 1 if whole else 0
 
     def add(self, record: Record) -> None:
         """Append one record."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._whole >= 0:  # reading leaves the file alone: another search may be writing it
+            self.path.write_text(self.path.read_text()[: self._whole])
+            self._whole = -1
         with self.path.open("a") as f:
             f.write(record.to_json() + "\n")
         self.records[record.digest] = record

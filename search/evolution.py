@@ -41,6 +41,12 @@ def start_set(space: SearchSpace, rng: random.Random, count: int) -> list[Arch]:
     return list(found.values())
 
 
+def with_last_of(arch: Arch, other: Arch) -> Arch:
+    """``arch`` with the last module of ``other``."""
+    *before, last = arch.stages
+    return arch.replace(stages=(*before, (*last[:-1], other.stages[-1][-1])))
+
+
 def crossover(a: Arch, b: Arch, rng: random.Random, probability: float = 0.25) -> Arch:
     """``a`` with each module taken from ``b`` with ``probability``."""
     stages = tuple(
@@ -105,14 +111,19 @@ def children(
     cross: float = 0.25,
     fusion: float = 0.2,
     depth: float = 0.1,
+    last: bool = True,
 ) -> Iterator[Arch]:
-    """Up to ``count`` new encodings; ``known(digest)`` says which have been seen. Retries are bounded."""
+    """Up to ``count`` new encodings; ``known(digest)`` says which have been seen. Retries are bounded.
+
+    Without ``last`` a child keeps the last module of its first parent.
+    """
     made: set[str] = set()
     for _ in range(MAX_TRIES * count):
         if len(made) == count:
             return
         a, b = rng.choice(parents), rng.choice(parents)
         child = mutate(crossover(a, b, rng, cross), space, rng, fusion, depth)
+        child = child if last else with_last_of(child, a)
         if child.digest not in made and not known(child.digest):
             made.add(child.digest)
             yield child

@@ -13,7 +13,8 @@ class SearchRecipe:
 
     ``supernet`` is a weight file of the training package (it names its space), ``recipe`` the training recipe whose
     task and data score it. ``calibration`` is the number of training pictures for BatchNorm statistics, ``limit`` the
-    number of validation pictures (0: all).
+    number of validation pictures (0: all). ``last`` lets children change the last module of the last stage,
+    which the paper's keep.
     """
 
     name: str
@@ -27,13 +28,22 @@ class SearchRecipe:
     cross: float = 0.25
     fusion: float = 0.2
     depth: float = 0.1
+    last: bool = True
     calibration: int = 32
     limit: int = 0
     seed: int = 0
     out: str = ""
 
 
-PAPER = {"start": 1000, "evaluations": 3000, "population": 100, "children": 100, "depth": 0.0, "calibration": 24}
+PAPER = {
+    "start": 1000,
+    "evaluations": 3000,
+    "population": 100,
+    "children": 100,
+    "depth": 0.0,
+    "last": False,
+    "calibration": 24,
+}
 
 RECIPES = {
     r.name: r

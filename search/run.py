@@ -67,7 +67,7 @@ def search(recipe: SearchRecipe) -> Path:
             wanted = min(recipe.children, recipe.evaluations - len(archive))
             new = list(
                 children(parents, space, rng, wanted, archive.__contains__,
-                         cross=recipe.cross, fusion=recipe.fusion, depth=recipe.depth)
+                         cross=recipe.cross, fusion=recipe.fusion, depth=recipe.depth, last=recipe.last)
             )  # fmt: skip
             if not new:
                 break

@@ -153,6 +153,7 @@ def test_wrong_words(capsys):
     assert "unknown tag 'coco'" in fails(capsys, "info", "scalenet_s1.coco")
     assert "alone names no network" in fails(capsys, "info", "scalenet")
     assert "alone names no network" in fails(capsys, "bench", "scalenet")
+    assert "too many pixels" in fails(capsys, "bench", "scalenet_s1", "--size", "100000x100000")
     assert "360x480" in fails(capsys, "bench", "scalenet_s1", "--size", "360")
     assert "at least 1" in fails(capsys, "segment", "x.png", "--batch-size", "0")
     assert "--dataset" in fails(capsys, "evaluate", "scalenet_s1", "--dataset", "imagenet", "--root", ".")

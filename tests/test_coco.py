@@ -132,6 +132,9 @@ GOOD = {"image_id": 1, "category_id": 1, "keypoints": [1.0] * 9, "score": 0.5}
         ({**GOOD, "keypoints": [1.0] * 51}, "does not have the 9 keypoint numbers"),
         ({**GOOD, "score": float("nan")}, "no finite number"),
         ({**GOOD, "keypoints": [*[1.0] * 8, "x"]}, "no finite number"),
+        ({**GOOD, "keypoints": ["1"] * 9}, "no finite number"),
+        ({**GOOD, "score": 10**400}, "no finite number"),
+        ({**GOOD, "image_id": [1]}, "which"),
     ],
 )
 def test_wrong_results_say_which_entry(spots, tmp_path, entry, message):

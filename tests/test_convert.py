@@ -179,6 +179,17 @@ def test_no_checkpoint_at_all(tmp_path, content):
         convert.read_checkpoint(tmp_path / "x.pth")
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_cut_checkpoint_is_said_to_be_one_wherever_it_ends(tiny, tmp_path, zipped):
+    torch.save({"state_dict": {k: v for k, v in list(tiny[1].items())[:3]}}, tmp_path / "w.pth",
+               _use_new_zipfile_serialization=zipped)  # fmt: skip
+    data = (tmp_path / "w.pth").read_bytes()
+    for end in range(1, len(data), max(1, len(data) // 60)):
+        (tmp_path / "x.pth").write_bytes(data[:end])
+        with pytest.raises(WeightsError, match=r"x\.pth"):
+            convert.read_checkpoint(tmp_path / "x.pth")
+
+
 # -- HRNet -------------------------------------------------------------------------------------------------------
 @torch.inference_mode()
 def test_timms_hrnet_weights_and_features(tmp_path):

@@ -56,6 +56,34 @@ def test_saved_networks_come_back(case, tmp_path):
     assert same(model, twice, torch.randn(1, model.in_chans, 45, 70))
 
 
+def test_a_network_that_has_predicted_can_be_saved(tmp_path):
+    model = network(num_classes=11, labels=CAMVID)
+    scalenet.Segmenter(model, device="cpu")
+    again = timm.create_model(f"local-dir:{scalenet.save_pretrained(model, tmp_path)}", pretrained=True).eval()
+    assert torch.equal(again.conv1.weight, model.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["model_args"].__setitem__("surprise", 1),
+        lambda c: c["model_args"].__setitem__("arch", None),
+        lambda c: c["model_args"].__setitem__("labels", "abc"),
+        lambda c: c["model_args"].__setitem__("in_chans", "a"),
+        lambda c: c["pretrained_cfg"].__setitem__("mean", "x"),
+        lambda c: c["pretrained_cfg"].__setitem__("std", [0.5]),
+        lambda c: c["pretrained_cfg"].__setitem__("input_size", "abc"),
+        lambda c: c["model_args"]["labels"].__setitem__("names", list(range(11))),
+        lambda c: c["model_args"]["labels"].__setitem__("colours", ["abc"] * 11),
+    ],
+)
+def test_predictors_say_what_a_config_lacks(change, tmp_path):
+    folder = scalenet.save_pretrained(network(num_classes=11, labels=CAMVID), tmp_path)
+    edit(folder, change)
+    with pytest.raises((ValueError, LookupError)):
+        scalenet.Segmenter(f"local-dir:{folder}", device="cpu")
+
+
 def test_another_head_on_saved_weights(tmp_path):
     model = network(num_classes=11, labels=CAMVID)
     folder = scalenet.save_pretrained(model, tmp_path)

@@ -100,6 +100,13 @@ def test_too_many_pixels_are_refused_from_the_header(tmp_path, side, recwarn):
     assert not recwarn.list
 
 
+def test_a_side_that_no_reader_takes_is_one_clear_error(tmp_path):
+    path = tmp_path / "wide.bmp"
+    Image.new("RGB", (1_100_000, 2)).save(path)
+    with pytest.raises(ImageError, match=r"wide\.bmp is damaged, or in a form that cannot be read"):
+        load_image(path)
+
+
 def test_files_that_are_no_pictures(photo, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("not a picture")

@@ -82,8 +82,10 @@ def test_crowds_the_unlabelled_and_empty_boxes_are_left_out(root, tmp_path):
         (lambda d: {**d, "categories": [{"id": 1, "name": "person"}]}, "no category of it names keypoints"),
         (lambda d: {**d, "annotations": [{**d["annotations"][0], "keypoints": [1] * 51}]}, "not have 9 keypoint"),
         (lambda d: {**d, "annotations": [{**d["annotations"][0], "image_id": 99}]}, "is of picture 99"),
-        (lambda d: {**d, "annotations": [{**d["annotations"][0], "bbox": None}]}, "not in COCO's form"),
+        (lambda d: {**d, "annotations": [{**d["annotations"][0], "bbox": None}]}, "has no bbox"),
         (lambda d: {**d, "annotations": [{**d["annotations"][0], "bbox": [1]}]}, "has no bbox"),
+        (lambda d: {**d, "annotations": [{**d["annotations"][0], "area": "x"}]}, "no finite number"),
+        (lambda d: {**d, "annotations": [{k: v for k, v in d["annotations"][0].items() if k != "id"}]}, "lacks an id"),
         (lambda d: {**d, "categories": [{**d["categories"][0], "skeleton": [[1, 9]]}]}, "do not fit"),
     ],
 )  # fmt: skip

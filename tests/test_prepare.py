@@ -20,6 +20,21 @@ def test_pairs_shrink_together(tmp_path):
     assert image.shape == (32, 40, 3) and label.shape == (32, 40) and set(np.unique(label)) <= {0, 1, 2, 255}
 
 
+def test_camvids_own_form_and_what_a_broken_run_left(tmp_path):
+    camvid_form(tmp_path / "data")
+    own = tmp_path / "own"
+    own.mkdir()
+    for split in ("train", "val"):
+        (tmp_path / "data" / "images" / split).rename(own / split)
+        (tmp_path / "data" / "labels" / split).rename(own / f"{split}annot")
+    (tmp_path / ".small.partial" / "old").mkdir(parents=True)
+    (tmp_path / ".small.partial" / "old" / "x.jpg").write_bytes(b"of another folder")
+    assert main(["prepare", str(own), "-o", str(tmp_path / "small"), "--long-side", "40"]) == 0
+    assert not (tmp_path / "small" / "old").exists()
+    label = cv2.imread(str(next((tmp_path / "small" / "valannot").iterdir())), cv2.IMREAD_UNCHANGED)
+    assert label.shape == (32, 40) and set(np.unique(label)) <= {0, 1, 2, 255}
+
+
 def test_tars_become_an_image_folder(tmp_path):
     (tmp_path / "data").mkdir()
     picture = tmp_path / "a.png"

@@ -19,7 +19,11 @@ import cv2  # isort: skip
 def write_network(path, task):
     arch = SearchSpace(task, 8, (48, 64), **TINY).smallest()
     net = ScaleNet(arch, num_classes=3)
-    save_weights(path, net.state_dict(), {"arch": arch.to_json(), "task": task, "batchnorm": "a supernet's"})
+    save_weights(
+        path,
+        net.state_dict(),
+        {"arch": arch.to_json(), "task": task, "batchnorm": "a supernet's", "figures": '{"x val": {}}'},
+    )
     return path
 
 
@@ -47,6 +51,7 @@ def test_statistics_change_and_weights_do_not(tmp_path, task, capsys):
     assert main(["recalibrate", str(file), "--data", str(data), "--batches", "2", "-o", str(tmp_path / "new.st")]) == 0
     after, metadata = read_weights(tmp_path / "new.st")
     assert "recalibrated on 2 batches" in metadata["batchnorm"]
+    assert "figures" not in metadata, "they were measured with other statistics"
     changed = {k for k in before if not torch.equal(before[k], after[k])}
     assert "bn1.running_mean" in changed and all("running" in k or "tracked" in k for k in changed)
     (tmp_path / "new.st").rename(tmp_path / "new.safetensors")

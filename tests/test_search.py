@@ -86,6 +86,17 @@ def test_children_stop_when_the_space_is_used_up():
     assert list(evolution.children(parents, space, random.Random(0), 5, lambda digest: True)) == []
 
 
+@pytest.mark.parametrize("task", ["segmentation", "pose"])
+def test_the_papers_children_keep_the_last_module(task):
+    space, rng = SearchSpace(task, 8, (64, 64)), random.Random(0)
+    parents = [space.sample(rng) for _ in range(3)]
+    lasts = {p.stages[-1][-1] for p in parents}
+    made = list(evolution.children(parents, space, rng, 20, lambda digest: False, last=False))
+    assert len(made) == 20 and all(c.stages[-1][-1] in lasts and c in space for c in made)
+    free = evolution.children(parents, space, rng, 20, lambda digest: False)
+    assert any(c.stages[-1][-1] not in lasts for c in free)
+
+
 # -- archive ---------------------------------------------------------------------------------------------------
 def test_archive_resumes_and_mends_a_cut_line(tmp_path):
     archive = Archive(tmp_path / "a.jsonl")
@@ -93,8 +104,10 @@ def test_archive_resumes_and_mends_a_cut_line(tmp_path):
     archive.add(first)
     with archive.path.open("a") as f:
         f.write(second.to_json()[:40])
+    before = archive.path.read_text()
     again = Archive(archive.path)
     assert list(again.records.values()) == [first]
+    assert archive.path.read_text() == before, "reading leaves alone what a search may be writing"
     again.add(second)
     assert len(Archive(archive.path)) == 2
 

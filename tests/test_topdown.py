@@ -296,6 +296,8 @@ def test_both_forms_of_boxes_files(tmp_path):
         ('{"a": [[1, 2, NaN, 4]]}', "a: box 0 is not finite"),
         ('{"a": [["x", 2, 3, 4]]}', "a: boxes must be rows"),
         ('{"a": 5}', "a: boxes must be rows"),
+        ('[{"image_id": [3], "bbox": [1, 2, 3, 4]}]', "entry 0 lacks image_id or bbox"),
+        (f'{{"a": [[1, 2, 3, 1{"0" * 400}]]}}', "a: boxes must be rows"),
     ],
 )
 def test_wrong_boxes_files_say_what_is_wrong(text, message, tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -109,6 +110,8 @@ def test_overrides_are_typed_and_name_the_nearest_key():
         (["run", "s0_teacher", "init=", "root=/nowhere/at/all"], "images/train"),
         (["recalibrate", "x.safetensors", "--data", ".", "--batches", "0"], "at least 1"),
         (["rnu", "s0_teacher"], "invalid choice"),
+        (["run", "s0_teacher", "device=foo"], "device"),
+        (["run", "s0_teacher", "device=cpu", "batch=0"], "batch=0"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(argv, words, capsys, tmp_path):
@@ -290,6 +293,30 @@ def test_another_runs_checkpoint_is_refused(recipe):
     other = dataclasses.replace(recipe, space=dataclasses.replace(SPACE, depths=(1, 1)))
     with pytest.raises(TrainingError, match="belongs to another run"):
         Run(other)
+    with pytest.raises(TrainingError, match="belongs to another run"):
+        Run(dataclasses.replace(recipe, stage="alone"))
+
+
+def test_the_first_pictures_after_a_resume_have_the_size_of_now(recipe, monkeypatch):
+    run = Run(dataclasses.replace(recipe, early=0.5, early_size=(32, 32)))
+    run.clock.step = 3
+    sizes = []
+    monkeypatch.setattr(run, "_loop", lambda loader, bar, interrupt: sizes.append(next(iter(loader))[0].shape[1:3]))
+    monkeypatch.setattr(run, "finish", lambda: None)
+    run.run()
+    assert sizes == [(48, 48)]
+
+
+def test_a_classifier_can_be_a_supernet_too(tmp_path):
+    for split in ("train", "val"):
+        for name in "ab":
+            (tmp_path / split / name).mkdir(parents=True)
+            cv2.imwrite(str(tmp_path / split / name / "x.png"), np.full((64, 64, 3), 99, np.uint8))
+    recipe = dataclasses.replace(
+        RECIPES["pretrain"], stage="supernet", root=str(tmp_path), space=SPACE, steps=1, minutes=0.0, batch=2,
+        size=(64, 64), early_size=(64, 64), out=str(tmp_path / "run"), device="cpu",
+    )  # fmt: skip
+    assert "top1" in json.loads(read_weights(Run(recipe).run())[1]["figures"])
 
 
 def test_a_diverged_run_stops(recipe):

@@ -207,6 +207,18 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"] and path.read_bytes() == b"before"
 
 
+def test_weights_of_whole_numbers_are_refused(tmp_path):
+    net = small_network()
+    state = {k: v.to(torch.int8) if v.ndim == 4 else v for k, v in net.state_dict().items()}
+    save_weights(tmp_path / "int.safetensors", state, {"arch": net.arch.to_json()})
+    with pytest.raises(WeightsError, match=r"conv1\.weight holds torch\.int8"):
+        load_model(tmp_path / "int.safetensors")
+    deep = {"arch": net.arch.to_json(), "labels": "[" * 10**5}
+    save_weights(tmp_path / "deep.safetensors", net.state_dict(), deep)
+    with pytest.raises(WeightsError):
+        load_model(tmp_path / "deep.safetensors")
+
+
 # -- whose figures -----------------------------------------------------------------------------------------------
 def test_figures_belong_to_the_weights_they_were_measured_on():
     model = scalenet.create_model("scalenet_s0", pretrained=True)

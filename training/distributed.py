@@ -12,11 +12,18 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from scalenet.predict.loading import pick_device
+
 
 def start(device: str = "auto") -> torch.device:
-    """Join the process group if ``torchrun`` started us; returns the device to train on."""
+    """Join the process group if ``torchrun`` started us; returns the device to train on: auto, cuda, mps or cpu.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    pick_device(device)
     if "RANK" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
     if device == "cuda":

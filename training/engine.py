@@ -121,7 +121,12 @@ class Run:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.device = distributed.start(recipe.device)
+        try:
+            self.device = distributed.start(recipe.device)
+        except ValueError as e:
+            raise RecipeError(str(e)) from None
+        if recipe.batch < distributed.world():
+            raise RecipeError(f"batch={recipe.batch} leaves some of {distributed.world()} processes without pictures")
         self.folder = Path(recipe.out or f"out/training/{recipe.name}")
         self.main = distributed.rank() == 0
         torch.manual_seed(recipe.seed)
@@ -159,7 +164,8 @@ class Run:
 
     # -- checkpoints -------------------------------------------------------------------------------------
     def _identity(self) -> dict[str, str]:
-        return {"recipe": self.recipe.name, "space": repr(self.recipe.space), "arch": self.trunk.arch.digest}
+        same = {k: str(getattr(self.recipe, k)) for k in ("stage", "root", "split", "classes", "init")}
+        return {"recipe": self.recipe.name, "space": repr(self.recipe.space), "arch": self.trunk.arch.digest, **same}
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -167,7 +173,9 @@ class Run:
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
         if saved["identity"] != self._identity():
-            raise TrainingError(f"{path} belongs to another run ({saved['identity']}); move it away or set out=")
+            raise TrainingError(
+                f"{path} belongs to another run ({saved['identity']}); move it away, or name another folder"
+            )
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.clock.step, self.clock.before = saved["step"], saved["elapsed"]
@@ -189,11 +197,11 @@ class Run:
         """Score the network (a supernet: its largest) and write ``final.safetensors``."""
         distributed.average_buffers(self.model)
         path = self.folder / "final.safetensors"
-        if not self.main:
-            return path
-        if self.supernet:  # its running statistics mix all sub-networks
+        if self.supernet:  # its running statistics mix all sub-networks; SyncBatchNorm needs every rank for new ones
             self.trunk.activate(self.largest)
             recalibrate(self.model, self.task.calibration(CALIBRATION))
+        if not self.main:
+            return path
         figures = self.task.evaluate(self.model.eval())
         metadata = {
             "arch": self.trunk.arch.to_json(), "task": self.recipe.task, "recipe": self.recipe.name,
@@ -215,11 +223,12 @@ class Run:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, when the checkpoint is written.
         """
         recipe, clock = self.recipe, self.clock
+        clock.started = time.monotonic()
+        clock.tick()  # the first pictures are asked for at the size of now, also after a resume
         loader = make_loader(
             self.task.source, recipe.batch, clock.size, seed=recipe.seed, start=clock.step,
             rank=distributed.rank(), world=distributed.world(), workers=recipe.workers,
         )  # fmt: skip
-        clock.started = time.monotonic()
         self.model.train()
         bar = tqdm(total=100, unit="%", disable=not self.main, desc=recipe.name, mininterval=2)
         with bar, Interrupt() as interrupt:

@@ -15,9 +15,10 @@ from scalenet.datasets import Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.network import ScaleNet
-from scalenet.origin import Origin, mark, start_terms
+from scalenet.origin import Origin, fingerprint, mark, start_terms
 from scalenet.predict.loading import load_model
 from scalenet.weights import read_weights, save_weights
+from scalenet.whole import write_text
 
 from . import distributed
 from .engine import Run
@@ -74,18 +75,21 @@ def space_of(arch: Arch) -> SearchSpace:
 
 def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: bool, overrides: list[str]) -> Recipe:
     """The training recipe of a fine-tuning run; writes the encoding and the start weights it names into ``out``."""
-    if distributed.rank() == 0:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "arch.json").write_text(model.arch.to_json())
-        if not scratch:
-            save_weights(out / "start.safetensors", model.state_dict(), {})
+    start = out / f"start-{fingerprint(model)[:8]}.safetensors"  # other weights, another run
     size = tuple(min(a, b) for a, b in zip(model.arch.input_size, LARGEST_CROP[model.task], strict=True))
     recipe = Recipe(
         "finetune", model.task, "alone", str(data), space_of(model.arch), str(out / "arch.json"), classes=classes,
-        init="" if scratch else str(out / "start.safetensors"), minutes=10.0, size=size, early_size=size, lr=1e-3,
+        init="" if scratch else str(start), minutes=10.0, size=size, early_size=size, lr=1e-3,
         batch=8 if model.task == "segmentation" else 32, out=str(out),
     )  # fmt: skip
-    return override(recipe, overrides)
+    recipe = override(recipe, overrides)
+    distributed.start(recipe.device)
+    if distributed.rank() == 0:
+        write_text(out / "arch.json", model.arch.to_json())
+        if not scratch:
+            save_weights(start, model.state_dict(), {})
+    distributed.agree(0.0)  # the others wait for the files
+    return recipe
 
 
 def _terms(labels: Labels, start: str) -> str:

@@ -1,12 +1,13 @@
 """Re-encode a data set small, so that a machine with little memory or a slow disk can train on it.
 
-Forms known: ``images/SPLIT`` + ``labels/SPLIT`` (labels stay indices, nearest neighbour), an ImageFolder, and its tar
-files (``SPLIT.tar`` holding ``class/picture``), which are unpacked.
+Forms known: ``images/SPLIT`` + ``labels/SPLIT``, CamVid's ``SPLIT`` + ``SPLITannot`` (labels stay indices, nearest
+neighbour), an ImageFolder, and its tar files (``SPLIT.tar`` holding ``class/picture``), which are unpacked.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from scalenet.predict.images import decode_rgb
 from .data import DataError
 from .data.classification import SUFFIXES
 
+LABELS = ("labels", "gtFine")  # folders of index masks; CamVid's end with "annot"
 Item = tuple[str, bytes]  # path below the root, encoded picture
 
 
@@ -63,9 +65,10 @@ def prepare(root: str | Path, out: str | Path, long_side: int, quality: int = 92
     if out.exists():
         raise DataError(f"{out} exists already; name another folder")
     partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that broke off
     count = 0
     for name, data in tqdm(find_items(root), desc="prepare", unit=" pictures"):
-        label = "labels" in Path(name).parts
+        label = any(part in LABELS or part.endswith("annot") for part in Path(name).parts[:-1])
         suffix, array = shrink(data, long_side, label, name)
         target = partial / Path(name).with_suffix(suffix)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -123,7 +123,7 @@ def recalibrate_file(
         DataError, FileNotFoundError, WeightsError: for what is missing or damaged.
     """
     model = load_model(path)
-    _, metadata = read_weights(path)
+    metadata = {k: v for k, v in read_weights(path)[1].items() if k != "figures"}  # of other statistics than these
     count = recalibrate(model, picture_batches(model, root, split, batches, batch_size))
     metadata |= {"batchnorm": f"recalibrated on {count} batches of {batch_size} training pictures"}
     return save_weights(out or path, model.state_dict(), metadata)

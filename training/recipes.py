@@ -84,8 +84,8 @@ COCO_PEOPLE = 149813  # of train2017, with a labelled joint
 CITYSCAPES_PICTURES = 2975
 CITYSCAPES = {"task": "segmentation", "root": "data/cityscapes", "classes": 19, "batch": 24, "size": (512, 1024),
               "early_size": (512, 1024), "steps": 484 * CITYSCAPES_PICTURES // 24, "optimizer": "sgd", "lr": 1e-3,
-              "weight_decay": 5e-4, "clip": 0.0, "warmup": 0, "ohem": 0.9, "class_weights": False, "cache": False,
-              "workers": 8}  # fmt: skip
+              "weight_decay": 5e-4, "bn_momentum": 0.01, "clip": 0.0, "warmup": 0, "ohem": 0.9,
+              "class_weights": False, "cache": False, "workers": 8}  # fmt: skip
 COCO = {"task": "pose", "root": "data/coco", "classes": 17, "split": "train2017", "val_split": "val2017", "batch": 128,
         "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "clip": 0.0, "warmup": 0, "decay": "steps",
         "milestones": (170 / 210, 200 / 210), "colour": 0.0, "workers": 8}  # fmt: skip

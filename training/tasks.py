@@ -73,6 +73,11 @@ class ClassificationTask:
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(output, target, label_smoothing=0.1)
 
+    def calibration(self, pictures: int, batch: int = 32) -> Iterator[torch.Tensor]:
+        """Training pictures spread over the split, as they are, for BatchNorm statistics."""
+        for index in spread(len(self.source), pictures, batch):
+            yield to_input(np.stack([self.source.load(i, self.recipe.size) for i in index]), self.device)
+
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """Top-1 accuracy on the validation pictures."""

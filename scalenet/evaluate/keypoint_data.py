@@ -6,7 +6,8 @@ N people, K joints; annotated keypoints are (N, K, 3) x, y, v with v = 0 for wha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -151,8 +152,10 @@ class KeypointSet:
             raise DataError(f"{what} does not have {wanted} keypoint numbers")
         if a.get("image_id") not in self.images:
             raise DataError(f"{what} is of picture {a.get('image_id')}, which is not there")
-        if len(a.get("bbox", ())) != 4:
+        if not isinstance(a.get("bbox"), list) or len(a["bbox"]) != 4:
             raise DataError(f"{what} has no bbox [x, y, w, h]")
+        if "id" not in a or not _finite([*keypoints, *a["bbox"], a.get("area", 0)]):
+            raise DataError(f"{what} lacks an id, or holds something that is no finite number")
         a.setdefault("num_keypoints", sum(v > 0 for v in keypoints[2::3]))
         a.setdefault("area", a["bbox"][2] * a["bbox"][3])
         return a
@@ -237,12 +240,16 @@ def _wrong(entry: Any, data: KeypointSet, numbers: int) -> str:
     """What is wrong with one result; nothing: empty."""
     if not isinstance(entry, dict) or not {"image_id", "keypoints", "score"} <= set(entry):
         return "lacks image_id, keypoints or score"
-    if entry["image_id"] not in data.images:
+    if not isinstance(entry["image_id"], (int, str)) or entry["image_id"] not in data.images:
         return f"is of picture {entry['image_id']!r}, which {data.path} does not have"
     if not isinstance(entry["keypoints"], list) or len(entry["keypoints"]) != numbers:
         return f"does not have the {numbers} keypoint numbers of {data.path}"
+    return "" if _finite([*entry["keypoints"], entry["score"]]) else "holds something that is no finite number"
+
+
+def _finite(values: Sequence[Any]) -> bool:
+    """Whether all are numbers that a float can hold."""
     try:
-        finite = np.isfinite(np.array([*entry["keypoints"], entry["score"]], float)).all()
-    except (TypeError, ValueError):
-        finite = False
-    return "" if finite else "holds something that is no finite number"
+        return all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
+    except OverflowError:
+        return False

@@ -26,7 +26,7 @@ def check_boxes(boxes: object) -> np.ndarray:
     """
     try:
         array = np.array(boxes, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BoxError("boxes must be rows of 4 or 5 numbers: x1, y1, x2, y2[, score]") from None
     if array.size == 0:
         return np.zeros((0, 5))

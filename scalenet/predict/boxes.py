@@ -44,7 +44,8 @@ def read_boxes(path: str | Path) -> Boxes:
 def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[float]]]:
     rows: dict[str | int, list[list[float]]] = {}
     for number, entry in enumerate(data):
-        if not isinstance(entry, Mapping) or "image_id" not in entry or not isinstance(entry.get("bbox"), list):
+        known = isinstance(entry, Mapping) and isinstance(entry.get("image_id"), (int, str))
+        if not known or not isinstance(entry.get("bbox"), list):
             raise BoxError(f"{path}: entry {number} lacks image_id or bbox; COCO results of a detector have both")
         if entry.get("category_id", PERSON) == PERSON:
             rows.setdefault(entry["image_id"], []).append([*entry["bbox"], entry.get("score", 1.0)])
@@ -59,7 +60,7 @@ def corners(rows: Any, what: str) -> np.ndarray:
     """
     try:
         table = np.array(rows, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         table = np.array(np.nan)
     if table.shape == (0,):
         return np.zeros((0, 5))

@@ -25,16 +25,21 @@ def side_by_side(forward: Callable[[torch.Tensor], Output], x: torch.Tensor) -> 
         forward: a tensor, or a tuple of tensors, with the batch first.
         x: (B, …).
     """
-    threads = torch.get_num_threads()
-    workers = min(len(x), threads) if x.device.type == "cpu" else 1
     forward = torch.inference_mode()(forward)
-    if workers < 2:
+    if x.device.type != "cpu" or len(x) < 2:
         return forward(x)
-    parts = list(_pool(workers, threads // workers).map(forward, x.tensor_split(workers)))
+    with _building:
+        threads = torch.get_num_threads()
+        workers = min(len(x), threads)
+        pool = _pool(workers, threads // workers)
+    parts = list(pool.map(forward, x.tensor_split(workers)))
     return torch.cat(parts) if isinstance(parts[0], torch.Tensor) else tuple(map(torch.cat, zip(*parts, strict=True)))
 
 
-@lru_cache(maxsize=4)
+_building = threading.Lock()  # which changes torch's default for a moment
+
+
+@lru_cache(maxsize=16)
 def _pool(workers: int, threads: int) -> ThreadPoolExecutor:
     """Threads that each have so many of torch's."""
     before, begun = torch.get_num_threads(), threading.Barrier(workers + 1)

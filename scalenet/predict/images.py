@@ -63,7 +63,10 @@ def decode_rgb(data: bytes, what: str = "the picture", max_pixels: int = MAX_PIX
         ImageError: if the bytes are no picture, or one of more than ``max_pixels``.
     """
     _check_header(io.BytesIO(data), what, max_pixels)
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # a side beyond OpenCV's own limit, for one
+        array = None
     if array is None:
         raise ImageError(f"{what} is damaged, or in a form that cannot be read")
     return cv2.cvtColor(array, cv2.COLOR_BGR2RGB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def _from_hub(name: str, pretrained: bool) -> ScaleNet:
         raise FileNotFoundError(f"{name} cannot be read{offline}: {e}") from e
     except (SafetensorError, RuntimeError) as e:
         raise weights.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
+    except (TypeError, AttributeError) as e:
+        raise weights.WeightsError(f"{name}: its config.json does not describe a network ({str(e)[:120]})") from e
     if not isinstance(model, ScaleNet):
         raise LookupError(f"{name} holds a {type(model).__name__}, which is no network of this project")
     return model
@@ -94,15 +97,27 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        device = torch.device(device)
-        torch.empty(0, device=device)
+        return torch.empty(0, device=device).device  # numbered: which is the current one differs between threads
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise ValueError(f"device {str(device)!r} cannot be used here ({str(e).splitlines()[0][:80]})") from None
-    return device
 
 
 def model_input(model: ScaleNet) -> tuple[tuple[int, int], dict[str, Any]]:
-    """(H, W) a network was made for, and the ``mean`` and ``std`` (of values 0..1) its pictures are normalised with."""
+    """(H, W) a network was made for, and the ``mean`` and ``std`` (of values 0..1) its pictures are normalised with.
+
+    Raises:
+        WeightsError: if its cfg holds something else.
+    """
     cfg = getattr(model, "pretrained_cfg", None) or {}
-    size = tuple(cfg.get("input_size") or ())[-2:] or model.arch.input_size
-    return size, {"mean": cfg.get("mean") or IMAGENET_MEAN, "std": cfg.get("std") or IMAGENET_STD}
+    size = cfg.get("input_size") or (3, *model.arch.input_size)
+    mean, std = cfg.get("mean") or IMAGENET_MEAN, cfg.get("std") or IMAGENET_STD
+    try:
+        fine = len(size) == 3 and all(int(n) == n >= 1 for n in size) and len(mean) == len(std) in (3, size[0])
+        fine = fine and all(map(math.isfinite, mean)) and all(0 < v < math.inf for v in std)
+    except (TypeError, ValueError):
+        fine = False
+    if not fine:
+        raise weights.WeightsError(
+            f"its config.json has no input_size, mean and std of pictures: {size}, {mean}, {std}"
+        )
+    return (int(size[1]), int(size[2])), {"mean": tuple(mean), "std": tuple(std)}

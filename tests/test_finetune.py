@@ -1,0 +1,60 @@
+"""Fine-tuning on a folder of one's own: weights, a card, figures; another run in the same folder is refused."""
+
+import json
+import shutil
+
+import pytest
+
+import scalenet
+from scalenet.weights import load_model, read_weights
+from training.__main__ import main
+
+from .small_data import camvid_form
+from .small_networks import small_network, write
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    root = camvid_form(tmp_path_factory.mktemp("own") / "street")
+    (root / "classes.txt").write_text("dark\nmiddle\nbright\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    return write(small_network(), tmp_path_factory.mktemp("start") / "net.safetensors")
+
+
+def tune(start, data, out, *more):
+    budget = ["steps=1", "minutes=0", "batch=2", "size=48x48", "early_size=48x48", "device=cpu"]
+    return main(["finetune", "--model", str(start), "--data", str(data), "-o", str(out), *more, *budget])
+
+
+def test_it_ends_with_weights_a_card_and_figures(own, start, tmp_path, capsys):
+    assert tune(start, own, tmp_path / "out") == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    model = load_model(figures["weights"])
+    assert model.labels.names == ("dark", "middle", "bright") and model.labels.dataset == "street"
+    assert read_weights(figures["weights"])[1]["license"].startswith("those of the pictures of street")
+    card = (tmp_path / "out" / "model" / "README.md").read_text()
+    assert "### Measured" in card and f"{figures['miou']:.4f}"[:5] in card and "pictures of street" in card
+    assert scalenet.create_model(f"local-dir:{figures['folder']}", pretrained=True).num_classes == 3
+
+
+def test_the_terms_of_the_weights_it_began_from_stay(own, tmp_path, capsys):
+    assert tune("scalenet_s0", own, tmp_path / "out") == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "CamVid after Tiny-ImageNet" in read_weights(figures["weights"])[1]["license"]
+    assert "CamVid after Tiny-ImageNet" in (tmp_path / "out" / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("other", ["scratch", "data"])
+def test_another_run_does_not_go_on_from_this_ones_checkpoint(own, start, other, tmp_path, capsys):
+    assert tune(start, own, tmp_path / "out") == 0
+    data, more = own, ["--scratch"]
+    if other == "data":
+        data, more = shutil.copytree(own, tmp_path / "else"), []
+    assert tune(start, data, tmp_path / "out", *more) == 2
+    err = capsys.readouterr().err
+    assert "belongs to another run" in err and "another folder" in err
+    assert tune(start, data, tmp_path / "fresh", *more) == 0
