@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .cost import count
+from .fold import fold
 from .network import ScaleNet
 from .predict.loading import model_input, pick_device
 
@@ -20,7 +21,9 @@ def bench(
     device: str | torch.device | None = None,
     seconds: float = 3.0,
 ) -> dict[str, Any]:
-    """Time a network on single random pictures.
+    """Time a network on single random pictures, as the predictors run it: BatchNorm folded into the convolutions.
+
+    What reading, resizing, decoding and drawing take is not part of it.
 
     Args:
         size: (H, W); default the network's input size.
@@ -31,7 +34,7 @@ def bench(
         ms (median), ms_min, runs, params, macs (convolution multiply-adds at this size), size [H, W], device, threads.
     """
     device, size = pick_device(device), tuple(size or model_input(model)[0])
-    model = model.to(device, memory_format=torch.channels_last).eval()
+    model = fold(model).to(device, memory_format=torch.channels_last)
     x = torch.rand(1, model.in_chans, *size, device=device).contiguous(memory_format=torch.channels_last)
     for _ in range(2):
         model(x)

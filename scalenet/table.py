@@ -72,13 +72,17 @@ class Entry:
 
 def _pose(name: str, size: tuple[int, int], authors_file: str, **reported: Any) -> Entry:
     terms = "trained by the authors on COCO keypoints after ImageNet"
-    return Entry(name, "coco", "pose", COCO, size, authors_file=authors_file, reported=reported, terms=terms)
+    return Entry(
+        name, "coco", "pose", COCO, size, authors_file=authors_file, reported=reported,
+        license="other", terms=terms,
+    )  # fmt: skip
 
 
 def _segmentation(name: str, width: int, **reported: Any) -> Entry:
     return Entry(
         name, "cityscapes", "segmentation", CITYSCAPES, (1024, 2048), authors_file=f"superscalenet_seg_w{width}",
-        reported=reported, terms="trained by the authors on Cityscapes (non-commercial) after ImageNet",
+        reported=reported, license="other",
+        terms="trained by the authors on Cityscapes (non-commercial) after ImageNet",
     )  # fmt: skip
 
 

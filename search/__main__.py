@@ -50,7 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     rank = commands.add_parser("rank", help="Kendall's tau: inherited figures against training each alone")
     rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     rank.add_argument("alone", help="training recipe that trains one encoding")
-    rank.add_argument("overrides", nargs="*", metavar="key=value", help="for the training recipe")
+    rank.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="for the training recipe; its root is the search's too"
+    )
     rank.add_argument("--count", type=positive, default=12, help="how many encodings")
     rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
     return parser
@@ -116,7 +118,8 @@ def rank(args: argparse.Namespace) -> None:
 
     alone = get_training_recipe(args.alone, args.overrides)
     try:
-        rows = compare(make_evaluator(get_recipe(args.recipe)), alone, args.count, args.output)
+        evaluator = make_evaluator(get_recipe(args.recipe, [f"root={alone.root}"]))
+        rows = compare(evaluator, alone, args.count, args.output)
         if distributed.rank() == 0:
             for row in rows:
                 print(json.dumps(row))

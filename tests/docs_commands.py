@@ -197,8 +197,8 @@ def check_pip(arguments: Words, online: bool) -> None:
             unknown = set(extra.split(",")) - set(PROJECT["optional-dependencies"])
             if unknown:
                 raise StaleError(f"no extra {', '.join(unknown)}")
-    if arguments[:1] not in (["install"], ["download"], ["config"]):
-        raise StaleError("pip install, download and config are known")
+    if arguments[:1] not in (["install"], ["wheel"], ["config"]):
+        raise StaleError("pip install, wheel and config are known")
 
 
 def check_make(arguments: Words, online: bool) -> None:

@@ -219,7 +219,11 @@ def test_evaluate_and_pose_commands(tmp_path, capsys):
     assert main([*command, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert {"ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard", "images", "seconds"} <= set(figures)
+    assert main([*command, "--scales", "0.5,1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scales"] == [0.5, 1.0]
     picture = str(root / "images" / "1.png")
+    assert main(["pose", picture, "--scales", "0.5,1", "-o", str(tmp_path)]) == 2
+    assert "--scales is for --bottom-up" in capsys.readouterr().err
     assert (
         main(["pose", picture, "-m", file, "--bottom-up", "-o", str(tmp_path / "out"), "--device", "cpu", "--json"])
         == 0

@@ -111,6 +111,7 @@ def test_overrides_are_typed_and_name_the_nearest_key():
         (["recalibrate", "x.safetensors", "--data", ".", "--batches", "0"], "at least 1"),
         (["rnu", "s0_teacher"], "invalid choice"),
         (["run", "s0_teacher", "device=foo"], "device"),
+        (["run", "s0_teacher", "autocast=fp8"], "off or bf16"),
         (["run", "s0_teacher", "device=cpu", "batch=0"], "batch=0"),
     ],
 )

@@ -29,6 +29,7 @@ from .schedule import arch_at
 from .tasks import TASKS, normalise
 
 LOG_EVERY = 20
+AUTOCAST = ("off", "bf16")
 CALIBRATION = 32  # training pictures for the BatchNorm statistics of a supernet's largest network
 
 
@@ -125,6 +126,8 @@ class Run:
             self.device = distributed.start(recipe.device)
         except ValueError as e:
             raise RecipeError(str(e)) from None
+        if recipe.autocast not in AUTOCAST:
+            raise RecipeError(f"autocast must be {' or '.join(AUTOCAST)}, got {recipe.autocast!r}")
         if recipe.batch < distributed.world():
             raise RecipeError(f"batch={recipe.batch} leaves some of {distributed.world()} processes without pictures")
         self.folder = Path(recipe.out or f"out/training/{recipe.name}")

@@ -6,7 +6,7 @@ import argparse
 import importlib
 from typing import Any
 
-from .options import positive
+from .options import numbers, positive
 
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict
     "camvid": "segmentation",
@@ -30,6 +30,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--flip", action=argparse.BooleanOptionalAction, help="mean with the mirrored picture (default: pose only)"
     )
+    parser.add_argument(
+        "--scales", type=numbers, help="look at several sizes, for example 0.5,1,2 (segmentation and bottom-up)"
+    )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument("--batch-size", type=positive, help="pictures, or people, that run together")
     pose = parser.add_argument_group("pose")
@@ -43,11 +46,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate; returns the figures as fractions, the number of pictures and the seconds it took."""
     module = importlib.import_module(f"..evaluate.{EVALUATORS[args.dataset]}", __package__)
     pose = {option: getattr(args, option) for option in POSE_OPTIONS if getattr(args, option) is not None}
+    scales = {} if args.scales is None else {"scales": args.scales}
     if pose and EVALUATORS[args.dataset] == "segmentation":
         raise ValueError(f"--{next(iter(pose))} is for pose data sets, {args.dataset} is for segmentation")
     result = module.evaluate(
         args.name, args.dataset, args.root, args.split, checkpoint=args.checkpoint, limit=args.limit, flip=args.flip,
-        device=args.device, batch_size=args.batch_size, **pose,
+        device=args.device, batch_size=args.batch_size, **scales, **pose,
     )  # fmt: skip
     if not args.json:
         print_figures(result)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .clip import frames_together, run_video, target_of, the_video
-from .options import positive
+from .options import numbers, positive
 from .segment import unique_names
 
 SAMPLE_BOX = [[-150, 0, 660, 1300]]  # corners; the portrait ends at the chest, the person does not
@@ -35,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--flip", action=argparse.BooleanOptionalAction, help="look at people mirrored too (default: not for bottom-up)"
     )
+    parser.add_argument("--scales", type=numbers, help="bottom-up: look at several sizes, for example 0.5,1,2")
     parser.add_argument("--decode", choices=("dark", "quarter"), default="dark", help="joints from heatmaps")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
@@ -103,7 +104,9 @@ def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
     if args.bottom_up:
         from ..predict.bottomup import BottomUpPoseEstimator
 
-        return BottomUpPoseEstimator(args.model, args.device, flip=bool(args.flip), batch_size=batch_size)
+        return BottomUpPoseEstimator(args.model, args.device, bool(args.flip), args.scales or (1.0,), batch_size)
+    if args.scales:
+        raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
     from ..predict.topdown import PoseEstimator
 
     detector = None

@@ -9,7 +9,7 @@ from ..network import ScaleNet
 from ..predict.loading import load_model, name_of
 from . import DataError, bottomup, topdown
 
-TOP_DOWN_ONLY = ("boxes", "decode")
+TOP_DOWN_ONLY, BOTTOM_UP_ONLY = ("boxes", "decode"), ("scales",)
 
 
 def evaluate(
@@ -25,14 +25,14 @@ def evaluate(
     :func:`scalenet.evaluate.topdown.evaluate` of any other; ``options`` are theirs.
 
     Raises:
-        DataError: for boxes or a decoding method given to a bottom-up network, which has no use for them.
+        DataError: for boxes or a decoding method given to a bottom-up network, or scales to a top-down one, which have
+            no use for them.
     """
     network = load_model(name, checkpoint)
-    if network.task != "bottomup":
-        figures = topdown.evaluate(network, dataset, root, split, **options)
-    else:
-        for option in TOP_DOWN_ONLY:
-            if options.pop(option, None):
-                raise DataError(f"{option} has no meaning for a bottom-up network: leave --{option} out")
-        figures = bottomup.evaluate(network, dataset, root, split, **options)
+    bottom_up = network.task == "bottomup"
+    for option in TOP_DOWN_ONLY if bottom_up else BOTTOM_UP_ONLY:
+        if options.pop(option, None):
+            kind = "bottom-up" if bottom_up else "top-down"
+            raise DataError(f"{option} has no meaning for a {kind} network: leave --{option} out")
+    figures = (bottomup if bottom_up else topdown).evaluate(network, dataset, root, split, **options)
     return {**figures, "model": name_of(name)}

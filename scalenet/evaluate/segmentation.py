@@ -47,6 +47,7 @@ def evaluate(
     flip: bool | None = None,
     device: str | torch.device | None = None,
     batch_size: int | None = None,
+    scales: Sequence[float] = (1.0,),
 ) -> dict[str, Any]:
     """mIoU, IoU per class and pixel accuracy over a split.
 
@@ -56,10 +57,11 @@ def evaluate(
         root, split: as in :func:`scalenet.evaluate.pairs.find_pairs`.
         limit: only the first pictures.
         flip: mean with the mirrored picture; default not.
+        scales: factors of the picture's size to look at.
 
     Returns:
-        model, dataset, split, flip, images, seconds, miou, pixel_accuracy, per_class (name -> IoU, None for a class
-        that is neither there nor predicted), all fractions.
+        model, dataset, split, flip, scales, images, seconds, miou, pixel_accuracy, per_class (name -> IoU, None for a
+        class that is neither there nor predicted), all fractions.
 
     Raises:
         DataError: for another folder than was looked for, or a label of another size than its picture.
@@ -67,15 +69,16 @@ def evaluate(
     """
     names = DATASETS[dataset].names
     pairs = find_pairs(root, split)[:limit]
-    segmenter = Segmenter(load_model(name, checkpoint), device, batch_size or 1, bool(flip), resize=False)
+    segmenter = Segmenter(load_model(name, checkpoint), device, batch_size or 1, bool(flip), scales, resize=False)
     if segmenter.model.num_classes != len(names):
         raise ValueError(f"{name} has {segmenter.model.num_classes} classes, {dataset} has {len(names)}")
     started = time.perf_counter()
     results = tqdm(segmenter.stream(picture for picture, _ in pairs), total=len(pairs), disable=None)
     matrix = count(pairs, (result.mask for result in results), len(names))
     per_class = {n: None if math.isnan(v) else float(v) for n, v in zip(names, matrix.iou(), strict=True)}
+    seconds = round(time.perf_counter() - started, 2)
     return {
         "model": name_of(name), "dataset": dataset, "split": split,
-        "flip": bool(flip), "images": len(pairs), "seconds": round(time.perf_counter() - started, 2),
+        "flip": bool(flip), "scales": list(scales), "images": len(pairs), "seconds": seconds,
         "miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy(), "per_class": per_class,
     }  # fmt: skip

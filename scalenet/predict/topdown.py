@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..datasets import COCO, Labels
+from ..fold import fold
 from ..network import ScaleNet
 from .affine import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from .codec import HeatmapCodec
@@ -67,6 +68,8 @@ class PoseEstimator:
             raise ValueError(f"PoseEstimator needs a top-down pose network, got one for {model.task}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if not isinstance(name_or_model, ScaleNet):  # a caller's own network may go on learning
+            model = fold(model)
         self.device = pick_device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         joints = model.num_classes
