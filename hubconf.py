@@ -4,7 +4,7 @@
 ``torch.hub.load(".", "scalenet_s0", source="local", pretrained=True)``.
 """
 
-dependencies = ["torch", "torchvision", "timm", "huggingface_hub", "safetensors", "cv2", "numpy", "scipy"]
+dependencies = ["torch", "torchvision", "timm", "huggingface_hub", "safetensors", "cv2", "numpy", "scipy", "tqdm"]
 
 
 def _network(name, text):

@@ -250,7 +250,7 @@ def check_packing(file, packed, stage):
         return
     model = load_model(packed)
     assert model.task == "bottomup" and model.labels.names == CROWDPOSE.names
-    assert set(json.loads(metadata["figures"])) == {"crowdpose val"}
+    assert set(json.loads(metadata["figures"])) == {"composed crowds val"}
     assert main(["pack", str(packed), "-o", str(packed)]) == 2
 
 

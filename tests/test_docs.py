@@ -73,7 +73,10 @@ def test_all_blocks_have_a_language_and_few_are_not_run():
     assert {b.language for b in found} <= {*RUN, *DATA}, [b.where for b in found if b.language not in (*RUN, *DATA)]
     assert sum(PAGES[p].read_text(encoding="utf-8").count("```") for p in PAGES) % 2 == 0
     reasons = {b.reason for b in found if b.reason}
-    assert reasons == {"fetches the repository from GitHub", "the app must be running: test_demo.py does this"}
+    assert reasons == {
+        "fetches the repository from GitHub", "the app must be running: test_demo.py does this",
+        "needs the authors' file", "export takes half a minute, test_export.py does this",
+    }  # fmt: skip
     assert len([b for b in found if b.language == "python"]) > 25
 
 
