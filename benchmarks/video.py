@@ -48,7 +48,6 @@ def bare_seconds(segmenter: Any, pictures: list[np.ndarray], dealt: bool = False
     from scalenet.predict.images import to_input
 
     forward = partial(side_by_side, segmenter.model) if dealt else segmenter.model
-
     batches = [
         to_input(np.stack(pictures[i : i + segmenter.batch_size]), segmenter.device, **segmenter.statistics)
         for i in range(0, len(pictures), segmenter.batch_size)

@@ -12,8 +12,7 @@ from scalenet.commands.options import positive
 from scalenet.datasets import DATASETS
 from scalenet.weights import WeightsError
 from training.data import DataError
-from training.engine import TrainingError
-from training.recipes import RecipeError
+from training.recipes import RecipeError, TrainingError
 
 from .archive import Archive, ArchiveError
 from .recipes import RECIPES, get_recipe

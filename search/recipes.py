@@ -36,14 +36,9 @@ class SearchRecipe:
 
 
 PAPER = {
-    "start": 1000,
-    "evaluations": 3000,
-    "population": 100,
-    "children": 100,
-    "depth": 0.0,
-    "last": False,
+    "start": 1000, "evaluations": 3000, "population": 100, "children": 100, "depth": 0.0, "last": False,
     "calibration": 24,
-}
+}  # fmt: skip
 
 RECIPES = {
     r.name: r

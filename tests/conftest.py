@@ -15,6 +15,14 @@ from scalenet.arch import SearchSpace
 TINY = {"stem_width": 24, "stage1_width": 16, "modules": (1, 2, 2), "depths": (1, 2)}
 
 
+def status_of(main, argv):
+    """A command's exit status, argparse's own errors included."""
+    try:
+        return main(argv)
+    except SystemExit as e:
+        return e.code
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     random.seed(0)

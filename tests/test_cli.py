@@ -16,6 +16,7 @@ from scalenet.arch import Arch
 from scalenet.commands import segment as segment_command
 from scalenet.predict.images import write_png
 
+from .conftest import status_of
 from .small_data import camvid_form
 from .small_networks import picture, small_network, write
 
@@ -45,10 +46,7 @@ def as_json(capsys, *argv) -> dict:
 
 def fails(capsys, *argv) -> str:
     """Run what is wrong: status 2, nothing on stdout, one line on stderr, which is returned."""
-    try:
-        status = cli.main([*map(str, argv)])
-    except SystemExit as e:  # argparse's own errors
-        status = e.code
+    status = status_of(cli.main, [*map(str, argv)])
     out, err = capsys.readouterr()
     assert status == 2 and out == "" and err.count("\n") == 1 and "Traceback" not in err
     return err

@@ -22,7 +22,7 @@ from search.evaluator import Evaluator
 from search.rank import compare, kendall_tau
 from training.recipes import RECIPES
 
-from .conftest import TINY
+from .conftest import TINY, status_of
 from .small_data import camvid_form
 
 SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)
@@ -221,9 +221,5 @@ def test_rank_compares_with_training_alone_and_resumes(world, tmp_path):
     ["deploy", "s0", "a.jsonl", "--name", "n", "--dataset", "nonsense"], ["rank", "s0", "s0_alone", "--count", "0"],
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_exit_2(argv, capsys):
-    try:
-        status = main(argv)
-    except SystemExit as e:  # argparse's own errors
-        status = e.code
-    assert status == 2
+    assert status_of(main, argv) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -22,7 +22,7 @@ from training.recalibrate import recalibrate
 from training.recipes import RECIPES, RecipeError, get_recipe, override
 from training.schedule import arch_at, cycle_length, groups
 
-from .conftest import TINY
+from .conftest import TINY, status_of
 from .small_data import camvid_form
 
 SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)
@@ -116,11 +116,7 @@ def test_overrides_are_typed_and_name_the_nearest_key():
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(argv, words, capsys, tmp_path):
-    try:
-        status = main([*argv, f"out={tmp_path / 'x'}"] if argv[0] == "run" else argv)
-    except SystemExit as e:  # argparse's own errors
-        status = e.code
-    assert status == 2
+    assert status_of(main, [*argv, f"out={tmp_path / 'x'}"] if argv[0] == "run" else argv) == 2
     err = capsys.readouterr().err
     assert words in err and err.count("\n") == 1
     assert not (tmp_path / "x").exists()

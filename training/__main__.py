@@ -13,8 +13,7 @@ from scalenet.predict.images import ImageError
 from scalenet.weights import WeightsError
 
 from .data import DataError
-from .engine import TrainingError
-from .recipes import RECIPES, RecipeError, get_recipe
+from .recipes import RECIPES, RecipeError, TrainingError, get_recipe
 
 
 def build_parser() -> argparse.ArgumentParser:

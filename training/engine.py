@@ -24,17 +24,13 @@ from .data import make_loader
 from .interrupt import Interrupt
 from .losses import distillation
 from .recalibrate import recalibrate
-from .recipes import Recipe, RecipeError
+from .recipes import Recipe, RecipeError, TrainingError
 from .schedule import arch_at
 from .tasks import TASKS, normalise
 
 LOG_EVERY = 20
 AUTOCAST = ("off", "bf16")
 CALIBRATION = 32  # training pictures for the BatchNorm statistics of a supernet's largest network
-
-
-class TrainingError(RuntimeError):
-    """A run that cannot go on."""
 
 
 class Clock:

@@ -125,12 +125,12 @@ def finetune(
     figures = json.loads(metadata["figures"])
     tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
     tuned.load_state_dict(state)
+    start = "random" if scratch else model_name
     terms = _terms(labels, "" if scratch else start_terms(model))
     mark(tuned, Origin(figures={f"{labels.dataset} val": figures}, terms=terms))
     metadata |= {
-        "labels": json.dumps(labels.to_dict()), "dataset": labels.dataset, "license": terms,
-        "start": "random" if scratch else model_name,
+        "labels": json.dumps(labels.to_dict()), "dataset": labels.dataset, "license": terms, "start": start,
     }  # fmt: skip
     save_weights(weights, state, metadata)
     folder = save_pretrained(tuned.eval(), out / "model")
-    return {**figures, "start": "random" if scratch else model_name, "weights": str(weights), "folder": str(folder)}
+    return {**figures, "start": start, "weights": str(weights), "folder": str(folder)}

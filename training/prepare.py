@@ -18,10 +18,9 @@ from tqdm import tqdm
 
 from scalenet.predict.images import decode_rgb
 
-from .data import DataError
+from .data import DataError, holds_labels
 from .data.classification import SUFFIXES
 
-LABELS = ("labels", "gtFine")  # folders of index masks; CamVid's end with "annot"
 Item = tuple[str, bytes]  # path below the root, encoded picture
 
 
@@ -68,7 +67,7 @@ def prepare(root: str | Path, out: str | Path, long_side: int, quality: int = 92
     shutil.rmtree(partial, ignore_errors=True)  # of a run that broke off
     count = 0
     for name, data in tqdm(find_items(root), desc="prepare", unit=" pictures"):
-        label = any(part in LABELS or part.endswith("annot") for part in Path(name).parts[:-1])
+        label = holds_labels(Path(name).parent)
         suffix, array = shrink(data, long_side, label, name)
         target = partial / Path(name).with_suffix(suffix)
         target.parent.mkdir(parents=True, exist_ok=True)

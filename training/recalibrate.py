@@ -19,6 +19,7 @@ from scalenet.network import ScaleNet
 from scalenet.predict.images import SUFFIXES, read_rgb, to_input
 from scalenet.weights import load_model, read_weights, save_weights
 
+from .data import holds_labels
 from .data.keypoints import KeypointSource
 
 
@@ -94,9 +95,9 @@ def find_pictures(root: str | Path, split: str) -> list[Path]:
     """
     root = Path(root)
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
-    parts = {p: p.relative_to(root).parts[:-1] for p in files}
-    files = [p for p in files if not {"labels", "gtFine", f"{split}annot"} & set(parts[p])]
-    below = [p for p in files if split in parts[p]]
+    folders = {p: p.relative_to(root).parent for p in files}
+    files = [p for p in files if not holds_labels(folders[p])]
+    below = [p for p in files if split in folders[p].parts]
     if not files:
         raise DataError(f"no pictures under {root}")
     return below or files

@@ -13,6 +13,10 @@ class RecipeError(ValueError):
     """An unknown recipe or key, or a value of the wrong kind."""
 
 
+class TrainingError(RuntimeError):
+    """A run that cannot go on."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One training run. Sizes are (H, W); ``batch`` is over all processes together.

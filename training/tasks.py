@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,8 @@ class ClassificationTask:
 
     def calibration(self, pictures: int, batch: int = 32) -> Iterator[torch.Tensor]:
         """Training pictures spread over the split, as they are, for BatchNorm statistics."""
-        for index in spread(len(self.source), pictures, batch):
-            yield to_input(np.stack([self.source.load(i, self.recipe.size) for i in index]), self.device)
+        load = partial(self.source.load, size=self.recipe.size)
+        return spread(load, len(self.source), pictures, batch, self.device)
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
@@ -116,8 +117,7 @@ class SegmentationTask:
 
     def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
         """Training pictures spread over the split, at full size and as they are, for BatchNorm statistics."""
-        for index in spread(len(self.source), pictures, batch):
-            yield to_input(np.stack([self.source.load(i)[0] for i in index]), self.device)
+        return spread(lambda i: self.source.load(i)[0], len(self.source), pictures, batch, self.device)
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
@@ -151,8 +151,8 @@ class PoseTask:
 
     def calibration(self, pictures: int, batch: int = 32) -> Iterator[torch.Tensor]:
         """Training crops spread over the split, as they are, for BatchNorm statistics."""
-        for index in spread(len(self.source), pictures, batch):
-            yield to_input(np.stack([self.source.load(i, self.recipe.size) for i in index]), self.device)
+        load = partial(self.source.load, size=self.recipe.size)
+        return spread(load, len(self.source), pictures, batch, self.device)
 
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """PCK@0.2 on LSP, COCO's figures elsewhere; annotated boxes, flip test, DARK decoding."""

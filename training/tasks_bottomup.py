@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,7 +17,6 @@ from scalenet.evaluate.keypoint_data import KeypointSet, find_annotations, read_
 from scalenet.heads import BottomUpOutput
 from scalenet.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
-from scalenet.predict.images import to_input
 
 from .data import DataError, spread
 from .data.bottomup import BottomUpSource, RandomAffine
@@ -56,8 +55,8 @@ class BottomUpTask:
 
     def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
         """Training pictures spread over the split, as they are, for BatchNorm statistics."""
-        for index in spread(len(self.source), pictures, batch):
-            yield to_input(np.stack([self.source.load(i, self.recipe.size) for i in index]), self.device)
+        load = partial(self.source.load, size=self.recipe.size)
+        return spread(load, len(self.source), pictures, batch, self.device)
 
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """COCO's or CrowdPose's figures with flip test; composed crowds (of 2-4 people, CrowdPose's) at 512x512."""

@@ -44,9 +44,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _build(name: str) -> Any:
     """A file's or hub's network, or a registered one with random weights: time does not depend on them."""
-    from ..models import NO_ENCODING, PREFIX, create_model
+    from ..models import PREFIX, create_model
     from ..predict.loading import load_model
 
-    if name == PREFIX:
-        raise LookupError(NO_ENCODING)
-    return load_model(name) if name.endswith(".safetensors") or ":" in name else create_model(name)
+    registered = name != PREFIX and not name.endswith(".safetensors") and ":" not in name
+    return create_model(name) if registered else load_model(name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 
-MAX_PIXELS = 100_000_000  # as of pictures; this module is imported without their libraries
-
 
 def height_width(text: str) -> tuple[int, int]:
     """ "360x480" to (360, 480)."""
     height, _, width = text.lower().partition("x")
     if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
         raise ArgumentTypeError(f"a size is HEIGHTxWIDTH in pixels, for example 360x480, got {text!r}")
+    from ..predict.images import MAX_PIXELS  # with its libraries, which whoever gives a size needs anyway
+
     if int(height) * int(width) > MAX_PIXELS:
         raise ArgumentTypeError(f"{text} has too many pixels (at most {MAX_PIXELS // 10**6} million)")
     return int(height), int(width)

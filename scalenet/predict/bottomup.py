@@ -14,15 +14,14 @@ import torch
 import torch.nn.functional as F
 
 from ..datasets import COCO, CROWDPOSE, Labels
-from ..fold import fold
 from ..network import ScaleNet
 from .affine import crop, crop_matrices, invert, transform
 from .cores import side_by_side
 from .grouping import group_keypoints
 from .images import Picture, as_list, load_image, to_input
-from .loading import check_rgb, load_model, model_input, pick_device
+from .loading import load_model, model_input, to_predict
 from .pose_result import PoseResult
-from .threads import one_ahead
+from .threads import neighbours, one_ahead
 
 MULTIPLE = 64  # sides of the network's input are multiples of it
 LONGEST = 4  # times the short side: what is longer is made to fit, so that memory is bounded
@@ -84,17 +83,13 @@ class BottomUpPoseEstimator:
         tag_threshold: float = 1.0,
     ) -> None:
         model = load_model(name_or_model)
-        check_rgb(model)
         if model.task != "bottomup" or not model.num_classes:
             raise ValueError(f"BottomUpPoseEstimator needs a bottom-up network with joints, got one for {model.task}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
-        if not isinstance(name_or_model, ScaleNet):  # a caller's own network may go on learning
-            model = fold(model)
-        self.device = pick_device(device)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model, self.device = to_predict(model, isinstance(name_or_model, ScaleNet), device)
         joints = model.num_classes
         known = {17: COCO, 14: CROWDPOSE}
         self.labels = model.labels or known.get(joints) or Labels.plain(joints, noun="joint")
@@ -132,23 +127,14 @@ class BottomUpPoseEstimator:
         flip = self.flip if flip is None else flip
         if flip and not self.labels.partners:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
-        look, batches = partial(self.maps, flip=flip), self._batches(images)
-        pairs = ((batch, look(batch)) for batch in batches) if self.batch_size == 1 else one_ahead(look, batches)
-        for batch, (heatmaps, tags) in pairs:
+        batches = neighbours(self._canvases(images), self.batch_size, lambda canvas: canvas.size)
+        for batch, (heatmaps, tags) in one_ahead(partial(self.maps, flip=flip), batches, self.batch_size > 1):
             yield from self._group(batch, heatmaps, tags)
 
-    def _batches(self, images: Iterable[Picture]) -> Iterator[list[_Canvas]]:
-        """Neighbours of one input size together."""
-        batch: list[_Canvas] = []
+    def _canvases(self, images: Iterable[Picture]) -> Iterator[_Canvas]:
         for image in images:
             picture = load_image(image)
-            canvas = _Canvas(picture, canvas_size(*picture.shape[:2], self.input_size))
-            if batch and (len(batch) == self.batch_size or batch[0].size != canvas.size):
-                yield batch
-                batch = []
-            batch.append(canvas)
-        if batch:
-            yield batch
+            yield _Canvas(picture, canvas_size(*picture.shape[:2], self.input_size))
 
     def _group(self, batch: list[_Canvas], heatmaps: np.ndarray, tags: np.ndarray) -> Iterator[PoseResult]:
         for canvas, heat, tag in zip(batch, heatmaps, tags, strict=True):

@@ -11,6 +11,7 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from safetensors import SafetensorError
 
 from .. import weights
+from ..fold import fold
 from ..models import NO_ENCODING, PREFIX, create_model
 from ..network import ScaleNet
 from .images import IMAGENET_MEAN, IMAGENET_STD
@@ -62,14 +63,19 @@ def _from_hub(name: str, pretrained: bool) -> ScaleNet:
     return model
 
 
-def check_rgb(model: ScaleNet) -> None:
-    """Refuse a network that a picture cannot be given to.
+def to_predict(model: ScaleNet, own: bool, device: str | torch.device | None) -> tuple[ScaleNet, torch.device]:
+    """A network as predictors run it, and its device: on the device, channels last, BatchNorm folded into convolutions.
+
+    Args:
+        own: the network is a caller's own, which may go on learning: not folded.
 
     Raises:
-        ValueError: if it does not read three channels.
+        ValueError: if it does not read three channels, or there is no such device.
     """
     if model.in_chans != 3:
         raise ValueError(f"a network of RGB pictures is needed, this one reads {model.in_chans} channels")
+    place = pick_device(device)
+    return (model if own else fold(model)).to(place, memory_format=torch.channels_last), place
 
 
 def name_of(name_or_model: str | Path | ScaleNet) -> str:

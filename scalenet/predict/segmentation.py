@@ -16,18 +16,17 @@ import torch
 import torch.nn.functional as F
 
 from ..datasets import Labels
-from ..fold import fold
 from ..network import ScaleNet
 from .cores import side_by_side
 from .images import Picture, as_list, load_image, to_input
-from .loading import check_rgb, load_model, model_input, pick_device
+from .loading import load_model, model_input, to_predict
 from .results import SegmentationResult
-from .threads import one_ahead
+from .threads import neighbours, one_ahead
 
 BAND_VALUES = 1 << 24  # logits that are held at full size at a time
 MIN_WINDOW = 32
 Size = tuple[int, int]
-Group = list[tuple[np.ndarray, Size]]  # pictures as the network sees them, and their own sizes
+Fitted = tuple[np.ndarray, Size]  # a picture as the network sees it, and its own size
 
 
 class Segmenter:
@@ -64,16 +63,12 @@ class Segmenter:
     ) -> None:
         _check_options(batch_size, scales, window, overlap)
         model = load_model(name_or_model)
-        check_rgb(model)
         if model.task != "segmentation" or not 1 <= model.num_classes <= 256:
             raise ValueError(
                 f"Segmenter needs a segmentation network of 1 to 256 classes, got task {model.task!r} "
                 f"with {model.num_classes} outputs"
             )
-        if not isinstance(name_or_model, ScaleNet):  # a caller's own network may go on learning
-            model = fold(model)
-        self.device = pick_device(device)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model, self.device = to_predict(model, isinstance(name_or_model, ScaleNet), device)
         self.labels = model.labels or Labels.plain(model.num_classes)
         self.input_size, self.statistics = model_input(model)
         self.batch_size, self.flip, self.scales = batch_size, flip, tuple(scales)
@@ -92,28 +87,17 @@ class Segmenter:
     def stream(self, images: Iterable[Picture]) -> Iterator[SegmentationResult]:
         """Results in order; neighbours of one size run together, up to ``batch_size``, and from 2 on the next ones are
         taken while those before are given back."""
-        groups = self._groups(images)
-        if self.batch_size == 1:
-            pairs = ((group, self._run(group)) for group in groups)
-        else:
-            pairs = one_ahead(self._run, groups)
-        for group, logits in pairs:
+        groups = neighbours(self._fitted(images), self.batch_size, lambda item: item[0].shape)
+        for group, logits in one_ahead(self._run, groups, self.batch_size > 1):
             for one, (_, size) in zip(logits, group, strict=True):
                 yield SegmentationResult(index_mask(one, size), self.labels)
 
-    def _groups(self, images: Iterable[Picture]) -> Iterator[Group]:
-        group: Group = []
+    def _fitted(self, images: Iterable[Picture]) -> Iterator[Fitted]:
         for image in images:
             picture = load_image(image)
-            fitted = self._fit(picture)
-            if group and (len(group) == self.batch_size or group[0][0].shape != fitted.shape):
-                yield group
-                group = []
-            group.append((fitted, picture.shape[:2]))
-        if group:
-            yield group
+            yield self._fit(picture), picture.shape[:2]
 
-    def _run(self, group: Group) -> torch.Tensor:
+    def _run(self, group: list[Fitted]) -> torch.Tensor:
         return self.logits(np.stack([picture for picture, _ in group]))
 
     def _fit(self, picture: np.ndarray) -> np.ndarray:

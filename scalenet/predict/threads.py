@@ -62,11 +62,27 @@ def _put(ready: queue.Queue, entry: tuple[Any, BaseException | None], stop: thre
     return False
 
 
-def one_ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+def neighbours(items: Iterable[T], most: int, kind: Callable[[T], Any]) -> Iterator[list[T]]:
+    """Lists of up to ``most`` neighbouring items of one kind."""
+    group: list[T] = []
+    for item in items:
+        if group and (len(group) == most or kind(group[0]) != kind(item)):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def one_ahead(work: Callable[[T], R], items: Iterable[T], ahead: bool = True) -> Iterator[tuple[T, R]]:
     """Each item and ``work(item)``, in order; a thread works on the next item while the caller uses this one.
 
-    The items are taken in the caller's thread, each before the one ahead of it is given back.
+    The items are taken in the caller's thread, each before the one ahead of it is given back. Not ``ahead``: nothing is
+    taken or done before the caller asks for it, and there is no thread.
     """
+    if not ahead:
+        yield from ((item, work(item)) for item in items)
+        return
     before: tuple[T, Future[R]] | None = None
     with ThreadPoolExecutor(1, "ahead") as thread:
         for item in items:

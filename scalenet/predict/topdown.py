@@ -14,14 +14,13 @@ import numpy as np
 import torch
 
 from ..datasets import COCO, Labels
-from ..fold import fold
 from ..network import ScaleNet
 from .affine import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from .codec import HeatmapCodec
 from .cores import side_by_side
 from .detector import Detector
 from .images import Picture, as_list, load_image, to_input
-from .loading import check_rgb, load_model, model_input, pick_device
+from .loading import load_model, model_input, to_predict
 from .pose_result import PoseResult, person_scores
 
 
@@ -63,15 +62,11 @@ class PoseEstimator:
         sigma: float = 0.0,
     ) -> None:
         model = load_model(name_or_model)
-        check_rgb(model)
         if model.task != "pose":
             raise ValueError(f"PoseEstimator needs a top-down pose network, got one for {model.task}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if not isinstance(name_or_model, ScaleNet):  # a caller's own network may go on learning
-            model = fold(model)
-        self.device = pick_device(device)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model, self.device = to_predict(model, isinstance(name_or_model, ScaleNet), device)
         joints = model.num_classes
         self.labels = model.labels or (COCO if joints == 17 else Labels.plain(joints, noun="joint"))
         self.flip, self.batch_size, self.detector = flip and bool(self.labels.partners), batch_size, detector

@@ -7,6 +7,7 @@ Pictures travel as uint8 (H, W, 3) and are normalised on the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scalenet.evaluate import DataError
+from scalenet.predict.images import to_input
 
 Size = tuple[int, int]
 Request = tuple[int, tuple[int, int], Size]
@@ -72,8 +74,15 @@ def make_loader(
     return DataLoader(Requests(source), batch_sampler=sampler, num_workers=workers, pin_memory=pin)
 
 
-def spread(length: int, count: int, batch: int) -> Iterator[list[int]]:
-    """Batches of ``count`` indices (at most ``length``) evenly spread over 0 .. length - 1."""
+def spread(
+    load: Callable[[int], np.ndarray], length: int, count: int, batch: int, device: torch.device
+) -> Iterator[torch.Tensor]:
+    """Network inputs of ``count`` pictures (at most ``length``), spread evenly over load(0) .. load(length - 1)."""
     index = np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()
     for start in range(0, len(index), batch):
-        yield index[start : start + batch]
+        yield to_input(np.stack([load(i) for i in index[start : start + batch]]), device)
+
+
+def holds_labels(folder: Path) -> bool:
+    """Whether a folder, by its path below a data set's, holds index masks in one of the known forms."""
+    return any(part in ("labels", "gtFine") or part.endswith("annot") for part in folder.parts)
