@@ -22,10 +22,9 @@ from training.recalibrate import recalibrate
 from training.recipes import RECIPES, RecipeError, get_recipe, override
 from training.schedule import arch_at, cycle_length, groups
 
-from .conftest import TINY, status_of
+from .conftest import status_of
 from .small_data import camvid_form
-
-SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)
+from .small_training import SPACE, tiny_recipe
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +34,7 @@ def camvid(tmp_path_factory):
 
 @pytest.fixture
 def recipe(camvid, tmp_path):
-    return dataclasses.replace(
-        RECIPES["s0_supernet"], root=str(camvid), space=SPACE, classes=3, steps=4, minutes=0.0, batch=2, size=(48, 48),
-        early=0.0, init="", teacher="", out=str(tmp_path / "run"), lr=1e-3, warmup=1, device="cpu",
-    )  # fmt: skip
+    return tiny_recipe(camvid, tmp_path / "run")
 
 
 def test_the_papers_segmentation_recipes():
