@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from scalenet.arch import Arch, ArchError, ModuleArch, SearchSpace
 from scalenet.table import ARCHS
+
+ROOT = Path(__file__).parents[1]
 
 PUBLISHED = [f"scalenet_{kind}{i}" for kind in "ps" for i in (1, 2, 3, 4)]
 
@@ -123,4 +126,4 @@ def test_space_names_what_is_outside():
 
 def test_encodings_need_no_torch():
     code = "import sys, runpy; sys.modules['torch'] = None; runpy.run_path('scalenet/arch.py')"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

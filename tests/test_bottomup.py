@@ -104,6 +104,25 @@ def test_scales_look_at_several_sizes_and_tags_come_from_one():
     assert [s[2:] for s in made.model.sizes] == [(256, 256)] * 2 + [(64, 64)] * 2 + [(128, 128)] * 2
 
 
+def test_a_flip_test_is_the_mean_of_both_looks_with_the_tags_of_both():
+    made = estimator(flip=True)
+    coarse, fine, tags = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 32, 32), torch.rand(2, 3, 16, 16)
+    looks = iter(range(2))
+
+    def model(x):
+        n = next(looks)
+        return BottomUpOutput(*(m[n : n + 1] for m in (coarse, tags, fine)))
+
+    made.model = model
+    heat, tag = made._look(torch.rand(1, 3, 64, 64), True)
+    up = torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bilinear", align_corners=False)
+    both = (fine + up) / 2
+    order = [1, 0, 2]  # left and right change places
+    torch.testing.assert_close(heat[0], (both[0] + both[1][order].flip(2)) / 2)
+    torch.testing.assert_close(tag[0, :, 0], tags[0])
+    torch.testing.assert_close(tag[0, :, 1], tags[1][order].flip(2))
+
+
 def test_conventions_differ_by_half_a_pixel():
     image = dots(128, 128, two_people(128, 128), 4)
     aligned = estimator()

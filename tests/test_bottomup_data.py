@@ -15,7 +15,7 @@ from scalenet.evaluate.crowdpose import score_crowdpose
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.weights import load_model, read_weights
 from training.__main__ import main
-from training.data.bottomup import BottomUpSource, RandomAffine, Scene, crowd_mask, draw_heatmaps, targets
+from training.data.bottomup import BottomUpSource, RandomAffine, Scene, crowd_mask, draw_heatmaps, place, targets
 from training.data.crowds import FROM_LSP, LABELS, CrowdSource, crowd_index, write_crowds
 from training.engine import Run
 from training.recipes import RECIPES, get_recipe
@@ -99,6 +99,16 @@ def test_heatmaps_peak_at_the_joints():
     assert heatmaps[0, 3, 5] == heatmaps[0, 3, 6] == 1  # where two meet, the higher counts
     assert heatmaps[1, 8, 7] == pytest.approx(np.exp(-(0.25**2 + 0.5**2) / 8))
     assert heatmaps[1, 0, 0] == 0 and heatmaps[0, 11, 15] == 0
+
+
+def test_joints_are_placed_by_their_convention():
+    people = np.array([[[10.0, 7, 2], [-0.4, 0, 1], [-0.6, 0, 1], [31.4, 31.4, 1], [31.6, 31.4, 1], [8, 8, 0]]])
+    aligned, there = place(people, 4, (8, 8), True)
+    np.testing.assert_allclose(aligned[0, 0], [2.125, 1.375])
+    assert there[0].tolist() == [True, True, False, True, False, False]
+    authors, there = place(people, 4, (8, 8), False)
+    assert authors[0, :2].tolist() == [[2, 1], [-1, 0]] and there[0].tolist() == [True, False, False, True, True, False]
+    np.testing.assert_allclose(place(people, 2, (16, 16), True)[0][0, 0], [4.75, 3.25])
 
 
 @pytest.mark.parametrize("convention", ["aligned", "authors"])

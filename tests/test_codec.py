@@ -75,12 +75,17 @@ def plain_quarter(heatmap: np.ndarray) -> tuple[float, float]:
     return fx, fy
 
 
+def plain_smooth(heatmap: np.ndarray, radius: int) -> np.ndarray:
+    """The logarithm that DARK looks at, over the whole map."""
+    padded = cv2.GaussianBlur(np.pad(heatmap, radius), (2 * radius + 1, 2 * radius + 1), 0)
+    return np.log(np.maximum(padded[radius:-radius, radius:-radius], 1e-10)).astype(float)
+
+
 def plain_dark(heatmap: np.ndarray, radius: int) -> tuple[float, float]:
     """One joint by DARK, spelt out: smooth the whole map, take logarithms, one Newton step."""
     h, w = heatmap.shape
     y, x = divmod(int(heatmap.argmax()), w)
-    padded = cv2.GaussianBlur(np.pad(heatmap, radius), (2 * radius + 1, 2 * radius + 1), 0)
-    m = np.log(np.maximum(padded[radius:-radius, radius:-radius], 1e-10)).astype(float)
+    m = plain_smooth(heatmap, radius)
     if not (1 < x < w - 2 and 1 < y < h - 2):
         return x, y
     gradient = np.array([m[y, x + 1] - m[y, x - 1], m[y + 1, x] - m[y - 1, x]]) / 2
@@ -104,6 +109,19 @@ def test_decoding_equals_the_plain_rule_joint_by_joint(decode):
     expected = np.array([[rule(m) for m in one] for one in heatmaps]) * 4
     np.testing.assert_allclose(found[..., :2], expected, atol=2e-3)
     np.testing.assert_array_equal(found[..., 2].astype(np.float32), heatmaps.max((2, 3)))
+
+
+def test_dark_stays_at_the_highest_pixel_where_the_fit_has_no_maximum():
+    heatmap = np.zeros((1, 2, 24, 24), np.float32)
+    for row, (left, right) in enumerate([(4, 15), (3, 14)]):  # a spike in a valley between two hills
+        heatmap[0, row, 8:17, 10] = 1.0
+        heatmap[0, row, 8:17, left : left + 4] = heatmap[0, row, 8:17, right - 2 : right + 2] = 0.98
+    heatmap[0, :, 12, 10] = 1.01
+    codec = HeatmapCodec((96, 96), sigma=1.0)
+    smooth = np.array([plain_smooth(m, 3) for m in heatmap[0]])
+    middle = smooth[:, 12, 10]
+    assert (smooth[:, 12, 8] + smooth[:, 12, 12] > 2 * middle).all() and (smooth[:, 12, 9] != smooth[:, 12, 11]).any()
+    np.testing.assert_array_equal(codec.decode(heatmap)[0, :, :2], [[40, 48]] * 2)
 
 
 @pytest.mark.parametrize("convention", ["authors", "aligned"])

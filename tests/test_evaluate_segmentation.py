@@ -10,6 +10,7 @@ import torch
 from scalenet import Segmenter
 from scalenet.datasets import CAMVID, CITYSCAPES
 from scalenet.evaluate import DataError
+from scalenet.evaluate.miou import ConfusionMatrix
 from scalenet.evaluate.pairs import find_pairs, read_label
 from scalenet.evaluate.segmentation import evaluate
 
@@ -47,6 +48,18 @@ def test_figures_are_those_counted_by_hand(net, root):
     assert result["miou"] == pytest.approx(miou) and result["pixel_accuracy"] == pytest.approx(accuracy)
     assert list(result["per_class"]) == list(CAMVID.names)
     assert result["per_class"] == pytest.approx(per_class)
+
+
+def test_a_class_that_is_neither_there_nor_predicted_does_not_count():
+    matrix = ConfusionMatrix(4)
+    matrix.update(np.array([[0, 0, 1, 3]]), np.array([[0, 1, 1, 255]]))
+    np.testing.assert_equal(matrix.iou(), [0.5, 0.5, np.nan, np.nan])
+    assert matrix.miou() == 0.5 and matrix.pixel_accuracy() == pytest.approx(2 / 3)
+    matrix.update(np.array([[3]]), np.array([[0]]))
+    np.testing.assert_equal(matrix.iou(), [1 / 3, 0.5, np.nan, 0])
+    assert matrix.miou() == pytest.approx((1 / 3 + 1 / 2 + 0) / 3)
+    with pytest.raises(ValueError, match="differ in size"):
+        matrix.update(np.zeros((2, 2), int), np.zeros((2, 3), int))
 
 
 def test_limit_flip_and_checkpoint(net, root, tmp_path):

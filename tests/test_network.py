@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from scalenet.arch import ArchError, SearchSpace
+from scalenet.arch import ArchError, ModuleArch, SearchSpace
+from scalenet.heads import BottomUpHead
 from scalenet.network import ScaleNet
 from scalenet.weights import WeightsError, select
 
@@ -70,12 +71,41 @@ def test_other_networks_archs_are_refused(space):
 
 def test_unread_parts_do_not_run_in_a_pose_network():
     space = SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (2, 2))
-    net = ScaleNet(space.supernet())
-    net(torch.randn(2, 3, 32, 32)).sum().backward()
-    last = net.stage4[-1]
-    unread = [p for j in "123" for p in last.fuse_layers_2[j].parameters()]
-    assert unread and all(p.grad is None for p in unread)
-    assert all(p.grad is not None for p in last.fuse_layers_2["0"].parameters())
+    net, ran = ScaleNet(space.supernet()), set()
+    for name, module in net.named_modules():
+        module.register_forward_hook(lambda module, x, y, name=name: ran.add(name))
+    net(torch.randn(2, 3, 32, 32))
+    paths = {n for n in dict(net.named_modules()) if n.startswith("stage4.0.fuse_layers_2.") and n.count(".") == 4}
+    assert len(paths) == 12 and ran & paths == {f"stage4.0.fuse_layers_2.0.{k}" for k in "123"}
+    ran.clear()
+    net.forward_branches(torch.randn(2, 3, 32, 32))
+    assert ran & paths == paths, "all four branches are read"
+    only = space.largest()
+    alone = tuple(ModuleArch(m.depths, tuple(((),) * d for d in m.depths)) for m in only.stages[2])
+    net.activate(only.replace(stages=(*only.stages[:2], alone)))
+    ran.clear()
+    net(torch.randn(2, 3, 32, 32))
+    blocks = {n.split(".")[3] for n in ran if n.startswith("stage4.0.branches.")}
+    assert blocks == {"0"}, "without paths only the branch of the head runs"
+
+
+@torch.inference_mode()
+def test_the_bottom_up_heads_outputs_are_heatmaps_then_tags_and_go_on_to_stride_2():
+    head = BottomUpHead(8, 3).eval()
+    x = torch.randn(1, 8, 4, 5)
+    with torch.no_grad():
+        head.stride4.weight.zero_()
+        head.stride4.bias.copy_(torch.arange(6.0))
+    out = head(x)
+    assert [m[0, 0, 0].item() for m in out.heatmaps[0].unsqueeze(1)] == [0, 1, 2]
+    assert [m[0, 0, 0].item() for m in out.tags[0].unsqueeze(1)] == [3, 4, 5]
+    expected = head.stride2(head.blocks(head.up(torch.cat([x, out.heatmaps, out.tags], 1))))
+    torch.testing.assert_close(out.heatmaps_x2, expected)
+    for changed in (1, 4):  # a heatmap, a tag
+        head.stride4.bias[changed] += 1
+        assert (head(x).heatmaps_x2 - expected).abs().max() > 1e-5
+        head.stride4.bias[changed] -= 1
+    assert (head(x + 1).heatmaps_x2 - expected).abs().max() > 1e-5, "the features are read too"
 
 
 def test_grad_checkpointing_changes_nothing(space):

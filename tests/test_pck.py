@@ -41,6 +41,10 @@ def test_a_joint_is_right_within_a_fifth_of_the_torso():
     near[..., 0] += 9.99
     far[..., 0] += 10.01
     assert pck(keypoints, keypoints, boxes, LSP)["pck"] == 1
+    exact = np.zeros((1, 14, 3))
+    exact[..., 2], exact[:, HIP, :2] = 2, [30, 40]
+    moved = exact + np.array([6, 8, 0])
+    assert pck(moved, exact, boxes[:1], LSP)["pck"] == 1, "just a fifth is right"
     assert pck(near, keypoints, boxes, LSP)["pck"] == 1 and pck(far, keypoints, boxes, LSP)["pck"] == 0
 
 

@@ -20,6 +20,7 @@ from search.archive import Archive, ArchiveError, Record
 from search.deploy import choose, deploy
 from search.evaluator import Evaluator
 from search.rank import compare, kendall_tau
+from search.recipes import RECIPES as SEARCHES
 from training.recipes import RECIPES
 
 from .conftest import TINY, status_of
@@ -41,10 +42,18 @@ def test_children_are_new_values_inside_the_space(seed, task):
     before = (a.to_json(), b.to_json())
     child = evolution.mutate(evolution.crossover(a, b, rng, 0.5), space, rng, 0.2, 0.2)
     assert child in space and (a.to_json(), b.to_json()) == before
-    for _, modules in enumerate(evolution.crossover(a, b, rng, 0.5).stages):
-        assert all(
-            m in (*a.stages[0], *a.stages[1], *a.stages[2], *b.stages[0], *b.stages[1], *b.stages[2]) for m in modules
-        )
+    for got, mine, theirs in zip(*(x.modules() for x in (evolution.crossover(a, b, rng, 0.5), a, b)), strict=True):
+        assert got in (mine, theirs), "each module is one parent's, at its own place"
+    assert evolution.crossover(a, b, rng, 0.0).digest == a.digest
+    assert evolution.crossover(a, b, rng, 1.0).digest == b.digest
+
+
+def test_a_child_has_about_the_asked_share_of_the_second_parent():
+    rng, space = random.Random(0), SearchSpace("pose", 8, (64, 64))
+    a, b = space.smallest(), space.largest()
+    made = [evolution.crossover(a, b, rng, 0.25) for _ in range(100)]
+    pairs = [(x, y) for child in made for x, y in zip(child.modules(), b.modules(), strict=True)]
+    assert 0.2 < sum(x == y for x, y in pairs) / len(pairs) < 0.3
 
 
 def test_mutation_changes_depths_and_bits_at_the_asked_rate():
@@ -58,13 +67,34 @@ def test_mutation_changes_depths_and_bits_at_the_asked_rate():
         for j in range(len(m.depths)) for d in range(m.depths[j]) for k in range(len(m.depths)) if k != j
     ]  # fmt: skip
     assert 0.1 < sum(a != b for a, b in pairs) / len(pairs) < 0.3
-    deeper = evolution.mutate(arch, space, rng, 0.0, 1.0)
-    assert any(m.depths != n.depths for (_, _, m), (_, _, n) in zip(arch.modules(), deeper.modules(), strict=True))
+    for rate in (0.1, 0.4, 1.0):
+        others = [evolution.mutate(arch, space, rng, 0.0, rate) for _ in range(40)]
+        depths = [
+            (d, e)
+            for other in others
+            for (_, _, m), (_, _, n) in zip(arch.modules(), other.modules(), strict=True)
+            for d, e in zip(m.depths, n.depths, strict=True)
+        ]
+        changed = sum(d != e for d, e in depths) / len(depths)
+        assert changed == pytest.approx(0.75 * rate, abs=0.05), "one draw in four is the same depth again"
+        assert {e for _, e in depths} == {2, 3, 4, 5}
 
 
 def test_start_set_is_spread_and_free_of_twins():
     found = evolution.start_set(SearchSpace("pose", 32, (256, 192)), random.Random(0), 60)
     assert len({a.digest for a in found}) == 60
+    cells = {}
+    for arch in found:
+        modules = [m for _, _, m in arch.modules()]
+        depths = {d for m in modules for d in m.depths}
+        bits = sum(len(s) for m in modules for row in m.fusions for s in row)
+        room = sum(d * (len(m.depths) - 1) for m in modules for d in m.depths)
+        share = min(evolution.START_FUSIONS, key=lambda f: abs(f - bits / room))
+        cells.setdefault((share, min(depths), max(depths)), []).append(arch)
+    assert {(d, e) for _, d, e in cells} == {(2, 3), (3, 4), (4, 5)} and {f for f, _, _ in cells} == {
+        0.2, 0.35, 0.5, 0.65, 0.8
+    }  # fmt: skip
+    assert all(2 <= len(members) <= 6 for members in cells.values()), "four of each of the fifteen groups, or nearly"
     few = evolution.start_set(
         SearchSpace("segmentation", 8, (64, 64), modules=(1, 1, 1), depths=(1, 1)), random.Random(0), 9
     )
@@ -156,7 +186,66 @@ def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
     static = ScaleNet(arch, num_classes=3).eval()
     static.load_state_dict(state)
     assert figures["miou"] == pytest.approx(best.score, abs=0.02)
+    assert state["conv1.weight"].dtype == torch.float16 and state["bn1.weight"].dtype == torch.float32
     assert evaluator.task.evaluate(static)["miou"] == pytest.approx(figures["miou"], abs=1e-9)
+
+
+def test_deployed_figures_are_those_of_the_weights_as_written(world, tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "three", Labels("three", ("a", "b", "c")))
+    _, weights, recipe = world
+    evaluator = Evaluator(weights, recipe, calibration=2)
+    evaluator.model.conv1.weight.data.add_(1e-6)  # what fp16 cannot hold
+    seen = []
+    monkeypatch.setattr(evaluator.task, "evaluate", lambda net: seen.append(net.state_dict()) or {"miou": 0.5})
+    deploy(evaluator, Archive(tmp_path / "a.jsonl"), record(0.5, 1), "net", tmp_path, "three")
+    state, _ = read_weights(tmp_path / "net.safetensors")
+    assert seen[0].keys() == state.keys() and all(torch.equal(seen[0][k].float(), state[k].float()) for k in state)
+
+
+def test_deploy_and_rank_commands(world, tmp_path, capsys, monkeypatch):
+    _, weights, recipe = world
+    monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
+    monkeypatch.setitem(DATASETS, "camvid", Labels("three", ("a", "b", "c")))
+    archive = Archive(tmp_path / "archive.jsonl")
+    cheap, dear = (dataclasses.replace(record(s, m, m), params=10 * m) for s, m in ((0.5, 1), (0.9, 2)))
+    archive.add(cheap)
+    archive.add(dear)
+    command = ["deploy", "s0", str(archive.path), f"supernet={weights}", "calibration=2", "--dataset", "camvid"]
+    for name, limit, expected in (
+        ("a", ["--max-params", "15"], cheap), ("b", [], dear), ("c", ["--max-macs", "1"], cheap),
+        ("d", ["--digest", cheap.digest], cheap),
+    ):  # fmt: skip
+        assert main([*command, "--name", name, *limit, "--terms", "for tests", "-o", str(tmp_path / "out")]) == 0
+        row = json.loads(capsys.readouterr().out)
+        assert row["digest"] == expected.digest == Arch.load(tmp_path / "out" / f"{name}.json").digest
+        assert read_weights(row["weights"])[1]["license"] == "for tests"
+    alone = dataclasses.replace(
+        RECIPES["s0_alone"], root=recipe.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2, size=(32, 32),
+        early=0.0, init="", device="cpu",
+    )  # fmt: skip
+    monkeypatch.setitem(RECIPES, "s0_alone", alone)
+    monkeypatch.setitem(SEARCHES, "s0", dataclasses.replace(SEARCHES["s0"], supernet=str(weights), calibration=2))
+    assert main(["rank", "s0", "s0_alone", "lr=1e-4", "--count", "3", "-o", str(tmp_path / "rank")]) == 0
+    *rows, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert len({r["digest"] for r in rows}) == 3 == last["archs"] and -1 <= last["kendall_tau"] <= 1
+    logs = [(tmp_path / "rank" / r["digest"] / "final.safetensors").is_file() for r in rows]
+    assert all(logs)
+
+
+def test_a_search_hands_on_every_setting_of_its_recipe(world, tmp_path, monkeypatch):
+    _, weights, recipe = world
+    monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
+    asked = {}
+
+    def children(parents, space, rng, count, known, **settings):
+        asked.update(settings, parents=len(parents), count=count)
+        return iter(())
+
+    monkeypatch.setattr("search.run.children", children)
+    settings = ["cross=0.3", "fusion=0.4", "depth=0.5", "last=false", "population=2", "children=7"]
+    small = [f"supernet={weights}", f"out={tmp_path}", "start=3", "calibration=2", "limit=1", "evaluations=9"]
+    assert main(["run", "s0", *small, *settings]) == 0
+    assert asked == {"cross": 0.3, "fusion": 0.4, "depth": 0.5, "last": False, "parents": 2, "count": 6}
 
 
 def test_choose_keeps_the_limits():

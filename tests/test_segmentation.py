@@ -88,6 +88,39 @@ def test_windows_blend_into_what_one_look_gives(net, size, window, overlap):
     torch.testing.assert_close(windows.logits(image), whole.logits(image), rtol=1e-4, atol=1e-4)
 
 
+class Numbers(torch.nn.Module):
+    """Stands in for a network: every look gives its own number everywhere, 0, 1, 2 …"""
+
+    num_classes = 1
+
+    def __init__(self):
+        super().__init__()
+        self.looks = 0
+
+    def forward_features(self, x):
+        self.looks += 1
+        return torch.full((1, 1, -(-x.shape[2] // 4), -(-x.shape[3] // 4)), self.looks - 1.0)
+
+    def forward_head(self, x):
+        return x
+
+
+def test_a_window_counts_most_in_its_middle(net):
+    segmenter = Segmenter(net, window=(32, 32), overlap=0.25)
+    segmenter.model = Numbers()
+    logits = segmenter.logits(picture(32, 56)[None])[0, 0]
+    assert segmenter.model.looks == 2
+    row = [0] * 6 + [0.25, 0.75] + [1] * 6  # two shared columns: 3/8 of the one against 1/8 of the other, and back
+    torch.testing.assert_close(logits, torch.tensor([row] * 8, dtype=torch.float32))
+
+
+def test_window_starts_by_hand():
+    assert segmentation.window_starts(100, 40, 0.25) == [0, 28, 56, 60]
+    assert segmentation.window_starts(100, 40, 0.0) == [0, 40, 60]
+    assert segmentation.window_starts(100, 40, 0.9) == [*range(0, 60, 4), 60]
+    assert segmentation.window_starts(41, 40, 0.5) == [0, 4] and segmentation.window_starts(40, 40, 0.5) == [0]
+
+
 def test_windows_look_at_the_picture_as_it_is(net):
     image = picture(120, 150)
     np.testing.assert_array_equal(Segmenter(net, window=(120, 150))(image).mask, bare(net, image))

@@ -60,6 +60,24 @@ def test_who_stands_still_while_hidden_is_known():
     assert follow([*walk, *[frame()] * 10, walk[-1]])[-1] == [1]
 
 
+def test_how_fast_somebody_walks_is_the_mean_of_now_and_before_per_frame():
+    tracker, speeds = Tracker(), []
+    for x in (100, 110, 120, None, None, 150):
+        tracker.update(frame() if x is None else frame(somebody(x, 50)))
+        speeds.append(tracker._tracks[0].velocity.tolist())
+    walked = [0, 5, 7.5, 7.5, 7.5, 8.75]  # the last: 30 pixels in three frames
+    np.testing.assert_allclose(speeds, [[v, 0] for v in walked], atol=1e-4)
+
+
+def test_a_joint_that_jumps_says_nothing_of_the_way():
+    first, then = somebody(100, 50), somebody(110, 50)
+    then[3, 0] += 300
+    tracker = Tracker()
+    tracker.update(frame(first))
+    assert tracker.update(frame(then)).ids.tolist() == [1]
+    np.testing.assert_allclose(tracker._tracks[0].velocity, [5, 0], atol=1e-4)
+
+
 def test_an_id_is_never_given_again():
     frames = [frame(somebody(100, 50))] + [frame()] * 4 + [frame(somebody(100, 50))]
     assert follow(frames, keep=4)[-1] == [1] and follow(frames, keep=3)[-1] == [2]

@@ -1,0 +1,89 @@
+"""What two processes under torchrun must agree on; writes one JSON file for each. Run by test_distributed.py."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from search.archive import Archive
+from search.evaluator import Evaluator
+from search.run import evaluate_all
+from tests.small_training import SPACE, tiny_recipe
+from training import distributed
+from training.engine import Run
+
+
+def averages(rank: int) -> dict[str, Any]:
+    """Gradients and statistics of two processes with different ones; a value that only the first knows."""
+    used, unused = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    used.grad = torch.tensor([1.0, 2.0]) * (1 + 2 * rank)
+    distributed.average_gradients([used, unused])
+    norm = nn.BatchNorm2d(1)
+    norm.running_mean.fill_(10.0 * rank)
+    norm.num_batches_tracked.fill_(rank)
+    distributed.average_buffers(norm)
+    return {
+        "grad": used.grad.tolist(), "unused": unused.grad is None, "mean": norm.running_mean.item(),
+        "tracked": norm.num_batches_tracked.item(), "agreed": distributed.agree(3.5 + rank),
+    }  # fmt: skip
+
+
+def checksum(model: nn.Module, kinds: str) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in model.named_parameters() if kinds == "parameters" else model.named_buffers():
+        digest.update(name.encode() + tensor.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def trained(data: Path, out: Path) -> dict[str, Any]:
+    """A supernet trained by both: parameters alike after every step, though each sees other pictures."""
+    run = Run(tiny_recipe(data, out / "run"))
+    seen: list[str] = []
+    original = run.step
+
+    def step(images: torch.Tensor, *targets: torch.Tensor) -> dict[str, float]:
+        seen.append(hashlib.sha256(images.numpy().tobytes()).hexdigest())
+        return original(images, *targets)
+
+    run.step = step
+    path = run.run()
+    return {
+        "parameters": checksum(run.model, "parameters"), "buffers": checksum(run.model, "buffers"), "seen": seen,
+        "file": str(path),
+    }  # fmt: skip
+
+
+def searched(data: Path, out: Path, weights: str, rank: int) -> dict[str, Any]:
+    """Three candidates dealt out to two processes: all know all records, one writes them."""
+    evaluator = Evaluator(weights, tiny_recipe(data, out), calibration=2, limit=1)
+    archive, scored = Archive(out / f"archive{rank}.jsonl"), []
+    original = evaluator.score
+    evaluator.score = lambda arch, generation: scored.append(arch.digest) or original(arch, generation)
+    archs = [SPACE.smallest(), SPACE.largest(), SPACE.hrnet()]
+    evaluate_all(evaluator, archs, 4, archive, tqdm(disable=True))
+    return {
+        "records": {d: [r.score, r.macs, r.generation] for d, r in archive.records.items()}, "scored": scored,
+        "written": archive.path.is_file(),
+    }  # fmt: skip
+
+
+def main(data: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    device = distributed.start("cpu")
+    rank = distributed.rank()
+    report = {"device": str(device), "world": distributed.world(), **averages(rank), **trained(data, out)}
+    distributed.agree(0.0)  # the file of the first process is there
+    report |= searched(data, out, report["file"], rank)
+    (out / f"rank{rank}.json").write_text(json.dumps(report))
+    distributed.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
