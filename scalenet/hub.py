@@ -80,7 +80,7 @@ def push_to_hub(
 
     Args:
         repo_id: "user/name"; made if it does not exist. A card that is there already stays.
-        revision: branch to write to.
+        revision: branch to write to, made from the main one if it does not exist; default the main one.
 
     Raises:
         huggingface_hub.errors.HfHubHTTPError: where the Hub refuses (no token, no right).
@@ -89,6 +89,8 @@ def push_to_hub(
 
     api = HfApi(token=token, library_name="scalenet")
     repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    if revision:
+        api.create_branch(repo_id, branch=revision, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="scalenet-"))
     try:
         save_pretrained(model, folder, repo_id.split("/")[-1])

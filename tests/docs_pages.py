@@ -150,5 +150,6 @@ def same(expected: str, line: str) -> bool:
 
 
 def near(a: str, b: str) -> bool:
-    """Whole numbers are the same, others within 3 % (shares and scores differ a little between machines)."""
-    return abs(float(a) - float(b)) <= 0.3 + 0.03 * abs(float(a)) if "." in a else a == b
+    """Whole numbers are the same, others within 3 % and three of their last digit (machines differ a little)."""
+    _, point, decimals = a.partition(".")
+    return abs(float(a) - float(b)) <= 3 * 10.0 ** -len(decimals) + 0.03 * abs(float(a)) if point else a == b

@@ -1,7 +1,8 @@
 """A Hugging Face Hub of one process on the loopback interface: the few routes its real client calls, in memory.
 
-Repositories are lists of commits (revision, {path: bytes}). ``cuts`` breaks the next transfers of weights off after so
-many bytes; ``hold_at`` stops the next one there, sets ``held`` and waits for ``release``.
+Repositories are lists of commits (revision, {path: bytes}), other branches of them ``user/name@branch``. ``cuts``
+breaks the next transfers of weights off after so many bytes; ``hold_at`` stops the next one there, sets ``held`` and
+waits for ``release``.
 """
 
 from __future__ import annotations
@@ -93,8 +94,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "PUT" and path.startswith("/upload/"):
             hub.uploads[path.rpartition("/")[2]] = body
             return self.answer(200)
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/.+", path):
-            return self.commit(found[1], body)
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/branch/([^/]+)", path):
+            return self.branch(*found.groups())
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/(.+)", path):
+            return self.commit(*found.groups(), body)
         return self.answer(404, {"error": f"no route {path}"})
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_any
@@ -109,19 +112,29 @@ class Handler(BaseHTTPRequestHandler):
             self.server.private.add(repo)
         return self.answer(status, {"url": f"{self.server.url}/{repo}"})
 
-    def commit(self, repo: str, body: bytes) -> None:
+    def branch(self, repo: str, name: str) -> None:
+        there = name == "main" or f"{repo}@{name}" in self.server.repos
+        if not there:
+            self.server.repos[f"{repo}@{name}"] = list(self.server.repos[repo])
+        self.answer(409 if there else 201, {"error": "Reference already exists"} if there else {})
+
+    def commit(self, repo: str, branch: str, body: bytes) -> None:
+        repo = repo if branch == "main" else f"{repo}@{branch}"
+        if repo not in self.server.repos:
+            return self.answer(404, X_Error_Code="RevisionNotFound")
         lines = [json.loads(line) for line in body.splitlines()]
         files = {v["value"]["path"]: base64.b64decode(v["value"]["content"]) for v in lines if v["key"] == "file"}
         large = {v["value"]["path"]: self.server.uploads[v["value"]["oid"]] for v in lines if v["key"] == "lfsFile"}
         revision = self.server.put(repo, files | large)
         url = f"{self.server.url}/{repo}/commit/{revision}"
-        self.answer(200, {"commitUrl": url, "commitOid": revision, "hookOutput": ""})
+        return self.answer(200, {"commitUrl": url, "commitOid": revision, "hookOutput": ""})
 
     def resolve(self, repo: str, revision: str, file: str) -> None:
         known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
         if repo not in self.server.repos or (repo in self.server.private and not known):
             return self.answer(401, X_Error_Code="RepoNotFound", X_Error_Message="Repository not found")
-        found = [c for c in self.server.repos[repo] if revision in ("main", c[0])]
+        commits = self.server.repos.get(f"{repo}@{revision}")
+        found = commits or [c for c in self.server.repos[repo] if revision in ("main", c[0])]
         if not found:
             return self.answer(404, X_Error_Code="RevisionNotFound")
         commit, files = found[-1]

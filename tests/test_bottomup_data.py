@@ -250,6 +250,30 @@ def test_training_runs_and_is_scored(tmp_path, stage):
     check_packing(tmp_path / "run" / "final.safetensors", tmp_path / "packed.safetensors", stage)
 
 
+@pytest.mark.parametrize("form", ["coco", "crowdpose"])
+def test_training_on_coco_and_crowdpose_folders(tmp_path, form):
+    root = tmp_path / form
+    if form == "coco":
+        split, file = "val2017", coco_form(root) / "annotations" / "person_keypoints_val2017.json"
+    else:
+        split, file = "trainval", coco_form(root, "json", "crowdpose_trainval.json", "images") / "json"
+        file = file / "crowdpose_trainval.json"
+        data = json.loads(file.read_text())
+        data["images"][0]["crowdIndex"] = 0.5
+        file.write_text(json.dumps(data))
+    changes = ["steps=2", "minutes=0", "batch=2", "size=64,64", "early_size=64,64", "device=cpu", "arch=hrnet", "init="]
+    changes += [f"root={root}", f"split={split}", f"val_split={split}", "classes=2", f"out={tmp_path / 'run'}"]
+    recipe = get_recipe("p0_bottomup", [*changes, "rotation=30", "scale=0.75,1.5", "colour=0.0"])
+    recipe = dataclasses.replace(recipe, space=SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (1, 1)))
+    run = Run(recipe)
+    assert isinstance(run.task.source, BottomUpSource)
+    assert run.task.source.augmentation == RandomAffine(30.0, (0.75, 1.5), colour=0.0)
+    figures = json.loads(read_weights(run.run())[1]["figures"])
+    assert set(figures) >= ({"ap", "apm", "apl"} if form == "coco" else {"ap", "ap_easy", "ap_hard"})
+    with pytest.raises(DataError, match="has 2 joints, classes=3"):
+        Run(dataclasses.replace(recipe, classes=3))
+
+
 def check_packing(file, packed, stage):
     """What ships is half as large; a single network is described as a deployed one is, a supernet by its space."""
     assert main(["pack", str(file), "-o", str(packed), "--terms", "for tests"]) == 0

@@ -182,7 +182,8 @@ def test_the_site_builds_and_asks_nobody_for_anything(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=quiet)
     assert done.returncode == 0, done.stdout + done.stderr
     pages = {p.relative_to(site).as_posix(): p.read_text(encoding="utf-8") for p in site.rglob("*.html")}
-    assert {PAGES[p].relative_to(ROOT / "docs").with_suffix(".html").as_posix() for p in PAGES if p.startswith("docs/")}
+    own = {PAGES[p].relative_to(ROOT / "docs").with_suffix(".html").as_posix() for p in PAGES if p.startswith("docs/")}
+    assert len(own) > 5 and own <= set(pages)
     for name, html in pages.items():
         loaded = re.findall(r"<(?:script|img|iframe|source)[^>]+src=\"?(https?:[^\"> ]+)", html)
         loaded += re.findall(r"<link[^>]+rel=\"?(?:stylesheet|preconnect|icon)[^>]+href=\"?(https?:[^\"> ]+)", html)

@@ -8,6 +8,8 @@ import pytest
 import scalenet
 from scalenet.weights import load_model, read_weights
 from training.__main__ import main
+from training.data import DataError
+from training.finetune import read_classes
 
 from .small_data import camvid_form
 from .small_networks import small_network, write
@@ -46,6 +48,25 @@ def test_the_terms_of_the_weights_it_began_from_stay(own, tmp_path, capsys):
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert "CamVid after Tiny-ImageNet" in read_weights(figures["weights"])[1]["license"]
     assert "CamVid after Tiny-ImageNet" in (tmp_path / "out" / "model" / "README.md").read_text()
+
+
+def test_class_lists_with_and_without_colours(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("road 128 64 128\n\nold tree 0 128 0\nlevel 3 9 8 7\n")
+    labels = read_classes(tmp_path)
+    assert labels.names == ("road", "old tree", "level 3") and labels.dataset == tmp_path.name
+    assert labels.colours == ((128, 64, 128), (0, 128, 0), (9, 8, 7))
+    path.write_text("road\nlevel 3\nexit 300 1 2\n")
+    plain = read_classes(tmp_path)
+    assert plain.names == ("road", "level 3", "exit 300 1 2") and len(set(plain.colours)) in (0, 3)
+    for text, words in (("road 1 2 3\ntree\n", "line 2: give every class a colour"), ("road\n", "2 to 254"),
+                        ("road\ntree\nroad\n", "different classes"), ("", "2 to 254")):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(DataError, match=words):
+            read_classes(tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match="no class list"):
+        read_classes(tmp_path)
 
 
 @pytest.mark.parametrize("other", ["scratch", "data"])

@@ -113,6 +113,15 @@ def test_push_writes_the_hubs_form_and_keeps_a_card(hub, online, revisions):
     assert "HfHubHTTPError" in classes and "401" in text and "user/new" not in hub.repos
 
 
+def test_a_branch_is_made_and_written_to(hub, online, revisions, tmp_path):
+    for seed in (4, 5):
+        online(push, seed, "user/net", revision="trial")
+    assert [r for r, _ in hub.repos["user/net"]] == revisions, "the main branch is as it was"
+    assert len(hub.repos["user/net@trial"]) == len(revisions) + 2
+    torch.testing.assert_close(online(load, "hf-hub:user/net@trial", tmp_path), outputs(network(5)))
+    torch.testing.assert_close(online(load, "hf-hub:user/net", tmp_path), outputs(network(2)))
+
+
 def test_loaded_pinned_and_offline_from_the_cache(hub, online, revisions, tmp_path):
     torch.testing.assert_close(online(load, "hf-hub:user/net", tmp_path), outputs(network(2)))
     torch.testing.assert_close(online(load, f"hf-hub:user/net@{revisions[0]}", tmp_path), outputs(network(1)))
