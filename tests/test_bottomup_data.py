@@ -15,6 +15,7 @@ from scalenet.evaluate.crowdpose import score_crowdpose
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.weights import load_model, read_weights
 from training.__main__ import main
+from training.data import crowds
 from training.data.bottomup import BottomUpSource, RandomAffine, Scene, crowd_mask, draw_heatmaps, place, targets
 from training.data.crowds import FROM_LSP, LABELS, CrowdSource, crowd_index, write_crowds
 from training.engine import Run
@@ -203,6 +204,18 @@ def test_covered_joints_are_not_labelled(tmp_path):
         assert ((scene.keypoints[there][:, :2] >= -0.5) & (scene.keypoints[there][:, :2] <= 255.5)).all()
         labelled, covered, masked = labelled + there.sum(), covered + (~there).sum(), masked + (scene.mask == 0).sum()
     assert labelled > 5 * covered > 0
+
+
+def test_people_of_whom_too_little_is_left_are_masked_where_they_are_seen(tmp_path, monkeypatch):
+    source = CrowdSource(str(lsp_form(tmp_path)), "train")
+    everybody, _ = source.compose(0, np.random.default_rng(1), (512, 512), 3)
+    assert len(everybody.keypoints) > 1 and everybody.mask.all()
+    monkeypatch.setattr(crowds, "LEAST_LEFT", 15)
+    nobody, _ = source.compose(0, np.random.default_rng(1), (512, 512), 3)
+    assert len(nobody.keypoints) == 0 and (nobody.image == everybody.image).all()
+    joints = everybody.keypoints[everybody.keypoints[..., 2] > 0].round().astype(int)
+    assert not nobody.mask[joints[:, 1], joints[:, 0]].any(), "where they are, nothing is known"
+    assert 0.2 < nobody.mask.mean() < 1, "and the background is nobody"
 
 
 def test_mirrored_people_keep_their_sides(tmp_path):

@@ -9,6 +9,7 @@ from scalenet.arch import SearchSpace
 from scalenet.network import ScaleNet
 from scalenet.weights import load_model, read_weights, save_weights
 from training.__main__ import main
+from training.recalibrate import find_pictures, picture_batches
 
 from .conftest import TINY
 from .small_data import camvid_form, photographs
@@ -56,6 +57,20 @@ def test_statistics_change_and_weights_do_not(tmp_path, task, capsys):
     assert "bn1.running_mean" in changed and all("running" in k or "tracked" in k for k in changed)
     (tmp_path / "new.st").rename(tmp_path / "new.safetensors")
     assert load_model(tmp_path / "new.safetensors").num_classes == 3
+
+
+def test_the_splits_pictures_count_and_labels_do_not(tmp_path):
+    root = camvid_form(tmp_path / "data", train=4, val=2)
+    assert {p.parent.relative_to(root).as_posix() for p in find_pictures(root, "train")} == {"images/train"}
+    assert [p.name for p in find_pictures(root, "val")] == ["p0.jpg", "p1.jpg"]
+    assert len(find_pictures(root, "nowhere")) == 6, "without folders of the split all pictures count"
+    model = ScaleNet(SearchSpace("segmentation", 8, (48, 64), **TINY).smallest(), num_classes=3)
+    first, again, other = (list(picture_batches(model, root, "train", 3, 2, seed)) for seed in (0, 0, 1))
+    assert [tuple(b.shape) for b in first] == [(2, 3, 48, 64)] * 3
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    pictures = {b.numpy().tobytes() for batch in first for b in batch}
+    assert len(pictures) == 6, "four pictures, two of them twice, each time another part of them"
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):
