@@ -7,7 +7,7 @@ supernet's keys. B batch, (H, W) input size, w width; branch i has w * 2**i chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,13 +22,12 @@ from .arch import Arch, ArchError, ModuleArch
 from .cost import DEFAULT_OUTPUTS, check_size
 from .datasets import Labels
 from .heads import BottomUpHead, BottomUpOutput, SegmentationHead, make_heatmap_head
+from .plan import Plan, Steps, plan_network
 
 STAGE1_BLOCKS = 4
 RESIDUAL_SCALE = 0.2
 MODEL_TASKS = ("segmentation", "pose", "bottomup")
 
-Fusions = tuple[tuple[int, tuple[int, ...]], ...]
-Step = tuple[tuple[int, ...], Fusions]  # branches whose block runs, (target, sources) of the fusion after it
 Maps = list[torch.Tensor | None]
 
 
@@ -45,30 +44,6 @@ def fusion_path(width: int, target: int, source: int) -> nn.Sequential:
     hops = target - source
     convs = [conv_bn(width << source, width << source, 3, 2, relu=True) for _ in range(hops - 1)]
     return nn.Sequential(*convs, conv_bn(width << source, width << target, 3, 2))
-
-
-def plan_module(module: ModuleArch, live: frozenset[int]) -> tuple[tuple[Step, ...], frozenset[int]]:
-    """What must run so that the ``live`` branches come out right, and which inputs that needs."""
-    steps: list[Step] = []
-    for d in reversed(range(module.steps)):
-        fusions = tuple((j, module.sources(j, d)) for j in sorted(live) if module.sources(j, d))
-        live = live.union(*(sources for _, sources in fusions))
-        blocks = tuple(j for j in sorted(live) if d < module.depths[j])
-        steps.append((blocks, fusions))
-    return tuple(reversed(steps)), live
-
-
-def plan_network(arch: Arch, outputs: Iterable[int]) -> list[tuple[Step, ...]]:
-    """Steps of every module in running order; what no requested output reads is left out."""
-    plans: list[tuple[Step, ...]] = []
-    live = frozenset(outputs)
-    for stage, modules in zip((4, 3, 2), reversed(arch.stages), strict=True):
-        for module in reversed(modules):
-            steps, live = plan_module(module, live)
-            plans.append(steps)
-        if stage - 1 in live and stage > 2:  # this stage's new branch is made from the last one below
-            live = (live - {stage - 1}) | {stage - 2}
-    return plans[::-1]
 
 
 def init_layers(module: nn.Module) -> None:
@@ -100,7 +75,7 @@ class MultiResolutionModule(nn.Module):
             if targets:
                 self.add_module(f"fuse_layers_{d + 1}", nn.ModuleDict(targets))
 
-    def forward(self, maps: Sequence[torch.Tensor | None], steps: tuple[Step, ...]) -> Maps:
+    def forward(self, maps: Sequence[torch.Tensor | None], steps: Steps) -> Maps:
         maps = list(maps)
         for d, (blocks, fusions) in enumerate(steps):
             for j in blocks:
@@ -257,7 +232,7 @@ class ScaleNet(nn.Module):
         if not self.arch.contains(arch):
             raise ArchError(f"{arch.name or arch.digest} is no sub-network of {self.arch.name or self.arch.digest}")
         self.active = arch
-        self._plans: dict[tuple[int, ...], list[tuple[Step, ...]]] = {}
+        self._plans: dict[tuple[int, ...], Plan] = {}
         self._plan(self.head_branches)
 
     @contextmanager
@@ -275,7 +250,7 @@ class ScaleNet(nn.Module):
         """Branches the head reads."""
         return (0, 1, 2, 3) if self.task == "segmentation" else (0,)
 
-    def _plan(self, outputs: tuple[int, ...]) -> list[tuple[Step, ...]]:
+    def _plan(self, outputs: tuple[int, ...]) -> Plan:
         if outputs not in self._plans:
             self._plans[outputs] = plan_network(self.active, outputs)
         return self._plans[outputs]
@@ -283,20 +258,19 @@ class ScaleNet(nn.Module):
     # -- running -----------------------------------------------------------------------------------------
     def forward_branches(self, x: torch.Tensor, outputs: tuple[int, ...] = (0, 1, 2, 3)) -> Maps:
         """The four branches (B, w * 2**i, h_i, w_i); those not in ``outputs`` may be unfinished or None."""
-        plan = iter(self._plan(outputs))
+        plan = self._plan(outputs)
         x = F.relu_(self.bn1(self.conv1(x)))
         x = F.relu_(self.bn2(self.conv2(x)))
         x = self.layer1(x)
-        maps: Maps = [layer(x) for layer in self.transition1]
-        for n in (2, 3, 4):
-            if n > 2:
-                new = getattr(self, f"transition{n - 1}")[n - 1]
-                maps.append(None if maps[-1] is None else new(maps[-1]))
-            for module in getattr(self, f"stage{n}"):
+        maps: Maps = [self.transition1[0](x)]
+        for n, modules in enumerate(plan.stages, start=2):
+            new = getattr(self, f"transition{n - 1}")[n - 1]
+            maps.append(new(x if n == 2 else maps[-1]) if n in plan.begun else None)
+            for module, steps in zip(getattr(self, f"stage{n}"), modules, strict=True):
                 if self.grad_checkpointing and torch.is_grad_enabled():
-                    maps = checkpoint(module, maps, next(plan), use_reentrant=False)
+                    maps = checkpoint(module, maps, steps, use_reentrant=False)
                 else:
-                    maps = module(maps, next(plan))
+                    maps = module(maps, steps)
         return maps
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:

@@ -87,6 +87,7 @@ def test_unread_parts_do_not_run_in_a_pose_network():
     net(torch.randn(2, 3, 32, 32))
     blocks = {n.split(".")[3] for n in ran if n.startswith("stage4.0.branches.")}
     assert blocks == {"0"}, "without paths only the branch of the head runs"
+    assert "transition3.3" not in ran, "and a branch that nothing reads is not begun"
 
 
 @torch.inference_mode()
