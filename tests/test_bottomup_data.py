@@ -250,7 +250,7 @@ def test_written_crowds_are_a_data_set(tmp_path):
 
 @pytest.mark.parametrize("stage", ["alone", "supernet"])
 def test_training_runs_and_is_scored(tmp_path, stage):
-    space = SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (1, 2))
+    space = SearchSpace("pose", 8, (32, 24), 24, 16, (1, 1, 1), (1, 2))
     changes = ["steps=2", "minutes=0", "batch=2", "size=64,64", "early_size=64,64", "device=cpu", "arch=hrnet", "init="]
     recipe = get_recipe("p0_bottomup", [*changes, f"root={lsp_form(tmp_path / 'lsp')}", f"out={tmp_path / 'run'}"])
     recipe = dataclasses.replace(recipe, space=space, stage=stage)
@@ -296,6 +296,7 @@ def check_packing(file, packed, stage):
         assert "space" in metadata
         return
     model = load_model(packed)
+    assert model.arch.input_size == (64, 64), "what it was trained for, not the space's"
     assert model.task == "bottomup" and model.labels.names == CROWDPOSE.names
     assert set(json.loads(metadata["figures"])) == {"composed crowds val"}
     assert main(["pack", str(packed), "-o", str(packed)]) == 2

@@ -179,7 +179,7 @@ RECIPES = {
         Recipe(
             "p0_bottomup", "bottomup", "alone", "../shared/data/lsp", P0_SPACE, classes=14, minutes=60, batch=8,
             arch="scalenet/archs/scalenet_p0.json", init="scalenet/files/scalenet_p0.safetensors", lr=2e-3,
-            size=(512, 512), early_size=(320, 320), early=0.7, weight_decay=0.01, tags=1e-2,
+            size=(512, 512), early_size=(320, 320), early=0.6, weight_decay=0.01, tags=2e-3,
         ),
         *cityscapes_recipes(32),
         *cityscapes_recipes(48),

@@ -45,6 +45,7 @@ class BottomUpTask:
             raise DataError(f"{recipe.root} has {len(self.labels.names)} joints, classes={recipe.classes}")
 
     def build(self, arch: Arch) -> nn.Module:
+        arch = arch.replace(input_size=self.recipe.size)  # the encoding may be one of people in boxes
         return ScaleNet(arch, task="bottomup", num_classes=self.recipe.classes, labels=self.labels)
 
     def trunk(self, model: nn.Module) -> ScaleNet:
