@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -110,13 +112,23 @@ def perfect_results(data: KeypointSet, limit: int, side: int = 512) -> tuple[lis
     return results, counted
 
 
-def pictures_per_second(model: str) -> float:
-    """512x512 pictures of noise, array to people."""
+def one_picture(model: str) -> Callable[[], Any]:
+    """Finds everybody in a 512x512 picture of noise, on 2 threads."""
     torch.set_num_threads(2)
     cv2.setNumThreads(2)
     estimator = BottomUpPoseEstimator(model, device="cpu", input_size=512)
     picture = np.random.default_rng(0).integers(0, 255, (512, 512, 3), dtype=np.uint8)
-    return 1 / seconds(lambda: estimator(picture), 5)
+    return lambda: estimator(picture)
+
+
+def resident_mb_above_timm(model: str) -> float:
+    """The most that is ever resident in a process that looks at one picture, above a bare ``import timm``."""
+    code = (
+        "import sys, timm\nfrom benchmarks.segment import peak_mb, resident_mb\nbare = resident_mb()\n"
+        "from benchmarks.bottomup import one_picture\none_picture(sys.argv[1])()\nprint(peak_mb() - bare)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, model], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def measure(argv: list[str]) -> list[Figure]:
@@ -146,8 +158,12 @@ def measure(argv: list[str]) -> list[Figure]:
                 0.98,
             )
         ]
-    speed = pictures_per_second(args.model)
-    return [*figures, Figure(f"picture in, people out, 512x512, 2 cores ({args.model})", speed, "pictures/s", None, 4)]
+    speed = 1 / seconds(one_picture(args.model), 5)
+    return [
+        *figures,
+        Figure(f"picture in, people out, 512x512, 2 cores ({args.model})", speed, "pictures/s", None, 4),
+        Figure("everyone: resident above a bare import timm", resident_mb_above_timm(args.model), "MB", at_most=500),
+    ]
 
 
 if __name__ == "__main__":
