@@ -11,6 +11,7 @@ from PIL import Image
 import scalenet
 from scalenet.cli import main
 from scalenet.datasets import COCO, LSP, Labels
+from scalenet.evaluate.topdown import evaluate
 from scalenet.predict.affine import BoxError
 from scalenet.predict.boxes import boxes_for, boxes_of, read_boxes
 from scalenet.predict.detector import torchvision_detector
@@ -19,7 +20,7 @@ from scalenet.predict.topdown import PoseEstimator
 
 from .small_networks import picture as photograph
 from .small_networks import small_network, write
-from .small_pose import SPOTS, SpotNetwork, box_of, paint, person
+from .small_pose import SPOTS, SpotNetwork, box_of, coco_form, paint, person
 
 ALICE, BOB = person(70, 90), person(170, 110, 80)
 
@@ -258,6 +259,26 @@ def test_torchvision_detector_finds_people_only(monkeypatch):
     assert asked[0].meta["categories"][1] == "person"
     with pytest.raises(LookupError, match="torchvision has no detector 'yolo'; choose from"):
         torchvision_detector("yolo")
+
+
+def test_crowdposes_figures_of_a_top_down_network(tmp_path):
+    path = coco_form(tmp_path / "data", [[ALICE, BOB], [ALICE], [BOB]])
+    data = json.loads(path.read_text())
+    for image, index in zip(data["images"], (0.5, 0.05, 0.9), strict=True):
+        image["crowdIndex"] = index
+    path.write_text(json.dumps(data))
+    figures = evaluate(SpotNetwork(), "crowdpose", tmp_path / "data", "val", device="cpu", flip=False)
+    assert figures["boxes"] == "ground truth" and figures["people"] == 4 and figures["oks_nms"] == 0.9
+    assert figures["ap50"] == figures["ap75"] == pytest.approx(1)
+    assert min(figures[k] for k in ("ap", "ap_easy", "ap_medium", "ap_hard")) > 0.8
+    assert "apm" not in figures
+    everybody = [[0, 0, 40, 60], [200, 150, 30, 40]]
+    boxes = [{"image_id": i, "category_id": 1, "bbox": b, "score": 1.0} for i in (1, 2, 3) for b in everybody]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    elsewhere = evaluate(
+        SpotNetwork(), "crowdpose", tmp_path / "data", "val", device="cpu", flip=False, boxes=tmp_path / "boxes.json"
+    )
+    assert elsewhere["boxes"] == "boxes.json" and elsewhere["people"] == 6 and elsewhere["ap50"] < 0.1
 
 
 # -- boxes files and the command ---------------------------------------------------------------------------
