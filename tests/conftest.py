@@ -11,7 +11,8 @@ import torch
 
 from scalenet.arch import SearchSpace
 
-TINY = {"stem_width": 24, "stage1_width": 16, "modules": (1, 2, 2), "depths": (1, 2)}
+from .small_data import camvid_form
+from .small_training import TINY, tiny_recipe
 
 
 def status_of(main, argv):
@@ -32,3 +33,15 @@ def _seeded():
 def space(request) -> SearchSpace:
     """A tiny space of either task."""
     return SearchSpace(request.param, 8, (64, 64), **TINY)
+
+
+@pytest.fixture(scope="module")
+def camvid(tmp_path_factory):
+    """A folder in CamVid's form with three classes."""
+    return camvid_form(tmp_path_factory.mktemp("camvid"))
+
+
+@pytest.fixture
+def recipe(camvid, tmp_path):
+    """Four steps of a tiny supernet on ``camvid``, into ``tmp_path / "run"``."""
+    return tiny_recipe(camvid, tmp_path / "run")

@@ -8,8 +8,7 @@ from pathlib import Path
 from scalenet.arch import SearchSpace
 from training.recipes import RECIPES, Recipe
 
-from .conftest import TINY
-
+TINY = {"stem_width": 24, "stage1_width": 16, "modules": (1, 2, 2), "depths": (1, 2)}
 SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)
 
 

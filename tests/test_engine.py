@@ -8,24 +8,14 @@ import torch
 from torch import nn
 
 from scalenet.network import ScaleNet
+from scalenet.predict.images import normalise
 from training import losses
 from training.engine import Clock, Run, learning_rate, make_optimizer
 from training.recipes import RECIPES
 from training.schedule import arch_at, cycle_length
 from training.tasks import SegmentationTask
 
-from .small_data import camvid_form
-from .small_training import SPACE, tiny_recipe
-
-
-@pytest.fixture(scope="module")
-def camvid(tmp_path_factory):
-    return camvid_form(tmp_path_factory.mktemp("camvid"))
-
-
-@pytest.fixture
-def recipe(camvid, tmp_path):
-    return tiny_recipe(camvid, tmp_path / "run")
+from .small_training import SPACE
 
 
 def batch(size=(48, 48)):
@@ -143,9 +133,7 @@ def test_the_teachers_outputs_weigh_as_the_recipe_says(recipe, tmp_path):
         student = Run(taught)
         student.model.train()
         student.trunk.activate(arch_at(SPACE, step))
-        x = (images.permute(0, 3, 1, 2) / 255 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
-            [0.229, 0.224, 0.225]
-        ).view(3, 1, 1)
+        x = normalise(images)
         with torch.no_grad():
             far = (student.model(x) - student.teacher(x)).square().mean().item()
         extra = 0.0 if arch_at(SPACE, step) == SPACE.largest() else far

@@ -23,14 +23,21 @@ from search.rank import compare, kendall_tau
 from search.recipes import RECIPES as SEARCHES
 from training.recipes import RECIPES
 
-from .conftest import TINY, status_of
+from .conftest import status_of
 from .small_data import camvid_form
-
-SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)
+from .small_training import SPACE
 
 
 def record(score, macs, seed=0):
     return Record(SPACE.sample(random.Random(seed)), score, macs, 10, 0, 1.0)
+
+
+def step_alone(recipe):
+    """One step of training one encoding, on the data of ``recipe``."""
+    return dataclasses.replace(
+        RECIPES["s0_alone"], root=recipe.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2, size=(32, 32),
+        early=0.0, init="", device="cpu",
+    )  # fmt: skip
 
 
 # -- evolution -------------------------------------------------------------------------------------------------
@@ -219,10 +226,7 @@ def test_deploy_and_rank_commands(world, tmp_path, capsys, monkeypatch):
         row = json.loads(capsys.readouterr().out)
         assert row["digest"] == expected.digest == Arch.load(tmp_path / "out" / f"{name}.json").digest
         assert read_weights(row["weights"])[1]["license"] == "for tests"
-    alone = dataclasses.replace(
-        RECIPES["s0_alone"], root=recipe.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2, size=(32, 32),
-        early=0.0, init="", device="cpu",
-    )  # fmt: skip
+    alone = step_alone(recipe)
     monkeypatch.setitem(RECIPES, "s0_alone", alone)
     monkeypatch.setitem(SEARCHES, "s0", dataclasses.replace(SEARCHES["s0"], supernet=str(weights), calibration=2))
     assert main(["rank", "s0", "s0_alone", "lr=1e-4", "--count", "3", "-o", str(tmp_path / "rank")]) == 0
@@ -294,10 +298,7 @@ def test_single_encodings_are_scored_by_name_or_file(world, tmp_path, capsys, mo
 
 def test_rank_compares_with_training_alone_and_resumes(world, tmp_path):
     _, weights, recipe = world
-    alone = dataclasses.replace(
-        RECIPES["s0_alone"], root=recipe.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2, size=(32, 32),
-        early=0.0, init="", device="cpu",
-    )  # fmt: skip
+    alone = step_alone(recipe)
     evaluator = Evaluator(weights, recipe, calibration=2, limit=1)
     rows = compare(evaluator, alone, 3, tmp_path)
     assert len({r["digest"] for r in rows}) == 3 and all(0 <= r["alone"] <= 1 for r in rows)

@@ -23,18 +23,7 @@ from training.recipes import RECIPES, RecipeError, get_recipe, override
 from training.schedule import arch_at, cycle_length, groups
 
 from .conftest import status_of
-from .small_data import camvid_form
-from .small_training import SPACE, tiny_recipe
-
-
-@pytest.fixture(scope="module")
-def camvid(tmp_path_factory):
-    return camvid_form(tmp_path_factory.mktemp("camvid"))
-
-
-@pytest.fixture
-def recipe(camvid, tmp_path):
-    return tiny_recipe(camvid, tmp_path / "run")
+from .small_training import SPACE
 
 
 def test_the_papers_segmentation_recipes():
