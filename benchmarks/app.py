@@ -7,7 +7,6 @@ starts it. Memory is what is resident in that process, after a quarter of the ti
 from __future__ import annotations
 
 import argparse
-import re
 import socket
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import Figure, show
+from benchmarks._process import resident_mb
 
 PATIENCE = 180  # seconds until an app that does not answer counts as broken
 RUNS = 5
@@ -55,12 +55,6 @@ def wait(url: str, process: subprocess.Popen) -> None:
             if process.poll() is not None or time.perf_counter() > deadline:
                 raise RuntimeError("the app did not start") from None
             time.sleep(0.05)
-
-
-def resident_mb(pid: int) -> float:
-    """What is resident in a process now; 0 where that cannot be told."""
-    status = Path(f"/proc/{pid}/status")
-    return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) / 2**10 if status.is_file() else 0.0
 
 
 def photograph(folder: str) -> Path:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks import Figure, show
+from benchmarks._process import run
 from scalenet.evaluate.crowdpose import score_crowdpose
 from scalenet.evaluate.keypoint_data import KeypointSet, Result, read_results
 from scalenet.predict.affine import crop_matrices, invert, transform
@@ -124,11 +123,10 @@ def one_picture(model: str) -> Callable[[], Any]:
 def resident_mb_above_timm(model: str) -> float:
     """The most that is ever resident in a process that looks at one picture, above a bare ``import timm``."""
     code = (
-        "import sys, timm\nfrom benchmarks.segment import peak_mb, resident_mb\nbare = resident_mb()\n"
+        "import sys, timm\nfrom benchmarks._process import peak_mb, resident_mb\nbare = resident_mb() or peak_mb()\n"
         "from benchmarks.bottomup import one_picture\none_picture(sys.argv[1])()\nprint(peak_mb() - bare)"
     )
-    done = subprocess.run([sys.executable, "-c", code, model], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return run(code, model)[0]
 
 
 def measure(argv: list[str]) -> list[Figure]:

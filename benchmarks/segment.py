@@ -6,9 +6,7 @@ scalenet_s0: ``python -m benchmarks.segment NAME``.
 
 from __future__ import annotations
 
-import resource
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,24 +14,9 @@ from pathlib import Path
 import timm  # noqa: F401  (the measure of memory)
 
 from benchmarks import Figure, show
+from benchmarks._process import peak_mb, resident_mb
 
 RUNS = 5
-
-
-def resident_mb() -> float:
-    """What is resident now."""
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
-    return peak_mb()
-
-
-def peak_mb() -> float:
-    """The most that was ever resident."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # what getrusage says may be a parent's
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def photograph(folder: str) -> Path:
@@ -52,7 +35,7 @@ def measure(argv: list[str]) -> list[Figure]:
     import torch
 
     torch.set_num_threads(2)
-    bare = resident_mb()
+    bare = resident_mb() or peak_mb()
     from scalenet import Segmenter
 
     started = time.perf_counter()

@@ -5,16 +5,13 @@ Memory is the largest resident size of a process of its own above what it had be
 
 from __future__ import annotations
 
-import re
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import Figure, show
+from benchmarks._process import run
 
 NETWORKS = tuple(f"scalenet_{kind}{i}" for kind in "ps" for i in (1, 2, 3, 4))
 LOAD = "weights.load_model({path!r})"
@@ -22,25 +19,11 @@ LOAD_TIMM = "timm.create_model('scalenet_p4', checkpoint_path={path!r})"
 CONVERT = "convert.convert_checkpoint({path!r}, {path!r} + '.out', entry.arch, entry)"
 
 
-def peak_mb() -> float:
-    """The most that was ever resident in this process (what an exec'ed parent had does not count)."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def run(code: str) -> list[float]:
-    """The numbers a Python process of its own prints."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return [float(word) for word in done.stdout.split()]
-
-
 def task(expression: str, path: Path) -> tuple[float, float]:
     """Seconds, and peak memory above the start in multiples of ``path``'s size, of one expression on it."""
     code = f"""
 import time, timm, torch
-from benchmarks.zoo import peak_mb
+from benchmarks._process import peak_mb
 from scalenet import convert, table, weights
 torch.set_num_threads(2)
 entry = table.find("scalenet_s3")
