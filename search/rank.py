@@ -11,12 +11,12 @@ from scalenet.arch import Arch
 from scalenet.weights import read_weights
 from training import distributed
 from training.engine import Run
-from training.recipes import Recipe
+from training.recipes import Recipe, TrainingError
 
 from .evaluator import Evaluator
 from .evolution import start_set
 
-Row = dict[str, float | int | str]
+Row = dict[str, object]
 
 
 def spread(evaluator: Evaluator, count: int, seed: int = 0) -> list[Arch]:
@@ -26,27 +26,41 @@ def spread(evaluator: Evaluator, count: int, seed: int = 0) -> list[Arch]:
 
 
 def compare(evaluator: Evaluator, alone: Recipe, count: int, folder: str | Path) -> list[Row]:
-    """Inherited and stand-alone figures of ``count`` encodings; what ``folder`` already holds is not done again.
+    """Inherited and stand-alone figures of ``count`` encodings.
 
-    ``alone`` is the recipe (with its time or step budget) each encoding is trained by.
+    ``alone`` is the recipe (with its time or step budget) each encoding is trained by. What ``folder`` already holds
+    is not trained again, whichever supernet it was compared with.
+
+    Raises:
+        TrainingError: if ``folder`` holds figures of another budget.
     """
-    folder = Path(folder)
-    path = folder / "rank.jsonl"
-    done = {r["digest"]: r for r in map(json.loads, path.read_text().splitlines())} if path.is_file() else {}
-    rows = []
+    path = Path(folder) / "rank.jsonl"
+    kept, rows = _read(path, alone), []
     for arch in spread(evaluator, count):
-        if arch.digest not in done:
-            done[arch.digest] = row = _measure(evaluator, alone, arch, folder / arch.digest)
+        if arch.digest not in kept:
+            kept[arch.digest] = row = _train(alone, arch, path.parent / arch.digest, evaluator.figure)
             if distributed.rank() == 0:
-                folder.mkdir(parents=True, exist_ok=True)
                 with path.open("a") as f:
                     f.write(json.dumps(row) + "\n")
-        rows.append(done[arch.digest])
+        record = evaluator.score(arch)
+        figures = {"macs": record.macs, "params": record.params, "inherited": record.score}
+        rows.append({"digest": arch.digest, **figures, "alone": kept[arch.digest]["alone"]})
     return rows
 
 
-def _measure(evaluator: Evaluator, alone: Recipe, arch: Arch, folder: Path) -> Row:
-    record = evaluator.score(arch)
+def _budget(alone: Recipe) -> Row:
+    return {"recipe": alone.name, "minutes": alone.minutes, "steps": alone.steps}
+
+
+def _read(path: Path, alone: Recipe) -> dict[str, Row]:
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    for row in rows:
+        if row["budget"] != _budget(alone):
+            raise TrainingError(f"{path} holds figures of another budget ({row['budget']}); name another folder")
+    return {row["digest"]: row for row in rows}
+
+
+def _train(alone: Recipe, arch: Arch, folder: Path, figure: str) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     encoding = folder / "arch.json"
     if distributed.rank() == 0:
@@ -54,11 +68,9 @@ def _measure(evaluator: Evaluator, alone: Recipe, arch: Arch, folder: Path) -> R
     distributed.agree(0.0)  # the others wait for the file
     weights = Run(dataclasses.replace(alone, arch=str(encoding), out=str(folder))).run()
     distributed.agree(0.0)
-    figures = json.loads(read_weights(weights)[1]["figures"])
-    return {
-        "digest": arch.digest, "macs": record.macs, "params": record.params, "inherited": record.score,
-        "alone": figures[evaluator.figure],
-    }  # fmt: skip
+    metadata = read_weights(weights)[1]
+    steps, score = int(metadata["steps"]), json.loads(metadata["figures"])[figure]
+    return {"digest": arch.digest, "budget": _budget(alone), "trained_steps": steps, "alone": score}
 
 
 def kendall_tau(rows: list[Row]) -> float:

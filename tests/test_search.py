@@ -21,7 +21,7 @@ from search.deploy import choose, deploy
 from search.evaluator import Evaluator
 from search.rank import compare, kendall_tau
 from search.recipes import RECIPES as SEARCHES
-from training.recipes import RECIPES
+from training.recipes import RECIPES, TrainingError
 
 from .conftest import status_of
 from .small_data import camvid_form
@@ -296,13 +296,19 @@ def test_single_encodings_are_scored_by_name_or_file(world, tmp_path, capsys, mo
     assert "no encoding 'largst': give largest" in capsys.readouterr().err
 
 
-def test_rank_compares_with_training_alone_and_resumes(world, tmp_path):
+def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypatch):
     _, weights, recipe = world
     alone = step_alone(recipe)
     evaluator = Evaluator(weights, recipe, calibration=2, limit=1)
     rows = compare(evaluator, alone, 3, tmp_path)
     assert len({r["digest"] for r in rows}) == 3 and all(0 <= r["alone"] <= 1 for r in rows)
-    assert compare(evaluator, dataclasses.replace(alone, root="/nowhere"), 3, tmp_path) == rows
+    nothing_left_to_train = dataclasses.replace(alone, root="/nowhere")
+    assert compare(evaluator, nothing_left_to_train, 3, tmp_path) == rows
+    monkeypatch.setattr(evaluator, "score", lambda arch: record(0.25, 7))  # another supernet
+    again = compare(evaluator, nothing_left_to_train, 3, tmp_path)
+    assert [r["alone"] for r in again] == [r["alone"] for r in rows] and {r["inherited"] for r in again} == {0.25}
+    with pytest.raises(TrainingError, match="another budget"):
+        compare(evaluator, dataclasses.replace(alone, minutes=9.0), 3, tmp_path)
     assert -1 <= kendall_tau([{"inherited": i, "alone": i * i} for i in range(4)]) == 1
 
 
