@@ -14,6 +14,8 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
 
@@ -24,6 +26,7 @@ from .origin import Origin, mark
 from .table import encoding_file
 
 PREFIX = "scalenet"
+SAFE = "model.safetensors"  # what a repository's weights are read from
 NO_ENCODING = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
 
@@ -49,8 +52,10 @@ default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in tabl
 }})  # fmt: skip
 
 
-def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path) -> Arch:
+def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path, task: str | None = None) -> Arch:
     """An encoding from an Arch, its dict, a JSON path, a registered name, or ``hrnet_wN``.
+
+    HRNet is two encodings by one name: for segmentation, or, if ``task`` is another, for pose.
 
     Raises:
         ArchError: if it is none of these.
@@ -61,7 +66,7 @@ def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path) -> Arch:
         return Arch.from_dict(arch)
     text = str(arch)
     if text.startswith("hrnet_w") and text[7:].isdigit():
-        return Arch.hrnet(int(text[7:]))
+        return Arch.hrnet(int(text[7:]), "segmentation" if task in (None, "segmentation") else "pose")
     if text.startswith(f"{PREFIX}_") and (named := encoding_file(text)).is_file():
         return Arch.load(named)
     if Path(text).is_file():
@@ -75,7 +80,7 @@ def _create(
     """Build through timm. Keywords that neither timm nor :class:`ScaleNet` knows raise TypeError there."""
     if arch is None and variant == PREFIX:
         raise TypeError('scalenet needs arch=: an Arch, its dict, a JSON file, a registered name or "hrnet_w32"')
-    arch = resolve_arch(variant if arch is None else arch)
+    arch = resolve_arch(variant if arch is None else arch, kwargs.get("task"))
     cfg = kwargs.pop("pretrained_cfg", None)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     if variant == PREFIX and not cfg:
@@ -221,8 +226,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     Raises:
         LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
             :class:`scalenet.NoWeights`.
-        OSError: for a repository or folder that cannot be read.
-        WeightsError, ArchError: for one that is damaged, or a pickled checkpoint.
+        OSError: for a repository, folder or ``checkpoint_path`` that cannot be read.
+        WeightsError, ArchError: for one that is damaged or another network's, or a pickled checkpoint.
         TypeError: for an unknown keyword.
     """
     if ":" in name:
@@ -230,12 +235,33 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     else:
         check_name(name)
     path = kwargs.get("checkpoint_path")
+    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     if path:
-        weights.refuse_pickled(path)
+        weights.check_file(path)
     if path and kwargs.get("features_only"):  # timm would look for the file's names in the wrapped network
         pretrained, kwargs["checkpoint_path"] = True, ""
-        kwargs["pretrained_cfg_overlay"] = {**(kwargs.get("pretrained_cfg_overlay") or {}), "file": str(path)}
-    return timm.create_model(name, pretrained=pretrained, **kwargs)
+        overlay["file"] = str(path)
+    elif pretrained and ":" in name:
+        overlay |= _safe_weights(name)
+    try:
+        return timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
+    except EntryNotFoundError as e:
+        raise weights.WeightsError(f"{name} has no {SAFE}; {weights.ONLY_CONVERT}") from e
+    except (SafetensorError, RuntimeError) as e:
+        if isinstance(e, weights.NoWeights) or not (pretrained or path):
+            raise
+        what = path or name
+        raise weights.WeightsError(f"{what}: its weights are damaged or another network's ({str(e)[:120]})") from e
+
+
+def _safe_weights(name: str) -> dict[str, str]:
+    """timm's cfg fields for a repository or folder, so that it reads safetensors or nothing."""
+    scheme, _, place = name.partition(":")
+    if scheme != "local-dir":
+        return {"hf_hub_filename": SAFE}
+    if not (Path(place) / SAFE).is_file():
+        raise weights.WeightsError(f"{place} has no {SAFE}; {weights.ONLY_CONVERT}")
+    return {}
 
 
 def check_name(name: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from .whole import whole_file
 OWN_WEIGHTS = 'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path='
 TRAIN = "train it (python -m training, from a checkout)"
 PICKLED = (".pth", ".pt", ".bin")
+ONLY_CONVERT = "a pickled file is read by scalenet convert alone, which writes safetensors"
 
 
 class WeightsError(ValueError):
@@ -86,7 +87,18 @@ def refuse_pickled(path: str | Path) -> None:
         WeightsError: for a name that a pickled checkpoint has.
     """
     if Path(path).suffix in PICKLED:
-        raise WeightsError(f"{path}: a pickled file is read by scalenet convert alone, which writes safetensors")
+        raise WeightsError(f"{path}: {ONLY_CONVERT}")
+
+
+def check_file(path: str | Path) -> None:
+    """A file of weights is there, and not a pickled one.
+
+    Raises:
+        FileNotFoundError, WeightsError: if not.
+    """
+    refuse_pickled(path)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no weights file {path}")
 
 
 def digest_of(path: str | Path) -> str:
@@ -130,8 +142,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
         FileNotFoundError: if there is no such file.
         WeightsError: if it is damaged or no safetensors file.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"no weights file {path}")
     try:
         with safe_open(path, framework="pt") as f:

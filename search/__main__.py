@@ -11,11 +11,14 @@ from scalenet.cli import MainParser
 from scalenet.commands.options import positive
 from scalenet.datasets import DATASETS
 from scalenet.weights import WeightsError
+from training import distributed
 from training.data import DataError
 from training.recipes import RecipeError, TrainingError
 
 from .archive import Archive, ArchiveError
 from .recipes import RECIPES, get_recipe
+
+SHARED = ("run", "rank")  # by all processes under torchrun
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     deploy.add_argument("--digest", default="", help="an encoding of the archive; default the best in the limits")
     deploy.add_argument("--max-params", type=int, default=0)
     deploy.add_argument("--max-macs", type=int, default=0)
-    deploy.add_argument("--terms", default="", help="licence and data note for the file")
+    deploy.add_argument("--terms", default="", help="licence and data note for the file (default: the supernet's)")
     deploy.add_argument("-o", "--output", default="out/deploy", help="folder to write into")
     rank = commands.add_parser("rank", help="Kendall's tau: inherited figures against training each alone")
     rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
@@ -59,8 +62,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """``run RECIPE [key=value ...]``."""
-    from training import distributed
-
     from .run import search
 
     recipe = get_recipe(args.recipe, args.overrides)
@@ -109,7 +110,6 @@ def deploy(args: argparse.Namespace) -> None:
 
 def rank(args: argparse.Namespace) -> None:
     """``rank RECIPE ALONE [key=value ...]``."""
-    from training import distributed
     from training.recipes import get_recipe as get_training_recipe
 
     from .rank import compare, kendall_tau
@@ -142,6 +142,8 @@ def read_archive(path: str) -> Archive:
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can mend."""
     args = build_parser().parse_args(argv)
+    if args.command not in SHARED and not distributed.alone():
+        return 0
     try:
         {"run": run, "report": report, "score": score, "deploy": deploy, "rank": rank}[args.command](args)
     except (RecipeError, DataError, ArchError, ArchiveError, WeightsError, TrainingError, FileNotFoundError) as e:

@@ -53,7 +53,10 @@ class Archive:
             self._read()
 
     def _read(self) -> None:
-        text = self.path.read_text()
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ArchiveError(f"{self.path} is no search archive: it is not text") from None
         whole, _, rest = text.rpartition("\n")
         for number, line in enumerate(whole.splitlines(), start=1):
             try:

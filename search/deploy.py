@@ -40,7 +40,8 @@ def deploy(
 ) -> dict[str, float | int | str]:
     """Write ``NAME.json`` (encoding) and ``NAME.safetensors`` (fp16 kernels) into ``folder``; returns its figures.
 
-    The figures are measured on the validation split with the weights as written.
+    The figures are measured on the validation split with the weights as written. ``terms`` is the licence and data
+    note, by default the supernet's.
 
     Raises:
         ArchiveError: if the data set has more or fewer classes or joints than the network has outputs.
@@ -63,7 +64,7 @@ def deploy(
         "recipe": json.dumps({"supernet": evaluator.metadata.get("recipe", ""),
                               "steps": evaluator.metadata.get("steps", ""),
                               "minutes": evaluator.metadata.get("minutes", ""), "searched": len(archive)}),
-        "license": terms,
+        "license": terms or evaluator.metadata.get("license", ""),
     }  # fmt: skip
     weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata, half=True)
     write_text(folder / f"{name}.json", arch.to_json() + "\n")

@@ -12,6 +12,7 @@ import scalenet
 from scalenet.arch import SearchSpace
 from scalenet.datasets import CAMVID, LSP
 from scalenet.facts import find_facts
+from scalenet.weights import WeightsError
 
 from .conftest import TINY
 
@@ -159,3 +160,15 @@ def test_a_header_that_lies(tmp_path):
     (folder / "model.safetensors").write_bytes(bytes(data))
     with pytest.raises(Exception, match=r"(?i)header"):
         timm.create_model(f"local-dir:{folder}", pretrained=True)
+
+
+def test_a_folder_of_pickled_or_damaged_weights(tmp_path):
+    folder = scalenet.save_pretrained(network(num_classes=3), tmp_path)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="damaged or another network's"):
+        scalenet.create_model(f"local-dir:{folder}", pretrained=True)
+    weights.unlink()
+    torch.save(network(num_classes=3).state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match="scalenet convert alone"):
+        scalenet.create_model(f"local-dir:{folder}", pretrained=True)

@@ -180,3 +180,10 @@ def test_errors_help():
         timm.create_model("scalenet", arch="hrnet_w32", pretrained=True)
     with pytest.raises(TypeError, match="needs arch"):
         timm.create_model("scalenet")
+
+
+def test_hrnet_is_of_the_task_asked_for():
+    pose = scalenet.create_model("scalenet", arch="hrnet_w8", task="pose")
+    assert pose.arch.task == "pose" and pose.pretrained_cfg["input_size"] == (3, 256, 192)
+    assert scalenet.create_model("scalenet", arch="hrnet_w8", task="bottomup").arch.task == "pose"
+    assert scalenet.create_model("scalenet", arch="hrnet_w8").arch.task == "segmentation"

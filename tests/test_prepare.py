@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from training.__main__ import main
+from training.data import DataError
 from training.data.classification import ClassificationSource
 from training.data.segmentation import SegmentationSource
 
@@ -61,3 +62,11 @@ def test_bad_input(tmp_path, kind, capsys):
     assert main(["prepare", str(data), "-o", str(out)]) == 2
     assert "error:" in capsys.readouterr().err
     assert out.exists() == (kind == "exists")
+
+
+def test_a_damaged_tar_is_said(tmp_path, capsys):
+    (tmp_path / "train.tar").write_bytes(b"no tar file" * 100)
+    assert main(["prepare", str(tmp_path), "-o", str(tmp_path / "small")]) == 2
+    assert "train.tar is damaged or no tar file" in capsys.readouterr().err
+    with pytest.raises(DataError, match="damaged or no tar file"):
+        ClassificationSource(str(tmp_path), "train")

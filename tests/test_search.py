@@ -162,7 +162,7 @@ def world(tmp_path_factory):
     data = camvid_form(root / "data")
     torch.manual_seed(0)
     net = ScaleNet(SPACE.supernet(), num_classes=3)
-    meta = {"space": json.dumps(dataclasses.asdict(SPACE)), "recipe": "tiny"}
+    meta = {"space": json.dumps(dataclasses.asdict(SPACE)), "recipe": "tiny", "license": "for all who test"}
     weights = save_weights(root / "supernet.safetensors", net.state_dict(), meta, half=True)
     recipe = dataclasses.replace(RECIPES["s0_supernet"], root=str(data), classes=3, device="cpu")
     return root, weights, recipe
@@ -226,6 +226,9 @@ def test_deploy_and_rank_commands(world, tmp_path, capsys, monkeypatch):
         row = json.loads(capsys.readouterr().out)
         assert row["digest"] == expected.digest == Arch.load(tmp_path / "out" / f"{name}.json").digest
         assert read_weights(row["weights"])[1]["license"] == "for tests"
+    assert main([*command, "--name", "e", "-o", str(tmp_path / "out")]) == 0
+    inherited = read_weights(json.loads(capsys.readouterr().out)["weights"])[1]["license"]
+    assert inherited == "for all who test"
     alone = step_alone(recipe)
     monkeypatch.setitem(RECIPES, "s0_alone", alone)
     monkeypatch.setitem(SEARCHES, "s0", dataclasses.replace(SEARCHES["s0"], supernet=str(weights), calibration=2))
@@ -319,3 +322,9 @@ def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypa
 def test_bad_input_is_one_line_and_exit_2(argv, capsys):
     assert status_of(main, argv) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_archive_that_is_no_text(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_bytes(b"\xff\xfe\x00")
+    assert main(["report", str(tmp_path / "a.jsonl")]) == 2
+    assert "no search archive" in capsys.readouterr().err

@@ -207,6 +207,7 @@ def test_overlay_shows_each_class_in_its_colour():
     assert canvas[0, 0].tolist() == [150, 50, 50] and canvas[0, 7].tolist() == [50, 150, 50]
     assert canvas[0, 3].tolist() == [255, 255, 255]
     assert with_legend(canvas[:1, :1], [("a class with a long name", (1, 2, 3))]).shape[1] > 100
+    assert overlay(canvas[:1, :1], mask[:1, :1], [(200, 0, 0), (0, 200, 0)]).shape == (1, 1, 3)
 
 
 def test_networks_loaded_by_name_are_folded_and_say_the_same(net, tmp_path):

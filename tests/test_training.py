@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from scalenet.arch import SearchSpace
+from scalenet.arch import ArchError, SearchSpace
 from scalenet.network import ScaleNet
-from scalenet.weights import read_weights
+from scalenet.weights import WeightsError, read_weights
 from training import losses
 from training.__main__ import main
 from training.data import DataError, StepBatches
@@ -307,3 +307,28 @@ def test_a_diverged_run_stops(recipe):
         run.model.last_layer[3].bias.fill_(float("nan"))
     with pytest.raises(TrainingError, match="loss is nan"):
         run.run()
+
+
+def test_what_a_run_cannot_be_made_of_is_said_in_one_line(recipe, tmp_path):
+    outside = tmp_path / "outside.json"
+    outside.write_text(dataclasses.replace(SPACE, width=4).largest().to_json())
+    with pytest.raises(ArchError, match="width 4 is outside the space"):
+        Run(dataclasses.replace(recipe, stage="alone", arch=str(outside)))
+    with pytest.raises(RecipeError, match="did you mean segmentation"):
+        Run(dataclasses.replace(recipe, task="segmentaton"))
+    alone = dataclasses.replace(recipe, name="t", stage="alone", arch="smallest", out=str(tmp_path / "t"), steps=1)
+    with pytest.raises(WeightsError, match=r"teacher .* lacks"):
+        Run(dataclasses.replace(recipe, teacher=str(Run(alone).run())))
+    Run(recipe).save()
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="is damaged"):
+        Run(recipe)
+
+
+def test_work_for_one_process_is_done_by_the_first(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    assert main(["prepare", "/nowhere", "-o", "/nowhere/out"]) == 0 and not capsys.readouterr().err
+    monkeypatch.setenv("RANK", "0")
+    assert main(["prepare", "/nowhere", "-o", "/nowhere/out"]) == 2
+    assert "RANK" not in os.environ

@@ -107,7 +107,11 @@ def test_a_cfg_taken_from_timm_brings_the_labels():
 def test_checkpoint_path_reads_safetensors_alone_and_features_too(tmp_path):
     with pytest.raises(WeightsError, match="scalenet convert alone"):
         scalenet.create_model("scalenet_s0", checkpoint_path=str(tmp_path / "x.pth"))
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*x\.safetensors"):
+        scalenet.create_model("scalenet_s0", checkpoint_path=str(tmp_path / "x.safetensors"))
     path = str(table.FILES / "scalenet_s0.safetensors")
+    with pytest.raises(WeightsError, match="damaged or another network's"):
+        scalenet.create_model("scalenet_p0", checkpoint_path=path)
     features = scalenet.create_model("scalenet_s0", features_only=True, checkpoint_path=path).eval()
     whole = scalenet.create_model("scalenet_s0", pretrained=True, features_only=True).eval()
     x = torch.randn(1, 3, 64, 64)

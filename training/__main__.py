@@ -12,6 +12,7 @@ from scalenet.commands.options import positive
 from scalenet.predict.images import ImageError
 from scalenet.weights import WeightsError
 
+from . import distributed
 from .data import DataError
 from .recipes import RECIPES, RecipeError, TrainingError, get_recipe
 
@@ -38,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     pack = commands.add_parser("pack", help="a run's weights as they are shipped, kernels in fp16")
     pack.add_argument("file", help="a final.safetensors of a training run")
     pack.add_argument("-o", "--output", required=True, help="file to write")
-    pack.add_argument("--terms", default="", help="licence and data note for the file")
+    pack.add_argument("--terms", default="", help="licence and data note for the file (default: the run's)")
     pack.add_argument("--dataset", default="", help="what it learned from (default: what its labels say)")
     crowds = commands.add_parser("crowds", help="compose crowds of 2-4 from pictures of single people, to evaluate on")
     crowds.add_argument("root", help="data set folder with LSP's joints")
@@ -61,7 +62,6 @@ def recalibrate(args: argparse.Namespace) -> None:
 
 def finetune(args: argparse.Namespace) -> None:
     """``finetune --model NAME --data FOLDER [key=value ...]``."""
-    from . import distributed
     from .finetune import finetune as tune
 
     try:
@@ -97,7 +97,6 @@ def prepare(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     """``run RECIPE [key=value ...]``."""
     recipe = get_recipe(args.recipe, args.overrides)
-    from . import distributed
     from .engine import Run
 
     try:
@@ -109,11 +108,14 @@ def run(args: argparse.Namespace) -> None:
 COMMANDS = {
     "run": run, "recalibrate": recalibrate, "finetune": finetune, "pack": pack, "crowds": crowds, "prepare": prepare,
 }  # fmt: skip
+SHARED = ("run", "finetune")  # by all processes under torchrun
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can mend."""
     args = build_parser().parse_args(argv)
+    if args.command not in SHARED and not distributed.alone():
+        return 0
     try:
         COMMANDS[args.command](args)
     except (

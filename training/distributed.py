@@ -47,6 +47,14 @@ def world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def alone() -> bool:
+    """For work that one process does: true in the first, which then stands alone; the others have nothing to do."""
+    if int(os.environ.get("RANK", 0)):
+        return False
+    os.environ.pop("RANK", None)
+    return True
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Average the gradients that this step made; parameters without one stay without.
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from scalenet.arch import Arch, SearchSpace
 from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
-from scalenet.weights import read_weights, save_weights
+from scalenet.weights import read_weights, save_weights, select
 from scalenet.whole import whole_file
 
 from . import distributed
@@ -24,7 +24,7 @@ from .data import make_loader
 from .interrupt import Interrupt
 from .losses import distillation
 from .recalibrate import recalibrate
-from .recipes import Recipe, RecipeError, TrainingError
+from .recipes import Recipe, RecipeError, TrainingError, nearest
 from .schedule import arch_at
 from .tasks import TASKS, normalise
 
@@ -89,12 +89,12 @@ def named_arch(space: SearchSpace, name: str) -> Arch:
     """An encoding of the space: largest, smallest, hrnet, or a JSON file.
 
     Raises:
-        FileNotFoundError, ArchError: if it is none of these.
+        FileNotFoundError, ArchError: if it is none of these, or outside the space.
     """
     named = {"largest": space.largest, "smallest": space.smallest, "hrnet": space.hrnet}
     if name not in named and not Path(name).is_file():
         raise FileNotFoundError(f"no encoding {name!r}: give {', '.join(named)} or a JSON file")
-    return named[name]() if name in named else Arch.load(name)
+    return named[name]() if name in named else space.validate(Arch.load(name))
 
 
 def load_start(trunk: nn.Module, path: str) -> int:
@@ -122,6 +122,8 @@ class Run:
             self.device = distributed.start(recipe.device)
         except ValueError as e:
             raise RecipeError(str(e)) from None
+        if recipe.task not in TASKS:
+            raise RecipeError(f"unknown task {recipe.task!r}: {nearest(recipe.task, list(TASKS))}")
         if recipe.autocast not in AUTOCAST:
             raise RecipeError(f"autocast must be {' or '.join(AUTOCAST)}, got {recipe.autocast!r}")
         if recipe.batch < distributed.world():
@@ -157,7 +159,8 @@ class Run:
         if not self.recipe.teacher or not self.recipe.distill:
             return None
         teacher = self.task.build(self.recipe.space.supernet())
-        teacher.load_state_dict(read_weights(self.recipe.teacher)[0])
+        state = read_weights(self.recipe.teacher)[0]
+        teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.teacher}"))
         teacher.activate(self.largest)
         return teacher.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
@@ -170,7 +173,10 @@ class Run:
         path = self.folder / "checkpoint.pt"
         if not path.is_file():
             return
-        saved = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as e:  # a damaged file can make the reader fail in any way
+            raise TrainingError(f"{path} is damaged ({str(e)[:80]}); move it away to start anew") from None
         if saved["identity"] != self._identity():
             raise TrainingError(
                 f"{path} belongs to another run ({saved['identity']}); move it away, or name another folder"

@@ -18,7 +18,7 @@ def pack(file: str | Path, out: str | Path, terms: str = "", dataset: str = "") 
 
     Args:
         file: what ``python -m training run`` wrote.
-        terms: licence and data note for the file.
+        terms: licence and data note for the file; default the run's.
         dataset: what it learned from and was measured on; default what its labels say.
 
     Raises:
@@ -34,7 +34,7 @@ def pack(file: str | Path, out: str | Path, terms: str = "", dataset: str = "") 
             "arch": metadata["arch"], "task": metadata["task"], "labels": json.dumps(labels), "format": "scalenet",
             "dataset": dataset,
             "figures": json.dumps({f"{dataset} val": json.loads(metadata["figures"])}),
-            "recipe": json.dumps({k: metadata[k] for k in RUN}), "license": terms,
+            "recipe": json.dumps({k: metadata[k] for k in RUN}), "license": terms or metadata.get("license", ""),
         }  # fmt: skip
     else:
         metadata |= {k: v for k, v in (("license", terms), ("dataset", dataset)) if v}

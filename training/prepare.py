@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from scalenet.predict.images import decode_rgb
 
 from .data import DataError, holds_labels
-from .data.classification import SUFFIXES
+from .data.classification import SUFFIXES, tar_pictures
 
 Item = tuple[str, bytes]  # path below the root, encoded picture
 
@@ -31,12 +30,9 @@ def find_items(root: str | Path) -> Iterator[Item]:
         if path.suffix.lower() in SUFFIXES:
             yield path.relative_to(root).as_posix(), path.read_bytes()
         elif path.suffix == ".tar":
-            with tarfile.open(path) as tar:
-                for member in tar:
-                    parts = Path(member.name).parts
-                    if member.isfile() and member.name.lower().endswith(SUFFIXES) and ".." not in parts:
-                        below = path.relative_to(root).with_suffix("") / Path(*parts[-2:])
-                        yield below.as_posix(), tar.extractfile(member).read()
+            for name, data in tar_pictures(path):
+                if ".." not in name.parts:
+                    yield (path.relative_to(root).with_suffix("") / Path(*name.parts[-2:])).as_posix(), data
 
 
 def shrink(data: bytes, long_side: int, label: bool, what: str) -> tuple[str, np.ndarray]:

@@ -14,7 +14,9 @@ def add_parser(subparsers: Any) -> None:
     network = parser.add_mutually_exclusive_group()
     network.add_argument("--model", metavar="NAME", help="a published network (scalenet_s1 …) or hrnet_w32")
     network.add_argument("--arch", metavar="FILE.json", help="an encoding")
-    parser.add_argument("--task", choices=("segmentation", "pose"), help="of a mask file")
+    parser.add_argument(
+        "--task", choices=("segmentation", "pose"), help="of a mask file; of hrnet_wN (default: segmentation)"
+    )
     parser.add_argument("--width", type=int, metavar="W", help="of a mask file: channels of branch 0, 32 or 48")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help=".safetensors, or .json for a mask file")
     parser.set_defaults(run=run)
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("give the network: --model NAME or --arch FILE.json")
     if not args.out.endswith(".safetensors"):
         raise ValueError(f"the output is a .safetensors file, got {args.out}")
-    result = convert.convert_checkpoint(args.checkpoint, args.out, *_network(args.model, args.arch))
+    result = convert.convert_checkpoint(args.checkpoint, args.out, *_network(args.model, args.arch, args.task))
     if result["needs_recalibration"]:
         print(
             "warning: these BatchNorm statistics are a supernet's and fit no sub-network; recalibrate on training "
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _network(model: str | None, arch: str | None) -> tuple[Any, Any]:
+def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any, Any]:
     from ..arch import Arch
     from ..models import check_name, resolve_arch
     from ..table import find
@@ -55,7 +57,7 @@ def _network(model: str | None, arch: str | None) -> tuple[Any, Any]:
     if arch:
         return Arch.load(arch), None
     if model.startswith("hrnet_w"):
-        return resolve_arch(model), None
+        return resolve_arch(model, task), None
     name, tag = check_name(model)
     entry = find(name, tag or None)
     if entry is None or entry.task == "bottomup":

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for path in paths:
         check_file(path)
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
     segmenter = _segmenter(args, args.batch_size or 1)
+    out.mkdir(parents=True, exist_ok=True)
     rows = []
     for path, name, result in zip(paths, unique_names(paths), segmenter.stream(paths), strict=True):
         rows.append(_write(path, out / name, result))

@@ -22,7 +22,7 @@ MAX_PEOPLE = 20
 
 def score_crowdpose(
     results: list[Result], data: KeypointSet, image_ids: Iterable[Any] | None = None, sigmas: Sequence[float] = ()
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """CrowdPose's figures of COCO-form results (:func:`~scalenet.evaluate.keypoint_data.read_results`).
 
     Args:
@@ -32,7 +32,7 @@ def score_crowdpose(
     Returns:
         ap, ap50, ap75, ar over all pictures, and ap_easy, ap_medium, ap_hard over those of a crowdIndex below 0.2,
         below 0.8, and from there on. As in CrowdPose's evaluator these three are plain means over all precision
-        cells; -1 stands for pictures that hold nobody.
+        cells; None (there: -1) where the pictures hold nobody.
 
     Raises:
         DataError: if nobody is labelled, a picture has no crowdIndex, or pycocotools is missing.
@@ -48,7 +48,7 @@ def score_crowdpose(
     figures = {"ap": _mean(precision), "ap50": _mean(precision[0]), "ap75": _mean(precision[5]), "ar": _mean(recall)}
     for name, part in parts.items():
         figures[name] = float(_evaluate(results, data, part, sigmas)[0].mean())
-    return figures
+    return {name: figure if figure >= 0 else None for name, figure in figures.items()}
 
 
 def _parts(data: KeypointSet, ids: Sequence[Any]) -> dict[str, list[Any]]:

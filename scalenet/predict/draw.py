@@ -35,7 +35,9 @@ def overlay(
     table[0, : len(colours)] = colours
     coloured = cv2.LUT(cv2.merge([mask] * 3), table)
     canvas = cv2.addWeighted(coloured, strength, image, 1 - strength, 0, dst=coloured)
-    cv2.bitwise_or(canvas, PAPER, dst=canvas, mask=_borders(mask))
+    borders = _borders(mask)
+    if borders.any():  # in a single pixel OpenCV would take the colour for a picture
+        cv2.bitwise_or(canvas, PAPER, dst=canvas, mask=borders)
     if len(bare):
         left = np.isin(mask, bare)
         canvas[left] = image[left]

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from huggingface_hub.constants import HF_HUB_OFFLINE
-from safetensors import SafetensorError
 
 from .. import weights
 from ..fold import fold
@@ -54,8 +53,6 @@ def _from_hub(name: str, pretrained: bool) -> ScaleNet:
     except OSError as e:
         offline = " (HF_HUB_OFFLINE is set)" if HF_HUB_OFFLINE else ""
         raise FileNotFoundError(f"{name} cannot be read{offline}: {e}") from e
-    except (SafetensorError, RuntimeError) as e:
-        raise weights.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
     except (TypeError, AttributeError) as e:
         raise weights.WeightsError(f"{name}: its config.json does not describe a network ({str(e)[:120]})") from e
     if not isinstance(model, ScaleNet):

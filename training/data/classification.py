@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,23 @@ from .augment import jitter, warp, window
 MEAN_COLOUR = (124, 116, 104)
 
 
+def tar_pictures(path: Path) -> Iterator[tuple[Path, bytes]]:
+    """Name and content of every picture in a tar file.
+
+    Raises:
+        DataError: if it is damaged or no tar file.
+    """
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.isfile() and member.name.lower().endswith(SUFFIXES):
+                    yield Path(member.name), tar.extractfile(member).read()
+    except (tarfile.TarError, EOFError, OSError) as e:
+        raise DataError(f"{path} is damaged or no tar file ({str(e)[:80]})") from None
+
+
 def _read_tar(path: Path) -> list[tuple[str, bytes]]:
-    with tarfile.open(path) as tar:
-        members = [m for m in tar if m.isfile() and m.name.lower().endswith(SUFFIXES)]
-        return [(Path(m.name).parent.name, tar.extractfile(m).read()) for m in members]
+    return [(name.parent.name, data) for name, data in tar_pictures(path)]
 
 
 def _read_folder(path: Path) -> list[tuple[str, bytes]]:
