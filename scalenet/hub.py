@@ -10,10 +10,12 @@ import copy
 import os
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from . import weights
 from .card import model_card
@@ -38,6 +40,9 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     labels = model.labels.to_dict() if model.labels else None
     arguments = {"arch": model.arch.to_dict(), "task": model.task, "in_chans": model.in_chans, "labels": labels}
     config: dict[str, Any] = {"label_names": list(model.labels.names)} if model.labels else {}
+    origin, known = getattr(model, "origin", (None, ""))
+    if origin is not None:
+        config["origin"] = {**asdict(origin), "fingerprint": known}
     model_args = {k: v for k, v in arguments.items() if v is not None}
     # timm writes what the model says of itself, and tensors that are contiguous alone
     speaker = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
@@ -51,13 +56,20 @@ def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None
     """Write a network in timm's hub form; each file appears whole.
 
     Args:
-        model: any network of this package, built by timm or directly.
+        model: any network of this package, built by timm or directly, compiled or in ``DataParallel`` too.
         folder: made if it is not there; other files in it stay.
         name: title of the card; default the encoding's name.
 
     Returns:
         the folder, which ``timm.create_model(f"local-dir:{folder}", pretrained=True)`` reads.
+
+    Raises:
+        TypeError: for anything else.
     """
+    model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper
+    model = model.module if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else model
+    if not isinstance(model, ScaleNet):
+        raise TypeError(f"a network of this package is needed, got {type(model).__name__}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,14 @@ import torch
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
 
-from . import table, weights
+from . import repository, table, weights
 from .arch import Arch, ArchError
 from .network import ScaleNet
 from .origin import Origin, mark
+from .repository import PREFIX
 from .table import encoding_file
 
-PREFIX = "scalenet"
-SAFE = "model.safetensors"  # what a repository's weights are read from
 NO_ENCODING = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
 
@@ -230,38 +227,33 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         WeightsError, ArchError: for one that is damaged or another network's, or a pickled checkpoint.
         TypeError: for an unknown keyword.
     """
+    cache_dir = kwargs.get("cache_dir")
     if ":" in name:
-        check_config(name, kwargs.get("cache_dir"))
+        repository.check_config(name, cache_dir)
     else:
         check_name(name)
     path = kwargs.get("checkpoint_path")
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
-    if path:
-        weights.check_file(path)
+    labels = weights.read_labels(path) if path else None
     if path and kwargs.get("features_only"):  # timm would look for the file's names in the wrapped network
         pretrained, kwargs["checkpoint_path"] = True, ""
         overlay["file"] = str(path)
     elif pretrained and ":" in name:
-        overlay |= _safe_weights(name)
+        overlay |= repository.safe_weights(name)
     try:
-        return timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
+        model = timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
     except EntryNotFoundError as e:
-        raise weights.WeightsError(f"{name} has no {SAFE}; {weights.ONLY_CONVERT}") from e
+        raise weights.WeightsError(f"{name} has no {repository.SAFE}; {weights.ONLY_CONVERT}") from e
     except (SafetensorError, RuntimeError) as e:
         if isinstance(e, weights.NoWeights) or not (pretrained or path):
             raise
         what = path or name
         raise weights.WeightsError(f"{what}: its weights are damaged or another network's ({str(e)[:120]})") from e
-
-
-def _safe_weights(name: str) -> dict[str, str]:
-    """timm's cfg fields for a repository or folder, so that it reads safetensors or nothing."""
-    scheme, _, place = name.partition(":")
-    if scheme != "local-dir":
-        return {"hf_hub_filename": SAFE}
-    if not (Path(place) / SAFE).is_file():
-        raise weights.WeightsError(f"{place} has no {SAFE}; {weights.ONLY_CONVERT}")
-    return {}
+    if isinstance(model, ScaleNet) and labels is not None and "labels" not in kwargs:
+        model.name_outputs(labels)
+    if isinstance(model, ScaleNet) and pretrained and ":" in name and not path:
+        model.origin = repository.recorded_origin(name, cache_dir)
+    return model
 
 
 def check_name(name: str) -> tuple[str, str]:
@@ -269,37 +261,19 @@ def check_name(name: str) -> tuple[str, str]:
 
     Raises:
         LookupError: for an unknown name (naming the nearest) or tag.
+        WeightsError: for the name of a pickled file.
     """
+    weights.refuse_pickled(name)
     base, _, tag = name.partition(".")
     known = timm.list_models(f"{PREFIX}*")
+    if base not in known and Path(name).is_dir():
+        raise LookupError(f"unknown model {name!r}; of a folder, say local-dir:{name}")
     if base not in known:
         raise LookupError(f"unknown model {name!r}{_hint(base, known)}")
     tags = [e.tag for e in table.TABLE if e.name == base]
     if tag and tag not in tags:
         raise LookupError(f"unknown tag {tag!r} of {base}; there is {', '.join(tags) or 'none'}")
     return base, tag
-
-
-def check_config(name: str, cache_dir: str | Path | None = None) -> None:
-    """Look into the ``config.json`` of a "hf-hub:…" or "local-dir:…" name before anything is built from it.
-
-    Raises:
-        LookupError: if it names no network of this package.
-        OSError: if there is none, or it cannot be reached.
-        WeightsError: if it is damaged.
-    """
-    scheme, _, place = name.partition(":")
-    if scheme not in ("hf-hub", "hf_hub", "local-dir") or place.count("@") > 1:
-        raise LookupError(f"unknown model {name!r}: hf-hub:user/name[@revision] or local-dir:folder are known")
-    try:
-        if scheme == "local-dir":
-            _, architecture, _ = load_model_config_from_path(place)
-        else:
-            _, architecture, _ = load_model_config_from_hf(place, cache_dir=cache_dir)
-    except (KeyError, AttributeError, TypeError, JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise weights.WeightsError(f"{name}: its config.json is not a network's ({type(e).__name__}: {e})") from None
-    if str(architecture).partition(".")[0] not in timm.list_models(f"{PREFIX}*"):
-        raise LookupError(f"{name} holds a {str(architecture)[:60]}, which is no network of this project")
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -141,7 +141,8 @@ class ScaleNet(nn.Module):
         self.arch, self.task, self.in_chans = arch, task, in_chans
         self.num_classes = DEFAULT_OUTPUTS[task] if num_classes is None else num_classes
         labels = Labels.from_dict(labels) if isinstance(labels, Mapping) else labels
-        self.labels = labels if labels is not None and len(labels.names) == self.num_classes else None
+        self.labels: Labels | None = None
+        self.name_outputs(labels)
         self.num_features = self.head_hidden_size = arch.width * (15 if task == "segmentation" else 1)
         self.feature_info = [
             {"num_chs": arch.width << i, "reduction": 4 << i, "module": f"branch{i}"} for i in range(4)
@@ -321,6 +322,10 @@ class ScaleNet(nn.Module):
     def get_classifier(self) -> nn.Module:
         """The last layer; for bottom-up the whole head, since K shapes more than one layer of it."""
         return self.head if self.task == "bottomup" else self.get_submodule(self.classifier_names[0])
+
+    def name_outputs(self, labels: Labels | None) -> None:
+        """Say what the outputs mean; None or a wrong number of names: unknown."""
+        self.labels = labels if labels is not None and len(labels.names) == self.num_classes else None
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A new, randomly initialised classifier for ``num_classes`` outputs (0: none)."""

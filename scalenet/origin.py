@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -40,6 +40,12 @@ class Origin:
     usable: bool = True
     figures: Mapping[str, Any] = field(default_factory=dict)
     terms: str = ""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Origin:
+        """From ``dataclasses.asdict``'s form; what has another type than it should is left out."""
+        known = {f.name: type(getattr(cls(), f.name)) for f in fields(cls)}
+        return cls(**{k: v for k, v in data.items() if k in known and isinstance(v, known[k])})
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Origin:

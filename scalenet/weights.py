@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,17 +91,6 @@ def refuse_pickled(path: str | Path) -> None:
         raise WeightsError(f"{path}: {ONLY_CONVERT}")
 
 
-def check_file(path: str | Path) -> None:
-    """A file of weights is there, and not a pickled one.
-
-    Raises:
-        FileNotFoundError, WeightsError: if not.
-    """
-    refuse_pickled(path)
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no weights file {path}")
-
-
 def digest_of(path: str | Path) -> str:
     """SHA-256 of a file, in hex."""
     with open(path, "rb") as f:
@@ -135,6 +125,18 @@ def save_weights(
     return Path(path)
 
 
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """A safetensors file, its errors in one form."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    try:
+        with safe_open(path, framework="pt") as f:
+            yield f
+    except (SafetensorError, OSError, ValueError) as e:
+        raise WeightsError(f"{path} is damaged or no safetensors file ({str(e)[:80]})") from None
+
+
 def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 
@@ -142,14 +144,28 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
         FileNotFoundError: if there is no such file.
         WeightsError: if it is damaged or no safetensors file.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no weights file {path}")
+    with _opened(path) as f:
+        names = f.keys()  # safe_open is no mapping
+        return {k: f.get_tensor(k) for k in names}, dict(f.metadata() or {})
+
+
+def read_labels(path: str | Path) -> Labels | None:
+    """What a weights file says its outputs are, if it says it; no tensor is read.
+
+    Raises:
+        FileNotFoundError, WeightsError: if it is missing, damaged, or a pickled file.
+    """
+    refuse_pickled(path)
+    with _opened(path) as f:
+        metadata = dict(f.metadata() or {})
     try:
-        with safe_open(path, framework="pt") as f:
-            names = f.keys()  # safe_open is no mapping
-            return {k: f.get_tensor(k) for k in names}, dict(f.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as e:
-        raise WeightsError(f"{path} is damaged or no safetensors file ({str(e)[:80]})") from None
+        return _labels(metadata)
+    except (LabelsError, ValueError, TypeError, RecursionError) as e:
+        raise WeightsError(f"{path}: {e}") from None
+
+
+def _labels(metadata: Mapping[str, str]) -> Labels | None:
+    return Labels.from_dict(json.loads(metadata["labels"])) if metadata.get("labels") else None
 
 
 def select(state: Mapping[str, torch.Tensor], model: nn.Module, what: str = "the file") -> dict[str, torch.Tensor]:
@@ -199,7 +215,7 @@ def load_model(path: str | Path) -> ScaleNet:
 def _described_model(state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> ScaleNet:
     """The network that metadata describes, on the meta device: nothing is allocated before all shapes are known."""
     arch = Arch.from_json(metadata["arch"])
-    labels = Labels.from_dict(json.loads(metadata["labels"])) if metadata.get("labels") else None
+    labels = _labels(metadata)
     task = metadata.get("task") or arch.task
     outputs = len(labels.names) if labels else _outputs(state, task)
     stem = state.get("conv1.weight")

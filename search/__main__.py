@@ -6,14 +6,11 @@ import argparse
 import json
 import sys
 
-from scalenet.arch import ArchError
-from scalenet.cli import MainParser
+from scalenet.cli import EXPECTED, MainParser, one_line
 from scalenet.commands.options import positive
 from scalenet.datasets import DATASETS
-from scalenet.weights import WeightsError
 from training import distributed
-from training.data import DataError
-from training.recipes import RecipeError, TrainingError
+from training.recipes import TrainingError
 
 from .archive import Archive, ArchiveError
 from .recipes import RECIPES, get_recipe
@@ -146,8 +143,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     try:
         {"run": run, "report": report, "score": score, "deploy": deploy, "rank": rank}[args.command](args)
-    except (RecipeError, DataError, ArchError, ArchiveError, WeightsError, TrainingError, FileNotFoundError) as e:
-        print(f"error: {e}", file=sys.stderr)
+    except (*EXPECTED, TrainingError) as e:
+        if isinstance(e, (KeyError, IndexError)):  # ours to mend
+            raise
+        print(f"error: {one_line(e)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; a search goes on from its archive with the same command", file=sys.stderr)

@@ -66,7 +66,7 @@ def test_the_splits_pictures_count_and_labels_do_not(tmp_path):
     assert len(find_pictures(root, "nowhere")) == 6, "without folders of the split all pictures count"
     model = ScaleNet(SearchSpace("segmentation", 8, (48, 64), **TINY).smallest(), num_classes=3)
     first, again, other = (list(picture_batches(model, root, "train", 3, 2, seed)) for seed in (0, 0, 1))
-    assert [tuple(b.shape) for b in first] == [(2, 3, 48, 64)] * 3
+    assert [tuple(b.shape) for b in first] == [(2, 3, 64, 64)] * 3, "mirrored to whole cells"
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(first, other, strict=True))
     pictures = {b.numpy().tobytes() for batch in first for b in batch}

@@ -15,7 +15,7 @@ from scalenet import Segmenter
 from scalenet.datasets import CAMVID, COCO
 from scalenet.predict import segmentation
 from scalenet.predict.draw import overlay, with_legend
-from scalenet.predict.images import to_input
+from scalenet.predict.images import pad_to_multiple, to_input
 
 from .small_networks import picture, small_network, write
 
@@ -30,7 +30,27 @@ def net():
 
 @torch.inference_mode()
 def bare(net, image: np.ndarray) -> np.ndarray:
-    return net(to_input(image[None].copy(), CPU))[0].argmax(0).numpy()
+    """What the network says of a picture mirrored to multiples of 4, then 32, on the first's pixels."""
+    fours = pad_to_multiple(image, 4)
+    x = to_input(pad_to_multiple(fours, 32)[None].copy(), CPU)
+    logits = net.forward_head(net.forward_features(x))[..., : fours.shape[0] // 4, : fours.shape[1] // 4]
+    mask = F.interpolate(logits, fours.shape[:2], mode="bilinear")[0].argmax(0).numpy()
+    return mask[: image.shape[0], : image.shape[1]]
+
+
+def test_a_picture_of_whole_cells_is_the_networks_own_business(net):
+    image = picture(64, 64)
+    np.testing.assert_array_equal(Segmenter(net)(image).mask, net(to_input(image[None], CPU))[0].argmax(0).numpy())
+
+
+@pytest.mark.parametrize("size", [(40, 72), (33, 50), (1, 1)])
+def test_pictures_are_mirrored_to_whole_cells(size):
+    image = picture(*size)
+    for multiple in (4, 32):
+        padded = pad_to_multiple(image, multiple)
+        mirrored = np.pad(image, [(0, -n % multiple) for n in size] + [(0, 0)], mode="symmetric")
+        np.testing.assert_array_equal(padded, mirrored)
+    assert pad_to_multiple(padded, 32) is padded
 
 
 @pytest.mark.parametrize("size", [(64, 80), (80, 64), (33, 50), (1, 1), (5, 900)])
@@ -44,7 +64,7 @@ def test_pictures_up_to_the_input_size_are_taken_as_they_are(net, size):
 def test_large_pictures_are_reduced_and_the_mask_is_in_their_own_pixels(net):
     image = picture(213, 320)
     segmenter = Segmenter(net)
-    assert segmenter._fit(image).shape == (58, 88, 3), "64 * 80 pixels, the aspect kept"
+    assert segmenter._fit(image)[0].shape == (60, 88, 3), "64 * 80 pixels, the aspect kept, whole logits"
     reduced, full = segmenter(image).mask, Segmenter(net, resize=False)(image).mask
     assert reduced.shape == full.shape == (213, 320)
     np.testing.assert_array_equal(full, bare(net, image))

@@ -6,15 +6,11 @@ import argparse
 import json
 import sys
 
-from scalenet.arch import ArchError
-from scalenet.cli import MainParser
+from scalenet.cli import EXPECTED, MainParser, one_line
 from scalenet.commands.options import positive
-from scalenet.predict.images import ImageError
-from scalenet.weights import WeightsError
 
 from . import distributed
-from .data import DataError
-from .recipes import RECIPES, RecipeError, TrainingError, get_recipe
+from .recipes import RECIPES, TrainingError, get_recipe
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -118,12 +114,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     try:
         COMMANDS[args.command](args)
-    except (
-        RecipeError, DataError, ArchError, ImageError, WeightsError, TrainingError, LookupError, FileNotFoundError,
-    ) as e:  # fmt: skip
+    except (*EXPECTED, TrainingError) as e:
         if isinstance(e, (KeyError, IndexError)):  # ours to mend
             raise
-        print(f"error: {e}", file=sys.stderr)
+        print(f"error: {one_line(e)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; a run goes on from its checkpoint with the same command", file=sys.stderr)

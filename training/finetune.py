@@ -21,10 +21,10 @@ from scalenet.weights import read_weights, save_weights
 from scalenet.whole import write_text
 
 from . import distributed
+from .data.segmentation import CLASSES_FILE
 from .engine import Run
 from .recipes import Recipe, override
 
-CLASSES_FILE = "classes.txt"
 LARGEST_CROP = {"segmentation": (512, 1024), "pose": (512, 512)}
 
 
@@ -37,8 +37,12 @@ def read_classes(folder: Path) -> Labels:
     path = folder / CLASSES_FILE
     if not path.is_file():
         raise DataError(f"no class list {path}: one class a line, optionally with a colour (road 128 64 128)")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text") from None
     names, colours = [], []
-    for number, line in enumerate(filter(str.strip, path.read_text(encoding="utf-8").splitlines()), start=1):
+    for number, line in enumerate(filter(str.strip, lines), start=1):
         words = line.split()
         numbers = [int(w) for w in words[-3:] if w.isdigit() and int(w) < 256]
         coloured = len(words) > 3 and len(numbers) == 3

@@ -15,10 +15,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from scalenet.evaluate.pairs import decode_label
 from scalenet.predict.images import decode_rgb
 
 from .data import DataError, holds_labels
 from .data.classification import SUFFIXES, tar_pictures
+from .data.segmentation import CLASSES_FILE
 
 Item = tuple[str, bytes]  # path below the root, encoded picture
 
@@ -38,9 +40,7 @@ def find_items(root: str | Path) -> Iterator[Item]:
 def shrink(data: bytes, long_side: int, label: bool, what: str) -> tuple[str, np.ndarray]:
     """Suffix and BGR picture (or index label) with a long side of at most ``long_side``."""
     if label:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if array is None or array.ndim != 2:
-            raise DataError(f"{what} is not a single-channel label picture")
+        array = decode_label(data, what)
     else:
         array = decode_rgb(data, what)[:, :, ::-1]
     scale = min(1.0, long_side / max(array.shape[:2]))
@@ -71,5 +71,7 @@ def prepare(root: str | Path, out: str | Path, long_side: int, quality: int = 92
         count += 1
     if not count:
         raise DataError(f"no pictures under {root}")
+    if (Path(root) / CLASSES_FILE).is_file():
+        shutil.copyfile(Path(root) / CLASSES_FILE, partial / CLASSES_FILE)
     os.replace(partial, out)
     return count

@@ -6,6 +6,7 @@ A supernet's running statistics mix all sub-networks; a deployed one needs its o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from scalenet.evaluate import DataError
 from scalenet.network import ScaleNet
-from scalenet.predict.images import SUFFIXES, read_rgb, to_input
+from scalenet.predict.images import SUFFIXES, pad_to_multiple, read_rgb, to_input
+from scalenet.predict.segmentation import COARSEST
 from scalenet.weights import load_model, read_weights, save_weights
 
 from .data import holds_labels
@@ -81,7 +83,8 @@ def picture_batches(
         load, count = (lambda i: source.load(i, model.arch.input_size)), len(source)
     else:
         files = find_pictures(root, split)
-        load, count = (lambda i: _random_crop(read_rgb(files[i]), model.arch.input_size, rng)), len(files)
+        seen = partial(pad_to_multiple, multiple=COARSEST)
+        load, count = (lambda i: seen(_random_crop(read_rgb(files[i]), model.arch.input_size, rng))), len(files)
     order = rng.permutation(max(count, batches * batch_size)) % count
     for start in range(0, batches * batch_size, batch_size):
         yield to_input(np.stack([load(int(i)) for i in order[start : start + batch_size]]), device)

@@ -16,12 +16,14 @@ from scalenet.arch import Arch
 from scalenet.datasets import DATASETS, LSP
 from scalenet.evaluate.coco import score_coco
 from scalenet.evaluate.keypoint_data import KeypointSet
-from scalenet.evaluate.pairs import find_pairs
+from scalenet.evaluate.pairs import find_pairs, read_label
 from scalenet.evaluate.pck import score_pck
 from scalenet.evaluate.segmentation import count
 from scalenet.evaluate.topdown import estimate
+from scalenet.fold import fold
 from scalenet.network import ScaleNet
-from scalenet.predict.images import normalise, read_rgb, to_input
+from scalenet.predict.images import normalise, pad_to_multiple
+from scalenet.predict.segmentation import COARSEST, Segmenter
 from scalenet.predict.topdown import PoseEstimator
 
 from . import losses
@@ -99,6 +101,8 @@ class SegmentationTask:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.source = SegmentationSource(recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache)
+        self.val = find_pairs(recipe.root, recipe.val_split)
+        read_label(self.val[0][1], recipe.classes)  # what is wrong with it is said before the training, not after
         self.weight = self._class_weights().to(device) if recipe.class_weights else None
 
     def _class_weights(self) -> torch.Tensor:
@@ -116,15 +120,19 @@ class SegmentationTask:
         return losses.cross_entropy(output, target, self.weight)
 
     def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
-        """Training pictures spread over the split, at full size and as they are, for BatchNorm statistics."""
-        return spread(lambda i: self.source.load(i)[0], len(self.source), pictures, batch, self.device)
+        """Training pictures spread over the split, at full size and as they are validated, for BatchNorm statistics."""
 
-    @torch.inference_mode()
+        def load(i: int) -> np.ndarray:
+            return pad_to_multiple(self.source.load(i)[0], COARSEST)
+
+        return spread(load, len(self.source), pictures, batch, self.device)
+
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """mIoU on the validation pictures at full size, one by one."""
-        pairs = find_pairs(self.recipe.root, self.recipe.val_split)[: limit or None]
-        inputs = (to_input(read_rgb(picture)[None], self.device) for picture, _ in pairs)
-        matrix = count(pairs, (model(x)[0].argmax(0).cpu().numpy() for x in inputs), self.recipe.classes)
+        pairs = self.val[: limit or None]
+        segmenter = Segmenter(fold(model), self.device, resize=False)
+        results = segmenter.stream(picture for picture, _ in pairs)
+        matrix = count(pairs, (result.mask for result in results), self.recipe.classes)
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}
 
 
@@ -135,6 +143,7 @@ class PoseTask:
         self.recipe, self.device = recipe, device
         augmentation = Augmentation(recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour)
         self.source = KeypointSource(recipe.root, recipe.split, augmentation, recipe.sigma)
+        self.val = KeypointSet.open(recipe.root, recipe.val_split)
         self.labels = self.source.labels
         self.figure = "pck" if self.labels == LSP else "ap"
         if recipe.classes != len(self.labels.names):
@@ -156,7 +165,7 @@ class PoseTask:
 
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """PCK@0.2 on LSP, COCO's figures elsewhere; annotated boxes, flip test, DARK decoding."""
-        val = KeypointSet.open(self.recipe.root, self.recipe.val_split)
+        val = self.val
         estimator = PoseEstimator(model, self.device, input_size=self.recipe.size, sigma=self.recipe.sigma)
         image_ids = sorted(val.images)[: limit or None]
         results = estimate(estimator, val, image_ids, bar=False)

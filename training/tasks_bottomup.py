@@ -41,6 +41,7 @@ class BottomUpTask:
             augmentation = RandomAffine(recipe.rotation, recipe.scale, colour=recipe.colour)
             self.source = BottomUpSource(recipe.root, recipe.split, augmentation)
         self.labels = self.source.labels
+        self.val = KeypointSet.open(recipe.root, recipe.val_split)
         if recipe.classes != len(self.labels.names):
             raise DataError(f"{recipe.root} has {len(self.labels.names)} joints, classes={recipe.classes}")
 
@@ -62,9 +63,7 @@ class BottomUpTask:
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """COCO's or CrowdPose's figures with flip test; composed crowds (of 2-4 people, CrowdPose's) at 512x512."""
         if not self.composed:
-            return self._score(
-                model, KeypointSet.open(self.recipe.root, self.recipe.val_split), self.recipe.size, limit
-            )
+            return self._score(model, self.val, self.recipe.size, limit)
         with tempfile.TemporaryDirectory() as folder:
             count = min(limit or VAL_CROWDS, VAL_CROWDS)
             crowds = write_crowds(self.recipe.root, self.recipe.val_split, Path(folder) / "crowds", count)

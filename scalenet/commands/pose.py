@@ -9,7 +9,7 @@ from typing import Any
 
 from .clip import frames_together, run_video, target_of, the_video
 from .options import numbers, positive
-from .segment import unique_names
+from .segment import keep_inputs, unique_names
 
 SAMPLE_BOX = [[-150, 0, 660, 1300]]  # corners; the portrait ends at the chest, the person does not
 RESULTS = "keypoints.json"
@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         "--flip", action=argparse.BooleanOptionalAction, help="look at people mirrored too (default: not for bottom-up)"
     )
     parser.add_argument("--scales", type=numbers, help="bottom-up: look at several sizes, for example 0.5,1,2")
-    parser.add_argument("--decode", choices=("dark", "quarter"), default="dark", help="joints from heatmaps")
+    parser.add_argument("--decode", choices=("dark", "quarter"), help="joints from heatmaps (default: dark)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
         "--batch-size", type=positive,
@@ -62,12 +62,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         return _run_video(args, video)
     for path in paths:
         check_file(path)
+    out, names = Path(args.out), unique_names(paths)
+    targets = [out / f"{name}_pose.png" for name in names]
+    keep_inputs(paths, targets)
     results = _find(args, paths)
-    out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     rows, entries = [], []
-    for path, name, result in zip(paths, unique_names(paths), results, strict=True):
-        drawn = out / f"{name}_pose.png"
+    for path, name, drawn, result in zip(paths, names, targets, results, strict=True):
         write_png(drawn, result.draw(path))
         entries += result.to_coco(int(name) if name.isdecimal() else name)
         rows.append({"image": str(path), "drawn": str(drawn), "people": len(result), **result.to_dict()})
@@ -102,6 +103,8 @@ def _find(args: argparse.Namespace, paths: list[Path]) -> list[Any]:
 
 def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
     if args.bottom_up:
+        if args.decode:
+            raise ValueError("--decode is for people in boxes: leave it out with --bottom-up")
         from ..predict.bottomup import BottomUpPoseEstimator
 
         return BottomUpPoseEstimator(args.model, args.device, bool(args.flip), args.scales or (1.0,), batch_size)
@@ -114,7 +117,7 @@ def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
         from ..predict.detector import torchvision_detector
 
         detector = torchvision_detector(args.detector, device=args.device)
-    return PoseEstimator(args.model, args.device, args.flip is not False, args.decode, batch_size, detector)
+    return PoseEstimator(args.model, args.device, args.flip is not False, args.decode or "dark", batch_size, detector)
 
 
 def sample_portrait() -> Path:

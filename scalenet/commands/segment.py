@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     out = Path(args.out)
     segmenter = _segmenter(args, args.batch_size or 1)
     out.mkdir(parents=True, exist_ok=True)
+    targets = [[out / f"{name}_{kind}.png" for kind in ("overlay", "mask")] for name in unique_names(paths)]
+    keep_inputs(paths, chain(*targets))
     rows = []
-    for path, name, result in zip(paths, unique_names(paths), segmenter.stream(paths), strict=True):
-        rows.append(_write(path, out / name, result))
+    for path, (overlay, mask), result in zip(paths, targets, segmenter.stream(paths), strict=True):
+        rows.append(_write(path, overlay, mask, result))
         if not args.json:
             _print(rows[-1], result)
     return {"model": args.model, "images": rows}
@@ -69,10 +72,9 @@ def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
     )
 
 
-def _write(path: Path, stem: Path, result: Any) -> dict[str, Any]:
+def _write(path: Path, overlay: Path, mask: Path, result: Any) -> dict[str, Any]:
     from ..predict.images import write_png
 
-    overlay, mask = (stem.with_name(f"{stem.name}_{kind}.png") for kind in ("overlay", "mask"))
     write_png(overlay, result.draw(path))
     write_png(mask, result.mask)
     return {"image": str(path), "overlay": str(overlay), "mask": str(mask), **result.to_dict()}
@@ -97,6 +99,18 @@ def unique_names(paths: Iterable[Path]) -> list[str]:
             name, number = f"{path.stem}_{number}", number + 1
         names.append(name)
     return names
+
+
+def keep_inputs(paths: Iterable[Path], targets: Iterable[Path]) -> None:
+    """Refuse to write over a picture that was given.
+
+    Raises:
+        ValueError: naming it.
+    """
+    given = {path.resolve() for path in paths}
+    for target in targets:
+        if target.resolve() in given:
+            raise ValueError(f"{target} is one of the pictures given and would be overwritten: name a folder with -o")
 
 
 def sample_photograph() -> Path:

@@ -34,7 +34,7 @@ def read_json(path: str | Path, what: str) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"no {what} {path}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as e:
         raise DataError(f"{path} is not JSON ({str(e)[:60]})") from None
 
@@ -174,12 +174,13 @@ class KeypointSet:
     def people(self, image_ids: Iterable[Any] | None = None) -> People:
         """Everybody with a labelled joint and a box with an area; crowds are left out."""
         wanted = set(self.images if image_ids is None else image_ids)
+        joints = len(self.labels.names) if self.labels else 0
         rows = [
             a for a in self.annotations
             if a["image_id"] in wanted and not a["iscrowd"] and any(v > 0 for v in a["keypoints"][2::3])
             and a["bbox"][2] > 0 and a["bbox"][3] > 0
         ]  # fmt: skip
-        keypoints = np.array([a["keypoints"] for a in rows], np.float64).reshape(len(rows), -1, 3)
+        keypoints = np.array([a["keypoints"] for a in rows], np.float64).reshape(len(rows), joints, 3)
         boxes = np.array([a["bbox"] for a in rows], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         return People(np.array([a["image_id"] for a in rows]), keypoints, boxes)
@@ -209,8 +210,10 @@ class KeypointSet:
         """The picture's file, found by stem whatever its extension.
 
         Raises:
-            DataError: if it is not there.
+            DataError: if it is not there, or not named.
         """
+        if not isinstance(self.images[image_id].get("file_name"), str):
+            raise DataError(f"{self.path}: picture {image_id} has no file_name")
         name = Path(self.images[image_id]["file_name"])
         path = self._by_stem.get(name.stem) or self.folder / name
         if not path.is_file():

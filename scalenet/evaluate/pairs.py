@@ -6,10 +6,11 @@ Three forms are known: ``images/SPLIT`` beside ``labels/SPLIT``; CamVid's ``SPLI
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from ..predict.images import SUFFIXES
 from . import DataError
@@ -17,6 +18,7 @@ from .miou import IGNORE
 
 Pair = tuple[Path, Path]
 LABEL_IDS = "_labelIds"  # Cityscapes' own numbering; any other label file holds class indices
+SPREAD_BY = {"L;2": 85, "L;4": 17}  # Pillow spreads grey of few bits over 0..255
 CITYSCAPES_TRAIN_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
 
@@ -62,15 +64,32 @@ def _pair(pictures: list[Path], by_stem: dict[str, Path], images: Path, labels: 
     return pairs
 
 
+def decode_label(data: bytes, what: str) -> np.ndarray:
+    """(H, W) values of an encoded label picture, just as they are stored: grey of 1 to 16 bits, or a palette's indices.
+
+    Raises:
+        DataError: if it is no picture of one channel, or one whose values JPEG has changed.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            kind, mode, raw = picture.format, picture.mode, str(picture.tile[0][3]) if picture.tile else ""
+            values = np.asarray(picture) if mode in ("1", "L", "P") or mode.startswith("I") else None
+    except Exception as e:  # a damaged file can make Pillow's readers fail in any way
+        raise DataError(f"{what} is not a picture that can be read ({str(e)[:60] or type(e).__name__})") from None
+    if kind == "JPEG":
+        raise DataError(f"{what} is a JPEG, which does not keep class indices: labels are PNG")
+    if values is None:
+        raise DataError(f"{what} is not a single-channel label picture (it is {mode})")
+    return values.astype(np.uint8) if mode == "1" else values // SPREAD_BY.get(raw, 1)
+
+
 def read_label(path: Path, classes: int) -> np.ndarray:
     """(H, W) uint8 class indices; whatever is not below ``classes`` becomes 255.
 
     Raises:
-        DataError: if the file is no single-channel picture.
+        DataError: as :func:`decode_label`.
     """
-    label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if label is None or label.ndim != 2:
-        raise DataError(f"{path} is not a single-channel label picture")
+    label = decode_label(path.read_bytes(), str(path))
     if path.stem.endswith(LABEL_IDS):
         label = _train_ids(label)
     return np.where(label < classes, label, IGNORE).astype(np.uint8)

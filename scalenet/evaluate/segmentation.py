@@ -25,7 +25,7 @@ def count(pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int) -> C
     """Predicted (H, W) index masks, one per pair, counted against the pairs' labels.
 
     Raises:
-        DataError: for a label of another size than its picture.
+        DataError: for a label of another size than its picture, or labels that name nothing.
     """
     matrix = ConfusionMatrix(classes)
     for (picture, file), mask in zip(pairs, masks, strict=True):
@@ -33,6 +33,8 @@ def count(pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int) -> C
         if label.shape != mask.shape:
             raise DataError(f"{file} is {label.shape}, its picture {picture} {mask.shape}")
         matrix.update(mask, label)
+    if not matrix.counts.any():
+        raise DataError(f"no pixel of the {len(pairs)} labels, such as {pairs[0][1]}, is of the {classes} classes")
     return matrix
 
 
@@ -65,13 +67,17 @@ def evaluate(
 
     Raises:
         DataError: for another folder than was looked for, or a label of another size than its picture.
-        ValueError: if the network has another number of classes than the data set.
+        ValueError: if the network has other classes than the data set.
     """
     names = DATASETS[dataset].names
     pairs = find_pairs(root, split)[:limit]
     segmenter = Segmenter(load_model(name, checkpoint), device, batch_size or 1, bool(flip), scales, resize=False)
     if segmenter.model.num_classes != len(names):
         raise ValueError(f"{name} has {segmenter.model.num_classes} classes, {dataset} has {len(names)}")
+    labels = segmenter.model.labels
+    if labels is not None and labels.names != names:
+        mine, theirs = (", ".join(n[:3]) for n in (labels.names, names))
+        raise ValueError(f"the network's classes are {mine} …, those of {dataset} {theirs} …")
     started = time.perf_counter()
     results = tqdm(segmenter.stream(picture for picture, _ in pairs), total=len(pairs), disable=None)
     matrix = count(pairs, (result.mask for result in results), len(names))

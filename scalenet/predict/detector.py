@@ -25,6 +25,7 @@ def torchvision_detector(
 
     Raises:
         LookupError: for a name torchvision does not know, or one that does not find people.
+        ValueError: if its weights were kept damaged.
     """
     from torchvision.models import detection, get_model, get_model_weights, list_models
 
@@ -36,7 +37,11 @@ def torchvision_detector(
     if "person" not in categories:
         raise LookupError(f"{name} does not find people")
     person = categories.index("person")
-    network = get_model(name, weights=weights).eval().to(device or "cpu")
+    try:
+        network = get_model(name, weights=weights).eval().to(device or "cpu")
+    except RuntimeError as e:
+        where = f"{torch.hub.get_dir()}/checkpoints"
+        raise ValueError(f"{name}: what {where} holds of it is damaged ({str(e)[:80]}); remove it") from None
 
     @torch.inference_mode()
     def detect(image: np.ndarray) -> np.ndarray:

@@ -131,6 +131,8 @@ def _from_pil(image: Image.Image) -> np.ndarray:
     _check_size(image.height, image.width)
     try:
         image = ImageOps.exif_transpose(image)
+        if image.mode == "F":
+            raise ValueError("floating point, of no known range; give RGB")
         if image.mode.startswith("I"):  # 16 bits a pixel
             return _from_array((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
         return np.array(image.convert("RGB"))
@@ -160,6 +162,19 @@ def _from_array(image: np.ndarray) -> np.ndarray:
     _check_size(*image.shape[:2])
     image = image[:, :, :3] if image.shape[2] > 1 else np.repeat(image, 3, 2)
     return np.ascontiguousarray(image)
+
+
+def pad_to_multiple(images: np.ndarray, multiple: int) -> np.ndarray:
+    """(..., H, W, 3) pictures, mirrored below and to the right until their sides are multiples."""
+    h, w = images.shape[-3:-1]
+    if not h % multiple and not w % multiple:
+        return images
+    return images[..., mirrored(h, multiple)[:, None], mirrored(w, multiple), :]
+
+
+def mirrored(length: int, multiple: int) -> np.ndarray:
+    """Indices 0 .. length - 1, then back and forth until they are a multiple in number."""
+    return np.pad(np.arange(length), (0, -length % multiple), mode="symmetric")
 
 
 def normalise(

@@ -81,14 +81,17 @@ def name_of(name_or_model: str | Path | ScaleNet) -> str:
 
 
 def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
-    """Read all of a network's weights from a ``.safetensors`` file (more may be in it: a supernet's, for example).
+    """Read all of a network's weights from a ``.safetensors`` file (more may be in it: a supernet's, for example), and
+    what its outputs are, if the file says it.
 
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
     """
-    weights.refuse_pickled(path)
+    labels = weights.read_labels(path)
     state, _ = weights.read_weights(path)
     model.load_state_dict(weights.select(state, model, str(path)))
+    if labels is not None:
+        model.name_outputs(labels)
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:

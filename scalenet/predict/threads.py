@@ -66,10 +66,13 @@ def neighbours(items: Iterable[T], most: int, kind: Callable[[T], Any]) -> Itera
     """Lists of up to ``most`` neighbouring items of one kind."""
     group: list[T] = []
     for item in items:
-        if group and (len(group) == most or kind(group[0]) != kind(item)):
+        if group and kind(group[0]) != kind(item):
             yield group
             group = []
         group.append(item)
+        if len(group) == most:  # not an item more is taken before these are given back
+            yield group
+            group = []
     if group:
         yield group
 

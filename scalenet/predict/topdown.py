@@ -64,6 +64,8 @@ class PoseEstimator:
         model = load_model(name_or_model)
         if model.task != "pose":
             raise ValueError(f"PoseEstimator needs a top-down pose network, got one for {model.task}")
+        if not model.num_classes:
+            raise ValueError("PoseEstimator needs a network of joints, this one has no head (a classifier's trunk)")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.model, self.device = to_predict(model, isinstance(name_or_model, ScaleNet), device)

@@ -12,6 +12,8 @@ from . import Size
 from .augment import jitter, warp, window
 from .classification import MEAN_COLOUR
 
+CLASSES_FILE = "classes.txt"  # beside images/ and labels/: a class a line
+
 
 class SegmentationSource:
     """Pictures and labels of a split, decoded once and kept (``cache``) or read each time."""
