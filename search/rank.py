@@ -48,15 +48,20 @@ def compare(evaluator: Evaluator, alone: Recipe, count: int, folder: str | Path)
     return rows
 
 
+NOT_OF_THE_BUDGET = ("arch", "root", "out", "device", "workers", "cache", "save_minutes", "teacher", "distill")
+
+
 def _budget(alone: Recipe) -> Row:
-    return {"recipe": alone.name, "minutes": alone.minutes, "steps": alone.steps}
+    """What a stand-alone figure depends on, the encoding apart."""
+    return {k: str(v) for k, v in dataclasses.asdict(alone).items() if k not in NOT_OF_THE_BUDGET}
 
 
 def _read(path: Path, alone: Recipe) -> dict[str, Row]:
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     for row in rows:
         if row["budget"] != _budget(alone):
-            raise TrainingError(f"{path} holds figures of another budget ({row['budget']}); name another folder")
+            other = next(k for k, v in _budget(alone).items() if row["budget"].get(k) != v)
+            raise TrainingError(f"{path} holds figures of another budget ({other} differs); name another folder")
     return {row["digest"]: row for row in rows}
 
 

@@ -17,7 +17,7 @@ def plot(folder: str | Path) -> Path:
 
     folder = Path(folder)
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    records = [r for r in records if "loss" in r]
+    records = list({r["step"]: r for r in records if "loss" in r}.values())  # a run that was killed repeats steps
     steps = [r["step"] for r in records]
     fig, axis = plt.subplots(figsize=(7, 4), constrained_layout=True)
     axis.plot(steps, [r["loss"] for r in records], linewidth=0.8)

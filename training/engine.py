@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from scalenet.arch import Arch, SearchSpace
 from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
+from scalenet.fold import fold
 from scalenet.weights import read_weights, save_weights, select
 from scalenet.whole import whole_file
 
@@ -126,8 +127,8 @@ class Run:
             raise RecipeError(f"unknown task {recipe.task!r}: {nearest(recipe.task, list(TASKS))}")
         if recipe.autocast not in AUTOCAST:
             raise RecipeError(f"autocast must be {' or '.join(AUTOCAST)}, got {recipe.autocast!r}")
-        if recipe.batch < distributed.world():
-            raise RecipeError(f"batch={recipe.batch} leaves some of {distributed.world()} processes without pictures")
+        if recipe.batch < 1 or recipe.batch % distributed.world():
+            raise RecipeError(f"batch={recipe.batch} cannot be shared out evenly to {distributed.world()} processes")
         self.folder = Path(recipe.out or f"out/training/{recipe.name}")
         self.main = distributed.rank() == 0
         torch.manual_seed(recipe.seed)
@@ -162,7 +163,7 @@ class Run:
         state = read_weights(self.recipe.teacher)[0]
         teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.teacher}"))
         teacher.activate(self.largest)
-        return teacher.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        return fold(teacher).to(self.device, memory_format=torch.channels_last)
 
     # -- checkpoints -------------------------------------------------------------------------------------
     def _identity(self) -> dict[str, str]:
@@ -202,16 +203,19 @@ class Run:
         """Score the network (a supernet: its largest) and write ``final.safetensors``."""
         distributed.average_buffers(self.model)
         path = self.folder / "final.safetensors"
+        minutes = self.clock.elapsed / 60
         if self.supernet:  # its running statistics mix all sub-networks; SyncBatchNorm needs every rank for new ones
             self.trunk.activate(self.largest)
             recalibrate(self.model, self.task.calibration(CALIBRATION))
         if not self.main:
             return path
-        figures = self.task.evaluate(self.model.eval())
+        self.model.eval()
+        save_weights(path, self.trunk.state_dict(), {"arch": self.trunk.arch.to_json()})  # whatever comes of scoring
+        figures = self.task.evaluate(self.model)
         metadata = {
             "arch": self.trunk.arch.to_json(), "task": self.recipe.task, "recipe": self.recipe.name,
             "space": json.dumps(dataclasses.asdict(self.recipe.space)), "figures": json.dumps(figures),
-            "steps": str(self.clock.step), "minutes": f"{self.clock.elapsed / 60:.1f}",
+            "steps": str(self.clock.step), "minutes": f"{minutes:.1f}",
             "dataset": Path(self.recipe.root).name, "license": "the terms of the data it was trained on apply",
         }  # fmt: skip
         if self.trunk.labels is not None:
@@ -242,14 +246,17 @@ class Run:
         return self.finish()
 
     def _loop(self, loader: Iterable[list[torch.Tensor]], bar: tqdm, interrupt: Interrupt) -> None:
-        clock, saved = self.clock, time.monotonic()
+        clock, saved, losses = self.clock, time.monotonic(), []
         for batch in loader:
             clock.tick()
             if clock.progress >= 1:
                 break
             report = self.step(*(t.to(self.device, non_blocking=True) for t in batch))
             clock.step += 1
-            if clock.step % LOG_EVERY == 0:
+            losses.append(report["loss"])
+            if clock.step % LOG_EVERY == 0:  # the mean: a supernet's steps are of sub-networks of all sizes
+                report["loss"] = sum(losses) / len(losses)
+                losses.clear()
                 self._log(report)
                 bar.set_postfix(step=clock.step, loss=f"{report['loss']:.3f}", lr=f"{report['lr']:.1e}", refresh=False)
                 bar.update(round(100 * clock.progress - bar.n, 1))

@@ -10,7 +10,9 @@ from scalenet.heads import BottomUpOutput
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-    """Mean cross-entropy of (B, C, H, W) logits and (B, H, W) class indices; 255 is ignored."""
+    """Mean cross-entropy of (B, C, H, W) logits and (B, H, W) class indices; 255 is ignored, 0 if all are."""
+    if not (target != IGNORE).any():
+        return logits.sum() * 0
     return F.cross_entropy(logits, target, weight=weight, ignore_index=IGNORE)
 
 

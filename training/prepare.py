@@ -46,7 +46,7 @@ def shrink(data: bytes, long_side: int, label: bool, what: str) -> tuple[str, np
     scale = min(1.0, long_side / max(array.shape[:2]))
     if scale < 1:
         size = tuple(max(1, round(scale * s)) for s in array.shape[1::-1])
-        array = cv2.resize(array, size, interpolation=cv2.INTER_NEAREST if label else cv2.INTER_AREA)
+        array = cv2.resize(array, size, interpolation=cv2.INTER_NEAREST_EXACT if label else cv2.INTER_AREA)
     return (".png" if label else ".jpg"), array
 
 

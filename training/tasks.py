@@ -15,7 +15,7 @@ from torch import nn
 from scalenet.arch import Arch
 from scalenet.datasets import DATASETS, LSP
 from scalenet.evaluate.coco import score_coco
-from scalenet.evaluate.keypoint_data import KeypointSet
+from scalenet.evaluate.keypoint_data import KeypointSet, sigmas_of
 from scalenet.evaluate.pairs import find_pairs, read_label
 from scalenet.evaluate.pck import score_pck
 from scalenet.evaluate.segmentation import count
@@ -145,6 +145,7 @@ class PoseTask:
         self.source = KeypointSource(recipe.root, recipe.split, augmentation, recipe.sigma)
         self.val = KeypointSet.open(recipe.root, recipe.val_split)
         self.labels = self.source.labels
+        sigmas_of(self.labels)  # what the validation needs is missed before the training, not after
         self.figure = "pck" if self.labels == LSP else "ap"
         if recipe.classes != len(self.labels.names):
             raise DataError(f"{self.source.data.path} has {len(self.labels.names)} joints, classes={recipe.classes}")
@@ -166,7 +167,7 @@ class PoseTask:
     def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
         """PCK@0.2 on LSP, COCO's figures elsewhere; annotated boxes, flip test, DARK decoding."""
         val = self.val
-        estimator = PoseEstimator(model, self.device, input_size=self.recipe.size, sigma=self.recipe.sigma)
+        estimator = PoseEstimator(fold(model), self.device, input_size=self.recipe.size, sigma=self.recipe.sigma)
         image_ids = sorted(val.images)[: limit or None]
         results = estimate(estimator, val, image_ids, bar=False)
         if val.labels == LSP:

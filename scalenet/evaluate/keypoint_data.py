@@ -92,7 +92,9 @@ def sigmas_of(labels: Labels) -> np.ndarray:
         return np.array(labels.sigmas)
     missing = [n for n in labels.names if n not in JOINT_SIGMAS]
     if missing:
-        raise DataError(f"no OKS sigma is known for joint {missing[0]!r} of {labels.dataset}: give sigmas")
+        raise DataError(
+            f"no OKS sigma is known for joint {missing[0]!r} of {labels.dataset}: its category needs sigmas"
+        )
     return np.array([JOINT_SIGMAS[n] for n in labels.names])
 
 

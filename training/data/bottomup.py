@@ -71,7 +71,7 @@ def targets(scene: Scene, labels: Labels) -> Arrays:
         h, w = (-(-s // STRIDES[0]) * (STRIDES[0] // stride) for s in size)
         centres, there = place(people, stride, (h, w), labels.convention == "aligned")
         maps.append(draw_heatmaps(centres, there, (h, w)))
-        masks.append(cv2.resize(scene.mask, (w, h), interpolation=cv2.INTER_NEAREST))
+        masks.append(cv2.resize(scene.mask, (w, h), interpolation=cv2.INTER_NEAREST_EXACT))
         if stride == STRIDES[0]:
             pixel = np.floor(centres + 0.5).astype(np.int64)
             joints = np.full((MAX_PEOPLE, len(labels.names)), -1, np.int64)
