@@ -184,3 +184,27 @@ def test_hub_names_that_cannot_be_read(capsys, tmp_path):
 
 def test_networks_without_weights_name_the_ways_on(capsys, photo):
     assert "no weights are published for scalenet_s1" in fails(capsys, "segment", photo, "-m", "scalenet_s1")
+
+
+def test_a_picture_that_was_given_is_never_written_over(capsys, weights, photo, tmp_path, monkeypatch):
+    for command, kind in (("segment", "mask"), ("pose", "pose")):
+        own = photo.with_name(f"street_{kind}.png")
+        write_png(own, picture(64, 80))
+        before = own.read_bytes()
+        err = fails(capsys, command, photo, own, "-m", weights, "-o", tmp_path)
+        assert f"street_{kind}.png is one of the pictures given" in err and own.read_bytes() == before
+    assert not list(tmp_path.glob("*_overlay.png"))
+
+
+def test_names_of_files_and_folders_are_told_apart(capsys, photo, tmp_path):
+    assert "scalenet convert alone" in fails(capsys, "segment", photo, "-m", "x.pth", "-o", tmp_path / "o")
+    assert f"say local-dir:{tmp_path}" in fails(capsys, "info", tmp_path)
+    assert not (tmp_path / "o").exists()
+
+
+def test_no_memory_is_one_line(capsys, photo, tmp_path, monkeypatch):
+    def starve(args):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(segment_command, "run", starve)
+    assert "not enough memory" in fails(capsys, "segment", photo)

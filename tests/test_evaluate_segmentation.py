@@ -1,14 +1,17 @@
 """mIoU over folders in every known form, against counting by hand; wrong folders."""
 
 import shutil
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scalenet import Segmenter
-from scalenet.datasets import CAMVID, CITYSCAPES
+from scalenet.datasets import CAMVID, CITYSCAPES, Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.miou import ConfusionMatrix
 from scalenet.evaluate.pairs import find_pairs, read_label
@@ -142,3 +145,52 @@ def test_what_does_not_fit_together(net, root):
     cv2.imwrite(str(label), picture(64, 80))
     with pytest.raises(DataError, match="not a single-channel"):
         evaluate(net, "camvid", root)
+
+
+@pytest.mark.parametrize("form", ["1", "L;2", "L;4", "P", "I;16"])
+def test_label_values_are_those_that_are_stored(tmp_path, form):
+    values = np.arange(12, dtype=np.uint8).reshape(3, 4) % {"1": 2, "L;2": 4}.get(form, 12)
+    path = tmp_path / "label.png"
+    if form == "I;16":
+        cv2.imwrite(str(path), values.astype(np.uint16))
+    elif form.startswith("L"):
+        path.write_bytes(grey_png(values, int(form[-1])))
+    elif form == "P":
+        image = Image.fromarray(values).convert("P")
+        image.putdata(values.ravel().tolist())
+        image.putpalette([(7 * i) % 256 for i in range(768)])
+        image.save(path)
+    else:
+        Image.fromarray(values * 255).convert("1").save(path)
+    np.testing.assert_array_equal(read_label(path, 12), values)
+
+
+def grey_png(values, bits):
+    """A grey PNG of less than a byte a pixel, which neither Pillow nor OpenCV writes."""
+    packed = b""
+    for row in values:
+        digits = "".join(f"{v:0{bits}b}" for v in row)
+        packed += b"\0" + int(digits.ljust(-(-len(digits) // 8) * 8, "0"), 2).to_bytes(-(-len(digits) // 8), "big")
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(packed)), (b"IEND", b""))
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_labels_that_cannot_be_indices(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((8, 8), np.uint8))
+    with pytest.raises(DataError, match="a JPEG, which does not keep class indices"):
+        read_label(tmp_path / "a.jpg", 3)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"b.png is not a picture"):
+        read_label(tmp_path / "b.png", 3)
+
+
+def test_a_network_of_other_classes_and_labels_that_say_nothing(root):
+    other = small_network(labels=Labels("own", tuple(f"thing{i}" for i in range(11))))
+    with pytest.raises(ValueError, match="thing0, thing1, thing2"):
+        evaluate(other, "camvid", root, "val")
+    for path in (root / "labels" / "val").iterdir():
+        cv2.imwrite(str(path), np.full((64, 80), 255, np.uint8))
+    with pytest.raises(DataError, match="no pixel of the 3 labels"):
+        evaluate(small_network(), "camvid", root, "val")

@@ -79,3 +79,11 @@ def test_another_run_does_not_go_on_from_this_ones_checkpoint(own, start, other,
     err = capsys.readouterr().err
     assert "belongs to another run" in err and "another folder" in err
     assert tune(start, data, tmp_path / "fresh", *more) == 0
+
+
+def test_class_lists_of_other_editors(tmp_path):
+    (tmp_path / "classes.txt").write_bytes("\ufeffroad\nwall\n".encode())
+    assert read_classes(tmp_path).names == ("road", "wall")
+    (tmp_path / "classes.txt").write_bytes("stra\xdfe\nwall\n".encode("latin-1"))
+    with pytest.raises(DataError, match="is not UTF-8 text"):
+        read_classes(tmp_path)

@@ -12,6 +12,7 @@ import scalenet
 from scalenet.arch import SearchSpace
 from scalenet.datasets import CAMVID, LSP
 from scalenet.facts import find_facts
+from scalenet.origin import origin_of, start_terms
 from scalenet.weights import WeightsError
 
 from .conftest import TINY
@@ -172,3 +173,28 @@ def test_a_folder_of_pickled_or_damaged_weights(tmp_path):
     torch.save(network(num_classes=3).state_dict(), folder / "pytorch_model.bin")
     with pytest.raises(WeightsError, match="scalenet convert alone"):
         scalenet.create_model(f"local-dir:{folder}", pretrained=True)
+
+
+def test_where_weights_are_from_travels_with_a_folder(tmp_path):
+    model = scalenet.create_model("scalenet_s0", pretrained=True)
+    folder = scalenet.save_pretrained(model, tmp_path / "one")
+    again = scalenet.create_model(f"local-dir:{folder}", pretrained=True)
+    assert origin_of(again) == origin_of(model) and "research only" in origin_of(again).terms
+    twice = scalenet.save_pretrained(again, tmp_path / "two")
+    assert "research only" in (twice / "README.md").read_text()
+    with torch.no_grad():
+        again.conv1.weight.mul_(2)
+        again.bn1.bias.add_(1)
+    assert origin_of(again) is None and "research only" in start_terms(again)
+    edit(folder, lambda c: c.__setitem__("origin", {"figures": "many", "usable": "no", "terms": 7, "x": 1}))
+    assert origin_of(scalenet.create_model(f"local-dir:{folder}", pretrained=True)) is None
+
+
+def test_wrapped_networks_can_be_saved_and_others_not(tmp_path):
+    model = network(num_classes=3)
+    for name, wrapped in (("compiled", torch.compile(model)), ("parallel", torch.nn.DataParallel(model))):
+        folder = scalenet.save_pretrained(wrapped, tmp_path / name)
+        again = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        assert same(model, again, torch.randn(1, 3, 45, 70))
+    with pytest.raises(TypeError, match="a network of this package is needed, got Linear"):
+        scalenet.save_pretrained(torch.nn.Linear(1, 1), tmp_path / "no")

@@ -139,6 +139,7 @@ def test_files_that_are_no_pictures(photo, tmp_path):
         (torch.full((3, 4, 5), float("nan")), "0..1"),
         (torch.zeros((3, 4, 5), dtype=torch.int32), "uint8"),
         (7, "must be a path"),
+        (Image.new("F", (5, 4)), "no known range"),
     ],
 )
 def test_what_is_no_picture_says_what_is_wanted(wrong, says):

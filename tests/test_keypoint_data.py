@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +272,29 @@ def test_the_papers_recipes():
         assert recipe.teacher == f"out/training/{teacher.name}/final.safetensors" and not teacher.teacher
     tuned = RECIPES["p0_finetune"]
     assert tuned.steps == 20 * 7993 // 32 and tuned.stage == "alone" and tuned.arch.endswith("scalenet_p0.json")
+
+
+def test_nobody_is_no_people_and_a_picture_needs_a_name(root, tmp_path):
+    data = json.loads((root / "annotations" / "person_keypoints_val.json").read_text())
+    path = tmp_path / "nobody.json"
+    path.write_text("\ufeff" + json.dumps({**data, "annotations": []}))
+    assert KeypointSet(path).people().keypoints.shape == (0, 3, 3)
+    del data["images"][0]["file_name"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(DataError, match="has no file_name"):
+        KeypointSet(path, root, "val").picture(data["images"][0]["id"])
+
+
+def test_what_the_validation_needs_is_missed_before_the_training(recipe, tmp_path):
+    root = Path(recipe.root)
+    other = tmp_path / "other"
+    shutil.copytree(root, other)
+    for file in (other / "annotations").iterdir():
+        data = json.loads(file.read_text())
+        data["categories"][0].pop("sigmas", None)
+        data["categories"][0]["keypoints"] = ["paw", "tail", "ear"]
+        file.write_text(json.dumps(data))
+    with pytest.raises(DataError, match="no OKS sigma is known for joint 'paw'"):
+        Run(dataclasses.replace(recipe, root=str(other)))
+    with pytest.raises(DataError, match="no split 'nowhere'"):
+        Run(dataclasses.replace(recipe, val_split="nowhere"))

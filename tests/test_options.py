@@ -123,3 +123,8 @@ def test_convert_and_export(monkeypatch, tmp_path):
     given = list(asked("export", "scalenet_p0", "--format", "pt2", "-o", "x.bin").values())
     assert given[0].task == "pose" and given[1:] == ["x.bin", "pt2"]
     assert list(asked("export", "scalenet_p0", "-o", "x.onnx").values())[1:] == ["x.onnx", None]
+
+
+def test_an_option_without_a_meaning_is_refused(photo, tmp_path, capsys):
+    assert cli.main(["pose", str(photo), "--bottom-up", "--decode", "quarter", "-o", str(tmp_path)]) == 2
+    assert "--decode is for people in boxes" in capsys.readouterr().err

@@ -16,7 +16,9 @@ from .small_data import camvid_form, photographs
 
 def test_pairs_shrink_together(tmp_path):
     camvid_form(tmp_path / "data")
+    (tmp_path / "data" / "classes.txt").write_text("a\nb\nc\n")
     assert main(["prepare", str(tmp_path / "data"), "-o", str(tmp_path / "small"), "--long-side", "40"]) == 0
+    assert (tmp_path / "small" / "classes.txt").read_text() == "a\nb\nc\n"
     image, label = SegmentationSource(str(tmp_path / "small"), "val", 3).load(0)
     assert image.shape == (32, 40, 3) and label.shape == (32, 40) and set(np.unique(label)) <= {0, 1, 2, 255}
 

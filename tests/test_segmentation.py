@@ -265,3 +265,16 @@ def test_other_networks_are_refused():
     with pytest.raises(LookupError, match="did you mean scalenet_s0"):
         Segmenter("scalenet_s00")
     assert scalenet.Segmenter is Segmenter
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_no_picture_is_taken_before_it_is_needed(net, batch_size):
+    taken = []
+
+    def pictures():
+        for i in range(5):
+            taken.append(i)
+            yield picture(64, 64)
+
+    next(Segmenter(net, batch_size=batch_size).stream(pictures()))
+    assert len(taken) == (1 if batch_size == 1 else 4), "with batches, the next one is prepared meanwhile"

@@ -1,12 +1,14 @@
 """The top-down path with a network whose heatmaps are the picture's colours, so that the right answer is known."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.models import get_model_weights
 
 import scalenet
 from scalenet.cli import main
@@ -372,3 +374,20 @@ def test_the_pose_commands_errors_are_one_line_and_write_nothing(weights, tmp_pa
 def test_the_portrait_in_matplotlib(weights, tmp_path, capsys):
     assert main(["pose", "--sample", "-m", weights, "-o", str(tmp_path), "--device", "cpu"]) == 0
     assert cv2.imread(str(tmp_path / "grace_hopper_pose.png")).shape == (600, 512, 3)
+
+
+def test_a_trunk_without_joints_is_refused():
+    net = small_network("pose", LSP, (64, 48))
+    net.reset_classifier(0)
+    with pytest.raises(ValueError, match="has no head"):
+        PoseEstimator(net, device="cpu")
+
+
+def test_a_damaged_detector_says_where_it_lies(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    name = "ssdlite320_mobilenet_v3_large"
+    file = tmp_path / "hub" / "checkpoints" / Path(get_model_weights(name).DEFAULT.url).name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"half a file")
+    with pytest.raises(ValueError, match=r"checkpoints holds of it is damaged"):
+        torchvision_detector(name)

@@ -332,3 +332,29 @@ def test_work_for_one_process_is_done_by_the_first(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "0")
     assert main(["prepare", "/nowhere", "-o", "/nowhere/out"]) == 2
     assert "RANK" not in os.environ
+
+
+def test_pictures_without_a_label_cost_nothing():
+    logits = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    loss = losses.cross_entropy(logits, torch.full((1, 2, 2), 255))
+    loss.backward()
+    assert loss.item() == 0 and not logits.grad.any()
+
+
+def test_uneven_shares_are_refused(recipe, monkeypatch):
+    monkeypatch.setattr("training.distributed.world", lambda: 3)
+    with pytest.raises(RecipeError, match="cannot be shared out evenly to 3"):
+        Run(dataclasses.replace(recipe, batch=4))
+
+
+def test_weights_are_kept_whatever_comes_of_scoring(recipe, monkeypatch, tmp_path):
+    run = Run(dataclasses.replace(recipe, steps=1))
+    monkeypatch.setattr(run.task, "evaluate", lambda model: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.run()
+    assert read_weights(tmp_path / "run" / "final.safetensors")[0].keys() == run.model.state_dict().keys()
+
+
+def test_a_missing_validation_is_said_before_the_training(recipe):
+    with pytest.raises(DataError, match="no split 'nowhere'"):
+        Run(dataclasses.replace(recipe, val_split="nowhere"))

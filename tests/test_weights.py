@@ -12,10 +12,11 @@ from scalenet import table, weights
 from scalenet.arch import SearchSpace
 from scalenet.card import model_card
 from scalenet.cost import count
-from scalenet.datasets import CAMVID, COCO
+from scalenet.datasets import CAMVID, COCO, Labels
 from scalenet.facts import markdown_table, registered_facts
 from scalenet.network import ScaleNet
 from scalenet.origin import SUPERNET_STATISTICS, Origin, mark, origin_of
+from scalenet.predict.loading import load_model as load_named
 from scalenet.weights import WeightsError, load_model, save_weights
 
 from .conftest import TINY
@@ -261,3 +262,13 @@ def test_what_is_saved_can_be_read_by_whoever_may_read_new_files(tmp_path):
     folder = scalenet.save_pretrained(model, tmp_path / "folder")
     for path in (saved, folder / "model.safetensors"):
         assert path.stat().st_mode == ordinary.stat().st_mode
+
+
+def test_a_file_says_what_its_outputs_are(tmp_path):
+    own = Labels("own", tuple(f"thing{i}" for i in range(11)))
+    source = scalenet.create_model("scalenet_s0", pretrained=True)
+    source.name_outputs(own)
+    path = str(write(source, tmp_path / "own.safetensors"))
+    assert scalenet.create_model("scalenet_s0", checkpoint_path=path).labels == own
+    assert load_named("scalenet_s0", path).labels == own
+    assert scalenet.create_model("scalenet_s0", checkpoint_path=path, labels=CAMVID).labels == CAMVID

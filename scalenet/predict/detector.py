@@ -39,7 +39,9 @@ def torchvision_detector(
     person = categories.index("person")
     try:
         network = get_model(name, weights=weights).eval().to(device or "cpu")
-    except RuntimeError as e:
+    except OSError:  # the download
+        raise
+    except Exception as e:  # a damaged file can make the reader fail in any way
         where = f"{torch.hub.get_dir()}/checkpoints"
         raise ValueError(f"{name}: what {where} holds of it is damaged ({str(e)[:80]}); remove it") from None
 
