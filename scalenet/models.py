@@ -13,7 +13,7 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
@@ -242,6 +242,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         overlay |= repository.safe_weights(name)
     try:
         model = timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
+    except LocalEntryNotFoundError:  # not reached, and not kept
+        raise
     except EntryNotFoundError as e:
         raise weights.WeightsError(f"{name} has no {repository.SAFE}; {weights.ONLY_CONVERT}") from e
     except (SafetensorError, RuntimeError) as e:

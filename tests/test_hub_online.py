@@ -206,8 +206,9 @@ STRANGE = {
     "no json": ({"config.json": b"\xff\x00"}, "WeightsError", "config.json"),
     "deep": ({"config.json": config_of(model_args=hostile_arch(10**9))}, "ArchError", "1000000000"),
     "wide": ({"config.json": config_of(model_args=hostile_arch(32, 1024))}, "ArchError", "parameters"),
-    "lying header": ({"config.json": config_of(), WEIGHTS: LIE}, "SafetensorError", "eader"),
-    "short header": ({"config.json": config_of(), WEIGHTS: b"\x10"}, "SafetensorError", "eader"),
+    "lying header": ({"config.json": config_of(), WEIGHTS: LIE}, "WeightsError", "eader"),
+    "pickled": ({"config.json": config_of(), "pytorch_model.bin": b"x"}, "WeightsError", "convert alone"),
+    "short header": ({"config.json": config_of(), WEIGHTS: b"\x10"}, "WeightsError", "eader"),
 }  # fmt: skip
 
 
@@ -215,8 +216,9 @@ STRANGE = {
 def test_strange_repositories(hub, online, tmp_path, case):
     files, error, words = STRANGE[case]
     hub.put("user/strange", {WEIGHTS: b"", **files})
-    if case == "no config":
-        hub.repos["user/strange"][-1][1].pop("config.json", None)
+    for name in ("config.json", WEIGHTS):
+        if (name, case) in (("config.json", "no config"), (WEIGHTS, "pickled")):
+            hub.repos["user/strange"][-1][1].pop(name, None)
     classes, text = online(failure, load, "hf-hub:user/strange", tmp_path)
     assert error in classes and words in text
     status, line = online(command, "info", "hf-hub:user/strange")
