@@ -18,10 +18,13 @@ import numpy as np
 import torch
 
 from benchmarks import Figure, show
+from benchmarks._process import run
 from scalenet.datasets import COCO
 from scalenet.predict.affine import crop_matrices, crop_regions, invert, transform
 from scalenet.predict.codec import HeatmapCodec
 from scalenet.predict.topdown import PoseEstimator
+
+CROPS = "import sys; from training.throughput import crops_per_second; print(crops_per_second(sys.argv[1]))"
 
 
 def milliseconds(call: Callable[[], Any], runs: int = 20) -> float:
@@ -62,21 +65,6 @@ def people_per_second(model: str, threads: int) -> float:
     return round(20_000 / milliseconds(lambda: estimator(picture, boxes), runs=5), 1)
 
 
-def crops_per_second(root: str, seconds: float = 10.0, workers: int = 2) -> float:
-    """Augmented crops with targets from LSP's training split, batches of 32."""
-    from training.data import make_loader
-    from training.data.keypoints import KeypointSource
-
-    cv2.setNumThreads(1)
-    batches = iter(make_loader(KeypointSource(root, "train"), 32, lambda: (256, 192), workers=workers))
-    for _ in range(2 * workers):
-        next(batches)
-    started, count = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        count += len(next(batches)[0])
-    return round(count / (time.perf_counter() - started), 1)
-
-
 def measure(argv: list[str]) -> list[Figure]:
     """Decoding, the top-down path, and the loader where LSP is there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pose")
@@ -91,7 +79,7 @@ def measure(argv: list[str]) -> list[Figure]:
     speed = people_per_second(args.model, 2)
     figures.append(Figure(f"pose: top-down with flip, {args.model}, 2 threads", speed, "people/s", at_least=15))
     if Path(args.root).is_dir():
-        speed = crops_per_second(args.root)
+        (speed,) = run(CROPS, args.root)
         figures.append(Figure("pose: training crops 256x192 with targets, 2 workers", speed, "crops/s", at_least=250))
     return figures
 

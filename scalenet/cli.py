@@ -71,6 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = args.run(args)
         if args.json:
             print(json.dumps(result, allow_nan=False))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough; what is left to flush goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except EXPECTED as e:
         print(f"scalenet {args.command}: error: {one_line(e)}", file=sys.stderr)
         return 2

@@ -208,3 +208,10 @@ def test_no_memory_is_one_line(capsys, photo, tmp_path, monkeypatch):
 
     monkeypatch.setattr(segment_command, "run", starve)
     assert "not enough memory" in fails(capsys, "segment", photo)
+
+
+def test_a_reader_that_stops_reading_is_no_error(tmp_path):
+    code = "import sys, scalenet.cli as c; sys.exit(c.main(['list', 'scalenet_s0']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 141

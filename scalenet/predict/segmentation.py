@@ -42,7 +42,8 @@ class Segmenter:
     worth 1.5 mIoU.
 
     Args:
-        name_or_model: a segmentation network, a registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+        name_or_model: a segmentation network (it is put into evaluation mode), a registered name, "hf-hub:…",
+            "local-dir:…" or a ``.safetensors`` file.
         device: default cuda, mps or cpu, the first there is.
         batch_size: pictures of one size that run together.
         flip: also look at the mirrored picture; logits are averaged.
