@@ -142,7 +142,7 @@ class PoseTask:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         augmentation = Augmentation(recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour)
-        self.source = KeypointSource(recipe.root, recipe.split, augmentation, recipe.sigma)
+        self.source = KeypointSource(recipe.root, recipe.split, augmentation, recipe.sigma, recipe.workers)
         self.val = KeypointSet.open(recipe.root, recipe.val_split)
         self.labels = self.source.labels
         sigmas_of(self.labels)  # what the validation needs is missed before the training, not after

@@ -50,12 +50,15 @@ class KeypointSource:
     Args:
         root, split: as :meth:`scalenet.evaluate.keypoint_data.KeypointSet.open` finds them.
         sigma: of the targets in heatmap pixels; 0: by the crop's size.
+        workers: loader processes, each of which keeps pictures of its own.
 
     Raises:
         DataError: if the split, a picture or labelled people are missing.
     """
 
-    def __init__(self, root: str, split: str, augmentation: Augmentation = Augmentation(), sigma: float = 0.0) -> None:
+    def __init__(
+        self, root: str, split: str, augmentation: Augmentation = Augmentation(), sigma: float = 0.0, workers: int = 0
+    ) -> None:
         self.data = KeypointSet.open(root, split)
         people = self.data.people()
         if not len(people.keypoints):
@@ -68,7 +71,7 @@ class KeypointSource:
         self.codec = cache(self._codec)
         used = [self.data.images[i] for i in dict.fromkeys(self.image_ids) if self.data.picture(i)]  # all are there
         size = sum(3 * image.get("height", 1 << 15) * image.get("width", 1 << 15) for image in used)
-        self._kept: dict[object, np.ndarray] | None = {} if size <= KEEP_BYTES else None
+        self._kept: dict[object, np.ndarray] | None = {} if size * max(1, workers) <= KEEP_BYTES else None
 
     def _codec(self, size: Size) -> HeatmapCodec:
         return HeatmapCodec(size, None, self.sigma, self.labels.convention)
