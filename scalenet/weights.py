@@ -158,6 +158,15 @@ def read_labels(path: str | Path) -> Labels | None:
     refuse_pickled(path)
     with _opened(path) as f:
         metadata = dict(f.metadata() or {})
+    return labels_of(metadata, path)
+
+
+def labels_of(metadata: Mapping[str, str], path: str | Path) -> Labels | None:
+    """What the metadata of the weights file ``path`` says its outputs are.
+
+    Raises:
+        WeightsError: if that is malformed.
+    """
     try:
         return _labels(metadata)
     except (LabelsError, ValueError, TypeError, RecursionError) as e:

@@ -87,8 +87,9 @@ def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
     """
-    labels = weights.read_labels(path)
-    state, _ = weights.read_weights(path)
+    weights.refuse_pickled(path)
+    state, metadata = weights.read_weights(path)
+    labels = weights.labels_of(metadata, path)
     model.load_state_dict(weights.select(state, model, str(path)))
     if labels is not None:
         model.name_outputs(labels)

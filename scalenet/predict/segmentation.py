@@ -79,7 +79,7 @@ class Segmenter:
         self.labels = model.labels or Labels.plain(model.num_classes)
         self.input_size, self.statistics = model_input(model)
         self.batch_size, self.flip, self.scales = batch_size, flip, tuple(scales)
-        self.window = window and tuple(-(-n // STRIDE) * STRIDE for n in window)
+        self.window = window and tuple(STRIDE * n for n in _stride4(window))
         self.overlap, self.resize = overlap, resize and window is None
 
     def __call__(self, images: Picture | Sequence[Picture]) -> SegmentationResult | list[SegmentationResult]:
