@@ -58,10 +58,11 @@ def _budget(alone: Recipe) -> Row:
 
 def _read(path: Path, alone: Recipe) -> dict[str, Row]:
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    defaults = {f.name: str(f.default) for f in dataclasses.fields(Recipe)}  # of fields that came later
     for row in rows:
-        if row["budget"] != _budget(alone):
-            other = next(k for k, v in _budget(alone).items() if row["budget"].get(k) != v)
-            raise TrainingError(f"{path} holds figures of another budget ({other} differs); name another folder")
+        for key, value in _budget(alone).items():
+            if row["budget"].get(key, defaults[key]) != value:
+                raise TrainingError(f"{path} holds figures of another budget ({key} differs); name another folder")
     return {row["digest"]: row for row in rows}
 
 

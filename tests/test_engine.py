@@ -55,6 +55,24 @@ def test_kernels_decay_and_vectors_do_not(optimizer):
     assert [g["weight_decay"] for g in made.param_groups] == [0.05, 0.0]
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+def test_the_recipes_eps_lets_small_gradients_move(optimizer):
+    moved = []
+    for eps in (1e-8, 1e-14):
+        net = nn.Linear(1, 1)
+        recipe = dataclasses.replace(
+            RECIPES["s0_supernet"], optimizer=optimizer, lr=0.1, weight_decay=0.0, eps=eps, name="small"
+        )
+        before = net.bias.item()
+        made = make_optimizer(recipe, net)
+        net.bias.grad = torch.full((1,), 1e-9)
+        for group in made.param_groups:
+            group["lr"] = 0.1
+        made.step()
+        moved.append(before - net.bias.item())
+    assert moved[0] == pytest.approx(0.1 / 11, rel=1e-2) and moved[1] == pytest.approx(0.1, rel=1e-2)
+
+
 def test_gradients_are_clipped_to_the_recipes_norm(recipe):
     moved = []
     for clip in (0.01, 0.0):

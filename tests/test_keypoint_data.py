@@ -199,6 +199,16 @@ def test_joint_loss_by_hand():
     assert losses.joint_mse(output, target, torch.tensor([[1.0, 0.0]])).item() == 0.25
 
 
+def test_partners_loss_sees_what_tells_left_from_right():
+    partners, seen = torch.tensor([[0, 1]]), torch.ones(1, 3)
+    target = torch.zeros(1, 3, 2, 2)
+    both = torch.ones(1, 3, 2, 2)  # wrong, but in the same way for left and right
+    assert losses.partner_mse(both, target, seen, partners).item() == 0
+    target[0, 0] = 1  # left is right, right is one off
+    assert losses.partner_mse(both, target, seen, partners).item() == 0.5
+    assert losses.partner_mse(both, target, torch.tensor([[1.0, 0.0, 1.0]]), partners).item() == 0
+
+
 @pytest.fixture
 def recipe(root, tmp_path):
     return dataclasses.replace(
@@ -241,6 +251,14 @@ def test_the_task_learns_where_joints_are(recipe):
     assert np.mean(values[-5:]) < 0.6 * values[0]
     figures = task.evaluate(model, limit=1)
     assert all(v is None or 0 <= v <= 1 for v in figures.values())
+
+
+def test_the_recipe_weighs_partners(recipe):
+    task = PoseTask(dataclasses.replace(recipe, partners=3.0), torch.device("cpu"))
+    output, target, seen = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.ones(2, 3)
+    apart = losses.partner_mse(output, target, seen, torch.tensor([[0, 1]]))
+    plain = losses.joint_mse(output, target, seen)
+    assert apart > 0 and task.loss(output, target, seen).item() == pytest.approx((plain + 3 * apart).item())
 
 
 def test_another_number_of_joints_is_refused(recipe):
@@ -296,5 +314,7 @@ def test_what_the_validation_needs_is_missed_before_the_training(recipe, tmp_pat
         file.write_text(json.dumps(data))
     with pytest.raises(DataError, match="no OKS sigma is known for joint 'paw'"):
         Run(dataclasses.replace(recipe, root=str(other)))
+    with pytest.raises(DataError, match="names no left and right joints, partners=2"):
+        Run(dataclasses.replace(recipe, root=str(other), partners=2.0))
     with pytest.raises(DataError, match="no split 'nowhere'"):
         Run(dataclasses.replace(recipe, val_split="nowhere"))

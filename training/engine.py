@@ -83,7 +83,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
     if recipe.optimizer not in kinds:
         raise RecipeError(f"optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
-    return kinds[recipe.optimizer](groups, lr=recipe.lr, fused=True)
+    return kinds[recipe.optimizer](groups, lr=recipe.lr, eps=recipe.eps, fused=True)
 
 
 def named_arch(space: SearchSpace, name: str) -> Arch:

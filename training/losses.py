@@ -47,6 +47,20 @@ def joint_mse(heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
     return 0.5 * (((heatmaps.float() - target) ** 2).mean((2, 3)) * weight).mean()
 
 
+def partner_mse(
+    heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, partners: torch.Tensor
+) -> torch.Tensor:
+    """Half the mean squared error of the differences between partners' heatmaps: what tells left from right.
+
+    Args:
+        heatmaps, target, weight: as of :func:`joint_mse`; a pair counts where both joints are visible.
+        partners: (P, 2) joint indices.
+    """
+    left, right = partners.unbind(1)
+    error = heatmaps.float() - target
+    return 0.5 * (((error[:, left] - error[:, right]) ** 2).mean((2, 3)) * weight[:, left] * weight[:, right]).mean()
+
+
 def distillation(student: torch.Tensor | BottomUpOutput, teacher: torch.Tensor | BottomUpOutput) -> torch.Tensor:
     """Mean squared difference of two networks' raw outputs (paper section 3.3).
 

@@ -27,8 +27,9 @@ class Recipe:
     share of the run uses ``early_size`` pictures. ``classes`` are classes or joints. ``ohem``, if not 0, is the
     probability below which a pixel is hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a segmentation
     split's pictures in memory. For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the
-    augmentation's; ``sigma`` 0 goes by the size of the crop; bottom-up, ``tags`` weighs the tags' loss beside the
-    heatmaps'.
+    augmentation's; ``sigma`` 0 goes by the size of the crop; ``partners`` weighs the error of the difference between a
+    left and a right joint's heatmaps beside the heatmaps'; bottom-up, ``tags`` weighs the tags' loss. ``eps`` is
+    Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Recipe:
     warmup: int = 50
     weight_decay: float = 0.05
     momentum: float = 0.9
+    eps: float = 1e-8
     clip: float = 5.0
     bn_momentum: float = 0.1
     scale: tuple[float, float] = (0.5, 2.1)
@@ -68,6 +70,7 @@ class Recipe:
     half_body: float = 0.3
     colour: float = 0.3
     sigma: float = 0.0
+    partners: float = 0.0
     tags: float = 1e-3
     workers: int = 0
     seed: int = 0

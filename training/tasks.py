@@ -145,6 +145,9 @@ class PoseTask:
         self.source = KeypointSource(recipe.root, recipe.split, augmentation, recipe.sigma, recipe.workers)
         self.val = KeypointSet.open(recipe.root, recipe.val_split)
         self.labels = self.source.labels
+        self.partners = torch.tensor(self.labels.partners, device=device, dtype=torch.long)
+        if recipe.partners and not len(self.partners):
+            raise DataError(f"{self.source.data.path} names no left and right joints, partners={recipe.partners}")
         sigmas_of(self.labels)  # what the validation needs is missed before the training, not after
         self.figure = "pck" if self.labels == LSP else "ap"
         if recipe.classes != len(self.labels.names):
@@ -157,7 +160,10 @@ class PoseTask:
         return model
 
     def loss(self, output: torch.Tensor, heatmaps: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return losses.joint_mse(output, heatmaps, weights)
+        loss = losses.joint_mse(output, heatmaps, weights)
+        if self.recipe.partners:
+            loss = loss + self.recipe.partners * losses.partner_mse(output, heatmaps, weights, self.partners)
+        return loss
 
     def calibration(self, pictures: int, batch: int = 32) -> Iterator[torch.Tensor]:
         """Training crops spread over the split, as they are, for BatchNorm statistics."""
