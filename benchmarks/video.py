@@ -47,7 +47,7 @@ def bare_seconds(segmenter: Any, pictures: list[np.ndarray], dealt: bool = False
     from scalenet.predict.cores import side_by_side
     from scalenet.predict.images import to_input
 
-    forward = partial(side_by_side, segmenter.model) if dealt else segmenter.model
+    forward = partial(side_by_side, segmenter._forward) if dealt else segmenter._forward
     batches = [
         to_input(np.stack(pictures[i : i + segmenter.batch_size]), segmenter.device, **segmenter.statistics)
         for i in range(0, len(pictures), segmenter.batch_size)
@@ -75,7 +75,7 @@ def measure(argv: list[str]) -> list[Figure]:
     bare, dealt, whole = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         source, target = clip(Path(folder) / "clip.mp4"), Path(folder) / "out.mp4"
-        pictures = [segmenter._fit(frame.image) for frame in read_frames(source)]
+        pictures = [segmenter._fit(frame.image)[0] for frame in read_frames(source)]
         bare_seconds(segmenter, pictures[: segmenter.batch_size])
         for _ in range(ROUNDS):
             bare.append(bare_seconds(segmenter, pictures))

@@ -28,8 +28,8 @@ COMMANDS_HEAD = """# Command line
 Every subcommand of `scalenet`, `python -m training` and `python -m search`. A NAME is a registered name
 (`scalenet list`), `hf-hub:user/repo`, `local-dir:folder` or a `.safetensors` file of this project.
 
-With `--json` a `scalenet` command prints one JSON object on stdout and nothing else; figures are fractions 0..1. What a
-user can mend is one line on stderr and exit status 2.
+With `--json` a `scalenet` command prints one JSON object on stdout and nothing else; figures are fractions 0..1. Errors
+a user can fix are one line on stderr, with exit status 2.
 """
 
 

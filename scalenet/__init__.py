@@ -31,11 +31,16 @@ _LATER = {
 }
 
 
+_MODULES = ("bench", "convert", "demo", "evaluate", "export", "hub", "predict")
+
+
 def __getattr__(name: str) -> _Any:
+    if name in _MODULES:
+        return _import_module(f"scalenet.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'scalenet' has no attribute {name!r}")
     return getattr(_import_module(_LATER[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_MODULES})

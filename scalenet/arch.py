@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from typing import Any
 
 TASKS = ("segmentation", "pose")
 STAGE_BRANCHES = (2, 3, 4)
+PUBLISHED_INPUT = {"segmentation": (1024, 2048), "pose": (256, 192)}  # (H, W) that costs are told at
 SUPERNET = "supernet"  # the name of an encoding that holds a whole space
 MAX_DEPTH = 32  # bounds on what a file may ask for, far above any published network
 MAX_MODULES = 32
@@ -33,9 +35,13 @@ class ArchError(ValueError):
 
 
 def _integer(value: Any, low: int, high: int, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    try:
+        whole = low - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        whole = low - 1
+    if not low <= whole <= high:
         raise ArchError(f"{what} must be a whole number from {low} to {high}, got {str(value)[:40]}")
-    return value
+    return whole
 
 
 def _sequence(value: Any, length: int | None, what: str) -> list:
@@ -122,7 +128,7 @@ class Arch:
         if not isinstance(self.name, str):
             raise ArchError("name must be text")
         for field in ("width", "stem_width", "stage1_width"):
-            _integer(getattr(self, field), 1, MAX_WIDTH, field)
+            object.__setattr__(self, field, _integer(getattr(self, field), 1, MAX_WIDTH, field))
         size = _sequence(self.input_size, 2, "input_size [h, w]")
         object.__setattr__(self, "input_size", tuple(_integer(s, 1, MAX_INPUT, "input_size") for s in size))
         stages = _sequence(self.stages, len(STAGE_BRANCHES), "stages")
@@ -235,8 +241,7 @@ class Arch:
     @classmethod
     def hrnet(cls, width: int, task: str = "segmentation", input_size: tuple[int, int] | None = None) -> Arch:
         """HRNet as an encoding of this space: depth 4 everywhere, full fusion after the last step only."""
-        size = input_size or ((1024, 2048) if task == "segmentation" else (256, 192))
-        return SearchSpace(task, width, size).hrnet()
+        return SearchSpace(task, width, input_size or PUBLISHED_INPUT[task]).hrnet()
 
 
 @dataclass(frozen=True)
@@ -261,6 +266,14 @@ class SearchSpace:
         low, high = self.depths
         if not 1 <= low <= high <= MAX_DEPTH:
             raise ArchError(f"depths must be a range within 1 to {MAX_DEPTH}, got {self.depths}")
+
+    @classmethod
+    def around(cls, arch: Arch) -> SearchSpace:
+        """The smallest space an encoding lies in."""
+        depths = [d for _, _, module in arch.modules() for d in module.depths]
+        modules = tuple(len(stage) for stage in arch.stages)
+        widths = (arch.stem_width, arch.stage1_width)
+        return cls(arch.task, arch.width, arch.input_size, *widths, modules, (min(depths), max(depths)))
 
     def build(
         self,

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from .cost import count
 from .fold import fold
 from .network import ScaleNet
 from .predict.loading import model_input, pick_device
@@ -46,7 +45,7 @@ def bench(
         model(x)
         _wait(device)
         times.append(1000 * (time.perf_counter() - start))
-    cost = count(model.arch, size, task=model.task, outputs=model.num_classes, in_chans=model.in_chans)
+    cost = model.cost(size)
     return {
         "ms": round(statistics.median(times), 3), "ms_min": round(min(times), 3), "runs": len(times),
         "params": cost.params, "macs": cost.macs, "size": list(size), "device": str(device),

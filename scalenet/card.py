@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .cost import count
 from .network import ScaleNet
 from .origin import UNUSABLE, Origin, origin_of, start_terms
 from .table import TABLE, Entry
@@ -59,7 +58,7 @@ def model_card(model: ScaleNet, name: str) -> str:
     origin = origin_of(model)
     entry = _published(model, origin)
     size = tuple((getattr(model, "pretrained_cfg", None) or {}).get("input_size") or (0, *model.arch.input_size))[1:]
-    cost = count(model.arch, size, task=model.task, outputs=model.num_classes, in_chans=model.in_chans)
+    cost = model.cost(size)
     outputs = ", ".join(model.labels.names) if model.labels else f"{model.num_classes}, unnamed"
     measured = origin.figures if origin else {}
     reported = entry.reported if entry and entry.authors_file and origin.usable else {}

@@ -7,9 +7,11 @@ with ``weights_only=True``.
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,13 @@ import torch
 from . import weights
 from .arch import Arch, SearchSpace
 from .datasets import CITYSCAPES, COCO, Labels
+from .heads import count_outputs
 from .network import ScaleNet
 from .origin import SUPERNET_STATISTICS
 from .table import Entry
 from .weights import WeightsError
 
 PREFIXES = ("module.", "model.")
-OUTPUT_LAYERS = {"segmentation": "last_layer.3.weight", "pose": "final_layer.weight"}
 CLASSIFIER = ("classifier.", "incre_modules.", "downsamp_modules.")  # of a network trained on ImageNet
 HEADS = ("last_layer.", "final_layer.", *CLASSIFIER)
 PUBLISHED_DEPTH = 5
@@ -54,6 +56,8 @@ def read_checkpoint(path: str | Path) -> State:
     try:
         with torch.serialization.safe_globals(_numpy_scalars()):
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError:
+        raise WeightsError(f"{path} holds objects, not tensors alone: it cannot be read without executing it") from None
     except Exception as e:  # a damaged or hostile file can make the readers fail in any way
         reason = str(e).splitlines()[0][:100] if str(e) else type(e).__name__
         raise WeightsError(f"{path} is not a checkpoint that can be read safely ({reason})") from None
@@ -90,18 +94,10 @@ def is_hrnet(state: Mapping[str, torch.Tensor]) -> bool:
     return any(".fuse_layers." in k for k in state)
 
 
-def _outputs(state: State, task: str) -> int:
-    layer = state.get(OUTPUT_LAYERS[task])
-    return 0 if layer is None else layer.shape[0]
-
-
 def _known_names(arch: Arch, task: str) -> set[str]:
     """Everything a supernet of these widths and modules may hold."""
     depth = max(PUBLISHED_DEPTH, *(d for _, _, m in arch.modules() for d in m.depths))
-    space = SearchSpace(
-        arch.task, arch.width, arch.input_size, arch.stem_width, arch.stage1_width,
-        tuple(len(modules) for modules in arch.stages), (1, depth),
-    )  # fmt: skip
+    space = replace(SearchSpace.around(arch), depths=(1, depth))
     with torch.device("meta"):
         return set(ScaleNet(space.supernet(), task=task).state_dict())
 
@@ -122,7 +118,7 @@ def select_network(
     if headless:
         state = {k: v for k, v in state.items() if not k.startswith(HEADS)}
     with torch.device("meta"):
-        model = ScaleNet(arch, task, 0 if headless else outputs or _outputs(state, task) or None)
+        model = ScaleNet(arch, task, 0 if headless else outputs or count_outputs(state, task) or None)
     wanted = model.state_dict()
     filled = {k: torch.zeros((), dtype=torch.long) for k in wanted if k.endswith("num_batches_tracked")}
     missing = [k for k in wanted if k not in state and k not in filled]
@@ -158,7 +154,7 @@ def convert_checkpoint(path: str | Path, out: str | Path, arch: Arch, entry: Ent
     state = read_checkpoint(path)
     if is_hrnet(state) and arch.digest == Arch.hrnet(arch.width, arch.task).digest:
         state = hrnet_names(state)
-    headless = OUTPUT_LAYERS[arch.task] not in state and any(k.startswith(CLASSIFIER) for k in state)
+    headless = not count_outputs(state, arch.task) and any(k.startswith(CLASSIFIER) for k in state)
     outputs = len(entry.labels.names) if entry and not headless else None
     model, selected = select_network(state, arch, outputs, headless)
     stale = needs_recalibration(arch, entry, state, path)
@@ -168,6 +164,7 @@ def convert_checkpoint(path: str | Path, out: str | Path, arch: Arch, entry: Ent
         "source_sha256": weights.digest_of(path), "convention": "authors",
         "batchnorm": SUPERNET_STATISTICS if stale else "the file's own",
         "license": entry.terms if entry else "the terms of the data it was trained on apply",
+        "figures": "{}", "recipe": json.dumps({"recipe": f"converted from {Path(path).name}"}),
     }  # fmt: skip
     if entry and not headless:
         metadata["network"] = f"{entry.name}.{entry.tag}"

@@ -6,6 +6,7 @@ import copy
 from itertools import pairwise
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -15,9 +16,10 @@ Network = TypeVar("Network", bound=nn.Module)
 def fold(model: Network) -> Network:
     """A copy in evaluation mode in which every BatchNorm right after a convolution is part of that convolution.
 
-    The copy computes the same up to rounding and cannot be trained. Its parameter names are no longer the original's.
+    The copy lies channels last in memory, computes the same up to rounding and cannot be trained. Its parameter names
+    are no longer the original's.
     """
-    model = copy.deepcopy(model).eval().requires_grad_(False)
+    model = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     for parent in list(model.modules()):
         for (name, conv), (after, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):

@@ -6,6 +6,7 @@ its pre-logits and its outputs; parameter names are the authors' (``last_layer``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,18 @@ from timm.models.resnet import BasicBlock
 from torch import nn
 
 from .cost import HEAD_BLOCKS
+
+CLASSIFIERS = {  # by task, the modules that the number of outputs shapes; the last one has a bias value for each
+    "segmentation": ("last_layer.3",),
+    "pose": ("final_layer",),
+    "bottomup": ("bottomup_layer.stride4", "bottomup_layer.up.0", "bottomup_layer.stride2"),
+}
+
+
+def count_outputs(state: Mapping[str, torch.Tensor], task: str) -> int:
+    """Classes or keypoints of a network's entries; 0 without a classifier."""
+    layer = state.get(f"{CLASSIFIERS[task][-1]}.bias") if task in CLASSIFIERS else None
+    return 0 if layer is None else layer.numel()
 
 
 class BottomUpOutput(NamedTuple):
@@ -25,8 +38,6 @@ class BottomUpOutput(NamedTuple):
 
 class SegmentationHead(nn.Sequential):
     """1x1 convolution + BN + ReLU over the concatenated branches (15w channels), then 1x1 to the classes."""
-
-    classifier = ("last_layer.3",)
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
@@ -49,8 +60,6 @@ class BottomUpHead(nn.Module):
 
     The transposed convolution reads w + 2K channels, so a new K makes it anew: it is part of the classifier.
     """
-
-    classifier = ("bottomup_layer.stride4", "bottomup_layer.up.0", "bottomup_layer.stride2")
 
     def __init__(self, channels: int, num_keypoints: int) -> None:
         super().__init__()

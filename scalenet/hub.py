@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from . import weights
 from .card import model_card
-from .network import ScaleNet
+from .network import ScaleNet, unwrap
 
 FILES = ("config.json", "model.safetensors", "README.md")
 GENERIC = "scalenet"
@@ -33,8 +32,7 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     cfg = {
         **weights.plain_cfg(model.arch, model.task, model.num_classes),
         **{k: v for k, v in cfg.items() if k not in SOURCES},
-        "architecture": GENERIC, "num_classes": model.num_classes, "first_conv": "conv1", "pool_size": None,
-        "classifier": list(model.classifier_names),
+        "architecture": GENERIC, "num_classes": model.num_classes, **weights.network_cfg(model.task),
     }  # fmt: skip
     cfg["input_size"] = (model.in_chans, *tuple(cfg["input_size"])[1:])
     labels = model.labels.to_dict() if model.labels else None
@@ -66,8 +64,7 @@ def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None
     Raises:
         TypeError: for anything else.
     """
-    model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper
-    model = model.module if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else model
+    model = unwrap(model)
     if not isinstance(model, ScaleNet):
         raise TypeError(f"a network of this package is needed, got {type(model).__name__}")
     folder = Path(folder)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .arch import MAX_MODULES, STAGE_BRANCHES, Arch, ArchError, ModuleArch
+from .arch import MAX_MODULES, PUBLISHED_INPUT, STAGE_BRANCHES, Arch, ArchError, ModuleArch
 from .whole import write_text
 
 MAX_BYTES = 1 << 22
@@ -136,8 +136,7 @@ def masks_to_arch(
     stages = tuple(tuple(m for m in modules if len(m.depths) == branches) for branches in STAGE_BRANCHES)
     if [m for stage in stages for m in stage] != modules:
         raise ArchError("masks must come in the order of the stages: 2, then 3, then 4 branches")
-    default = (1024, 2048) if task == "segmentation" else (256, 192)
-    return Arch(task, width, stages, size or default, name)
+    return Arch(task, width, stages, size or PUBLISHED_INPUT[task], name)
 
 
 def _module(mask: Mapping[str, Any]) -> ModuleArch:

@@ -29,16 +29,13 @@ SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have wei
 
 
 def _cfg(entry: table.Entry) -> dict[str, Any]:
-    head = {"segmentation": "last_layer.3", "pose": "final_layer"}
     return {
         "file": str(entry.path) if entry.is_file else None,
         "hf_hub_id": entry.hub_id,
         "num_classes": len(entry.labels.names),
         "input_size": (3, *entry.input_size),
-        "pool_size": None,
+        **weights.network_cfg(entry.task),
         **entry.recipe,
-        "first_conv": "conv1",
-        "classifier": head.get(entry.task, ScaleNet.BOTTOMUP_CLASSIFIER),
         "license": entry.license,
     }
 
@@ -77,6 +74,11 @@ def _create(
     """Build through timm. Keywords that neither timm nor :class:`ScaleNet` knows raise TypeError there."""
     if arch is None and variant == PREFIX:
         raise TypeError('scalenet needs arch=: an Arch, its dict, a JSON file, a registered name or "hrnet_w32"')
+    if variant != PREFIX:
+        given = [key for key, value in (("arch", arch), ("task", kwargs.get("task"))) if value is not None]
+        if given:
+            raise TypeError(f"{variant} has its own {given[0]}; a network of another is scalenet, with arch= and task=")
+        kwargs["task"] = "bottomup" if variant.endswith("_bottomup") else None
     arch = resolve_arch(variant if arch is None else arch, kwargs.get("task"))
     cfg = kwargs.pop("pretrained_cfg", None)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
@@ -182,25 +184,25 @@ def scalenet_p4(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 @register_model
 def scalenet_p0_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
     """ScaleNet-P0 under a HigherHRNet-style head, this project's own: 14 joints of everyone in a picture, 512x512."""
-    return _create("scalenet_p0_bottomup", pretrained, task="bottomup", **kwargs)
+    return _create("scalenet_p0_bottomup", pretrained, **kwargs)
 
 
 @register_model
 def scalenet_p1_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
     """ScaleNet-P1 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
-    return _create("scalenet_p1_bottomup", pretrained, task="bottomup", **kwargs)
+    return _create("scalenet_p1_bottomup", pretrained, **kwargs)
 
 
 @register_model
 def scalenet_p2_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
     """ScaleNet-P2 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
-    return _create("scalenet_p2_bottomup", pretrained, task="bottomup", **kwargs)
+    return _create("scalenet_p2_bottomup", pretrained, **kwargs)
 
 
 @register_model
 def scalenet_p3_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
     """ScaleNet-P3 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
-    return _create("scalenet_p3_bottomup", pretrained, task="bottomup", **kwargs)
+    return _create("scalenet_p3_bottomup", pretrained, **kwargs)
 
 
 @register_model
@@ -209,7 +211,7 @@ def scalenet_p4_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 
     Reported 71.6 AP on COCO test-dev, multi-scale test.
     """
-    return _create("scalenet_p4_bottomup", pretrained, task="bottomup", **kwargs)
+    return _create("scalenet_p4_bottomup", pretrained, **kwargs)
 
 
 def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet:

@@ -19,9 +19,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from .arch import Arch, ArchError, ModuleArch
-from .cost import DEFAULT_OUTPUTS, check_size
+from .cost import DEFAULT_OUTPUTS, Cost, check_size, count
 from .datasets import Labels
-from .heads import BottomUpHead, BottomUpOutput, SegmentationHead, make_heatmap_head
+from .heads import CLASSIFIERS, BottomUpHead, BottomUpOutput, SegmentationHead, make_heatmap_head
 from .plan import Plan, Steps, plan_network
 
 STAGE1_BLOCKS = 4
@@ -113,6 +113,7 @@ class ScaleNet(nn.Module):
         in_chans: input channels.
         labels: what the outputs mean; None or a wrong number of names: unknown.
         weights_follow: leave the trunk uninitialised because a strict load comes next.
+        device, dtype: of the parameters; default torch's.
 
     ``model(x)`` with x (B, in_chans, H, W), any H and W: segmentation gives (B, classes, H, W) logits, pose
     (B, K, ceil(H/4), ceil(W/4)) heatmaps, bottom-up a :class:`~scalenet.heads.BottomUpOutput`; with
@@ -122,8 +123,6 @@ class ScaleNet(nn.Module):
         ArchError: for an encoding of a network beyond all measure.
     """
 
-    BOTTOMUP_CLASSIFIER = BottomUpHead.classifier
-
     def __init__(
         self,
         arch: Arch,
@@ -132,6 +131,8 @@ class ScaleNet(nn.Module):
         in_chans: int = 3,
         labels: Labels | Mapping[str, Any] | None = None,
         weights_follow: bool = False,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         task = arch.task if task is None else task
@@ -148,13 +149,24 @@ class ScaleNet(nn.Module):
             {"num_chs": arch.width << i, "reduction": 4 << i, "module": f"branch{i}"} for i in range(4)
         ]
         self.grad_checkpointing = False
-        device = torch.get_default_device()
+        device = torch.get_default_device() if device is None else torch.device(device)
         with torch.device("meta"):  # so that no parameter is initialised twice
             self._build()
         if device.type != "meta":
             self.to_empty(device=device)
             self.init_weights(trunk=not weights_follow)
+        self.to(dtype=dtype)
         self.activate(arch)
+
+    @property
+    def _model_args(self) -> dict[str, Any]:
+        """What timm keeps of the keywords a network was built with, and stores with its weights."""
+        return self.__dict__.get("_built_with", {})
+
+    @_model_args.setter
+    def _model_args(self, given: Mapping[str, Any]) -> None:
+        plain = {"arch": self.arch.to_dict(), "labels": self.labels.to_dict() if self.labels else None}
+        self.__dict__["_built_with"] = {**given, **{k: v for k, v in plain.items() if k in given}}
 
     def _build(self) -> None:
         arch, w = self.arch, self.arch.width
@@ -186,13 +198,12 @@ class ScaleNet(nn.Module):
     @property
     def head(self) -> nn.Module:
         """The task head, whatever its name."""
-        names = {"segmentation": "last_layer", "pose": "final_layer", "bottomup": "bottomup_layer"}
-        return getattr(self, names[self.task])
+        return getattr(self, CLASSIFIERS[self.task][0].partition(".")[0])
 
     @property
     def classifier_names(self) -> tuple[str, ...]:
         """Modules that depend on the number of classes or keypoints."""
-        return ("final_layer",) if self.task == "pose" else self.head.classifier
+        return CLASSIFIERS[self.task]
 
     def init_weights(self, trunk: bool = True) -> None:
         """He-normal convolutions, BatchNorm at identity, output layers near zero.
@@ -222,6 +233,10 @@ class ScaleNet(nn.Module):
             init_layers(layer)
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.01 if self.task == "segmentation" else 0.001)
+
+    def cost(self, size: tuple[int, int] | None = None) -> Cost:
+        """Parameters, and multiply-adds for one (H, W) picture; default the encoding's ``input_size``."""
+        return count(self.arch, size, task=self.task, outputs=self.num_classes, in_chans=self.in_chans)
 
     # -- which sub-network runs ------------------------------------------------------------------------
     def activate(self, arch: Arch) -> None:
@@ -358,3 +373,9 @@ class ScaleNet(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each module's activations in the backward pass instead of keeping them."""
         self.grad_checkpointing = enable
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """What ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wrapped; anything else as it is."""
+    model = getattr(model, "_orig_mod", model)
+    return model.module if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else model

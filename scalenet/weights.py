@@ -17,6 +17,7 @@ from torch import nn
 from .arch import Arch, ArchError
 from .cost import DEFAULT_OUTPUTS
 from .datasets import Labels, LabelsError
+from .heads import CLASSIFIERS, count_outputs
 from .network import ScaleNet
 from .origin import Origin, mark
 from .table import INPUT, Entry
@@ -101,7 +102,14 @@ def plain_cfg(arch: Arch, task: str | None, outputs: int | None) -> dict[str, An
     """timm's cfg of an unpublished network of encoding ``arch``."""
     task = task or arch.task
     outputs = DEFAULT_OUTPUTS.get(task, 0) if outputs is None else outputs
-    return {"input_size": (3, *arch.input_size), "num_classes": outputs, **INPUT}
+    return {"input_size": (3, *arch.input_size), "num_classes": outputs, **network_cfg(task), **INPUT}
+
+
+def network_cfg(task: str) -> dict[str, Any]:
+    """The entries of timm's cfg that tell a network's layers by name."""
+    classifier = CLASSIFIERS.get(task, ())
+    names = classifier[0] if len(classifier) == 1 else classifier  # timm's configs name one layer
+    return {"pool_size": None, "first_conv": "conv1", "classifier": names}
 
 
 def save_weights(
@@ -226,14 +234,8 @@ def _described_model(state: Mapping[str, torch.Tensor], metadata: Mapping[str, s
     arch = Arch.from_json(metadata["arch"])
     labels = _labels(metadata)
     task = metadata.get("task") or arch.task
-    outputs = len(labels.names) if labels else _outputs(state, task)
+    outputs = len(labels.names) if labels else count_outputs(state, task)
     stem = state.get("conv1.weight")
     in_chans = stem.shape[1] if stem is not None and stem.ndim == 4 else 3
     with torch.device("meta"):
         return ScaleNet(arch, task, outputs, in_chans, labels)
-
-
-def _outputs(state: Mapping[str, torch.Tensor], task: str) -> int:
-    names = {"segmentation": "last_layer.3.bias", "pose": "final_layer.bias", "bottomup": "bottomup_layer.stride2.bias"}
-    layer = state.get(names.get(task, ""))
-    return 0 if layer is None else layer.numel()

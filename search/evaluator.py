@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from scalenet import cost
 from scalenet.arch import Arch, SearchSpace
+from scalenet.cost import count
 from scalenet.network import ScaleNet
 from scalenet.weights import WeightsError, read_weights, select
 from training import distributed
@@ -43,7 +43,6 @@ class Evaluator:
         self.device = distributed.start(recipe.device)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.limit, self.figure = limit, self.task.figure
-        self.outputs = recipe.classes
         self.model: ScaleNet = self.task.build(self.space.supernet())
         self.model.load_state_dict(select(state, self.model, str(supernet)))
         self.model.to(self.device, memory_format=torch.channels_last).eval()
@@ -55,7 +54,7 @@ class Evaluator:
         with self.model.activated(self.space.validate(arch)):
             recalibrate(self.model, self.batches)
             figures = self.task.evaluate(self.model, self.limit)
-        spent = cost.count(arch, self.space.input_size, outputs=self.outputs)
+        spent = count(arch, self.model.arch.input_size, task=self.model.task, outputs=self.model.num_classes)
         seconds = round(time.monotonic() - started, 2)
         return Record(arch, figures[self.figure], spent.macs, spent.params, generation, seconds)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from scalenet.arch import Arch
 from scalenet.weights import read_weights
+from scalenet.whole import write_text
 from training import distributed
+from training.curves import read_lines
 from training.engine import Run
 from training.recipes import Recipe, TrainingError
 
@@ -38,13 +40,13 @@ def compare(evaluator: Evaluator, alone: Recipe, count: int, folder: str | Path)
     kept, rows = _read(path, alone), []
     for arch in spread(evaluator, count):
         if arch.digest not in kept:
-            kept[arch.digest] = row = _train(alone, arch, path.parent / arch.digest, evaluator.figure)
+            kept[arch.digest] = _train(alone, arch, path.parent / arch.digest, evaluator.figure)
             if distributed.rank() == 0:
-                with path.open("a") as f:
-                    f.write(json.dumps(row) + "\n")
+                write_text(path, "".join(json.dumps(row) + "\n" for row in kept.values()))
         record = evaluator.score(arch)
         figures = {"macs": record.macs, "params": record.params, "inherited": record.score}
-        rows.append({"digest": arch.digest, **figures, "alone": kept[arch.digest]["alone"]})
+        alone_figures = {k: kept[arch.digest][k] for k in ("alone", "trained_steps")}
+        rows.append({"digest": arch.digest, **figures, **alone_figures})
     return rows
 
 
@@ -57,7 +59,7 @@ def _budget(alone: Recipe) -> Row:
 
 
 def _read(path: Path, alone: Recipe) -> dict[str, Row]:
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    rows = read_lines(path)
     defaults = {f.name: str(f.default) for f in dataclasses.fields(Recipe)}  # of fields that came later
     for row in rows:
         for key, value in _budget(alone).items():
@@ -79,8 +81,8 @@ def _train(alone: Recipe, arch: Arch, folder: Path, figure: str) -> Row:
     return {"digest": arch.digest, "budget": _budget(alone), "trained_steps": steps, "alone": score}
 
 
-def kendall_tau(rows: list[Row]) -> float:
-    """Rank correlation of inherited and stand-alone figures, -1..1."""
+def kendall_tau(rows: list[Row], one: str = "inherited", other: str = "alone") -> float:
+    """Rank correlation of two of the rows' figures, -1..1."""
     from scipy.stats import kendalltau
 
-    return float(kendalltau([r["inherited"] for r in rows], [r["alone"] for r in rows]).statistic)
+    return float(kendalltau([r[one] for r in rows], [r[other] for r in rows]).statistic)

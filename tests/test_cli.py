@@ -14,7 +14,7 @@ import torch
 from scalenet import cli, cost
 from scalenet.arch import Arch
 from scalenet.commands import segment as segment_command
-from scalenet.predict.images import write_png
+from scalenet.predict.images import save_picture
 
 from .conftest import status_of
 from .small_data import camvid_form
@@ -32,7 +32,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture
 def photo(tmp_path) -> Path:
     path = tmp_path / "street.png"
-    write_png(path, picture(64, 80))
+    save_picture(path, picture(64, 80))
     return path
 
 
@@ -189,7 +189,7 @@ def test_networks_without_weights_name_the_ways_on(capsys, photo):
 def test_a_picture_that_was_given_is_never_written_over(capsys, weights, photo, tmp_path, monkeypatch):
     for command, kind in (("segment", "mask"), ("pose", "pose")):
         own = photo.with_name(f"street_{kind}.png")
-        write_png(own, picture(64, 80))
+        save_picture(own, picture(64, 80))
         before = own.read_bytes()
         err = fails(capsys, command, photo, own, "-m", weights, "-o", tmp_path)
         assert f"street_{kind}.png is one of the pictures given" in err and own.read_bytes() == before

@@ -62,12 +62,14 @@ def test_half_of_the_people_found(spots):
     assert figures["ar"] == 0.5 and 0.5 <= figures["ap"] < 0.52
     assert score_coco(results, spots, image_ids=[1])["ap"] == 1
     assert score_coco([], spots) == dict.fromkeys(("ap", "ap50", "ap75", "apm", "apl", "ar"), 0.0)
+    assert score_coco([], spots, image_ids=[]) == dict.fromkeys(("ap", "ap50", "ap75", "apm", "apl", "ar"))
 
 
 def test_no_medium_people_is_none_and_not_minus_one(tmp_path):
     data = KeypointSet(coco_form(tmp_path / "large", [[person(110, 100, 140)]]))
     figures = score_coco(results_of({"annotations": data.annotations}), data)
     assert figures["apm"] is None and figures["apl"] == 1
+    assert score_coco([], data)["apm"] is None and score_coco([], data)["apl"] == 0
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not here")

@@ -15,7 +15,7 @@ from scalenet.app import networks
 from scalenet.app.examples import write_clips
 from scalenet.commands.pose import sample_portrait
 from scalenet.facts import find_facts
-from scalenet.predict.images import load_image, write_png
+from scalenet.predict.images import load_image, save_picture
 from scalenet.predict.video_write import VideoWriter
 
 from .small_app import connect, running, send, tiny_models
@@ -48,7 +48,7 @@ def client(app, tmp_path_factory):
 @pytest.fixture
 def photo(tmp_path) -> Path:
     path = tmp_path / "street.png"
-    write_png(path, picture(120, 160))
+    save_picture(path, picture(120, 160))
     return path
 
 
@@ -117,7 +117,7 @@ def test_a_telephones_picture_stands_upright(client, tmp_path):
 
 
 def test_a_large_picture_is_shown_small_and_given_back_whole(client, tmp_path):
-    write_png(tmp_path / "p.png", picture(1000, 2000))
+    save_picture(tmp_path / "p.png", picture(1000, 2000))
     shown, _, _, _, mask, _ = client.predict(send(tmp_path / "p.png"), api_name="/segment")
     assert load_image(shown).shape == (800, 1600, 3)
     assert cv2.imread(mask, cv2.IMREAD_UNCHANGED).shape == (1000, 2000)
@@ -181,7 +181,7 @@ def bad_picture(kind: str, folder: Path) -> Path:
     elif kind == "empty":
         path.touch()
     elif kind == "cut":
-        write_png(path, picture(64, 80))
+        save_picture(path, picture(64, 80))
         path.write_bytes(path.read_bytes()[:900])
     elif kind == "page":
         path = folder / "p.svg"

@@ -21,7 +21,7 @@ from scalenet.app import networks
 from scalenet.app.handlers import warm
 from scalenet.app.inputs import parse_boxes
 from scalenet.app.networks import Networks
-from scalenet.predict.images import write_png
+from scalenet.predict.images import save_picture
 
 from .small_app import connect, free_port, running, send, tiny_models
 from .small_networks import picture
@@ -37,7 +37,7 @@ def models(tmp_path_factory):
 @pytest.fixture
 def photo(tmp_path) -> Path:
     path = tmp_path / "street.png"
-    write_png(path, picture(120, 160))
+    save_picture(path, picture(120, 160))
     return path
 
 

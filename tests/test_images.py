@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scalenet.predict.images import ImageError, as_list, check_file, decode_rgb, load_image, to_input, write_png
+from scalenet.predict.images import ImageError, as_list, check_file, decode_rgb, load_image, save_picture, to_input
 
 from .small_networks import picture
 
@@ -24,7 +24,7 @@ def photo() -> np.ndarray:
 
 def test_all_forms_give_the_same_pixels(photo, tmp_path):
     path = tmp_path / "p.png"
-    write_png(path, photo)
+    save_picture(path, photo)
     uint8 = torch.from_numpy(photo).permute(2, 0, 1)
     for form in (path, str(path), Image.fromarray(photo), photo, uint8, uint8.float() / 255, uint8.double() / 255):
         got = load_image(form)
@@ -159,11 +159,11 @@ def test_damaged_files_raise_image_error_or_give_a_picture(at, value, cut):
     assert got.ndim == 3 and got.shape[2] == 3 and got.dtype == np.uint8
 
 
-def test_write_png_leaves_nothing_behind(photo, tmp_path):
-    write_png(tmp_path / "index.png", photo[:, :, 0])
+def test_save_picture_leaves_nothing_behind(photo, tmp_path):
+    save_picture(tmp_path / "index.png", photo[:, :, 0])
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "index.png"), cv2.IMREAD_UNCHANGED), photo[:, :, 0])
     with pytest.raises(FileNotFoundError):
-        write_png(tmp_path / "no" / "folder.png", photo)
+        save_picture(tmp_path / "no" / "folder.png", photo)
     assert [p.name for p in tmp_path.iterdir()] == ["index.png"]
 
 

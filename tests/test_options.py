@@ -10,7 +10,7 @@ from scalenet.commands.pose import SAMPLE_BOX
 from scalenet.evaluate import pose, segmentation
 from scalenet.predict import bottomup, topdown
 from scalenet.predict import segmentation as segmenter
-from scalenet.predict.images import write_png
+from scalenet.predict.images import save_picture
 from scalenet.table import ARCHS
 
 from .small_networks import picture
@@ -39,7 +39,7 @@ def asked(*argv):
 
 @pytest.fixture
 def photo(tmp_path):
-    return write_png(tmp_path / "a.png", picture(60, 80)) or tmp_path / "a.png"
+    return save_picture(tmp_path / "a.png", picture(60, 80)) or tmp_path / "a.png"
 
 
 def test_segment(monkeypatch, photo, tmp_path):

@@ -12,6 +12,7 @@ from training.data.classification import ClassificationSource
 from training.data.segmentation import SegmentationSource
 
 from .small_data import camvid_form, photographs
+from .small_pose import coco_form, person
 
 
 def test_pairs_shrink_together(tmp_path):
@@ -72,3 +73,24 @@ def test_a_damaged_tar_is_said(tmp_path, capsys):
     assert "train.tar is damaged or no tar file" in capsys.readouterr().err
     with pytest.raises(DataError, match="damaged or no tar file"):
         ClassificationSource(str(tmp_path), "train")
+
+
+def test_cityscapes_keeps_the_labels_that_are_read(tmp_path):
+    data = tmp_path / "gtFine" / "cityscapes"  # a folder of that name above it means nothing
+    for folder in ("leftImg8bit/val/aachen", "gtFine/val/aachen"):
+        (data / folder).mkdir(parents=True)
+    name = "aachen_000000_000019"
+    cv2.imwrite(str(data / "leftImg8bit/val/aachen" / f"{name}_leftImg8bit.png"), photographs()[0][:64, :80])
+    label = np.full((64, 80), 7, np.uint8)
+    cv2.imwrite(str(data / "gtFine/val/aachen" / f"{name}_gtFine_labelIds.png"), label)
+    cv2.imwrite(str(data / "gtFine/val/aachen" / f"{name}_gtFine_color.png"), photographs()[0][:64, :80])
+    assert main(["prepare", str(data), "-o", str(tmp_path / "small"), "--long-side", "40"]) == 0
+    image, label = SegmentationSource(str(tmp_path / "small"), "val", 19).load(0)
+    assert image.shape == (32, 40, 3) and (label == 0).all()  # 7 is road, class 0
+    assert len(list((tmp_path / "small" / "gtFine").rglob("*.png"))) == 1
+
+
+def test_annotated_people_are_not_shrunk(tmp_path, capsys):
+    coco_form(tmp_path / "data", [[person(10, 10, 20)]])
+    assert main(["prepare", str(tmp_path / "data"), "-o", str(tmp_path / "small")]) == 2
+    assert "holds annotation files" in capsys.readouterr().err and not (tmp_path / "small").exists()

@@ -12,13 +12,15 @@ from scalenet.commands.options import positive
 from . import distributed
 from .recipes import RECIPES, TrainingError, get_recipe
 
+FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.recipes.Recipe)"
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = MainParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
-    run.add_argument("overrides", nargs="*", metavar="key=value")
+    run.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
     stats = commands.add_parser("recalibrate", help="BatchNorm statistics of a weights file, anew on training pictures")
     stats.add_argument("file", help="a .safetensors file of this project")
     stats.add_argument("--data", required=True, metavar="ROOT", help="data set folder")
@@ -31,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_argument("--data", required=True, help="folder with images/, labels/ and classes.txt, or COCO keypoints")
     tune.add_argument("-o", "--output", default="out/finetune", help="folder to write into")
     tune.add_argument("--scratch", action="store_true", help="start from random weights, for comparison")
-    tune.add_argument("overrides", nargs="*", metavar="key=value", help="minutes, steps, lr, batch ...")
+    tune.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
     pack = commands.add_parser("pack", help="a run's weights as they are shipped, kernels in fp16")
     pack.add_argument("file", help="a final.safetensors of a training run")
     pack.add_argument("-o", "--output", required=True, help="file to write")

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 from scalenet.whole import whole_file
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSONL file; a line cut short by a crash, alone or run into the next, is left out."""
+    records = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError):
+            records.append(json.loads(line))
+    return records
 
 
 def plot(folder: str | Path) -> Path:
@@ -16,8 +27,8 @@ def plot(folder: str | Path) -> Path:
     import matplotlib.pyplot as plt
 
     folder = Path(folder)
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    records = list({r["step"]: r for r in records if "loss" in r}.values())  # a run that was killed repeats steps
+    by_step = {r["step"]: r for r in read_lines(folder / "log.jsonl") if "loss" in r}  # a killed run repeats steps
+    records = list(by_step.values())
     steps = [r["step"] for r in records]
     fig, axis = plt.subplots(figsize=(7, 4), constrained_layout=True)
     axis.plot(steps, [r["loss"] for r in records], linewidth=0.8)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from scalenet.arch import Arch, SearchSpace
 from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
 from scalenet.fold import fold
+from scalenet.predict.images import normalise
 from scalenet.weights import read_weights, save_weights, select
 from scalenet.whole import whole_file
 
@@ -27,7 +28,7 @@ from .losses import distillation
 from .recalibrate import recalibrate
 from .recipes import Recipe, RecipeError, TrainingError, nearest
 from .schedule import arch_at
-from .tasks import TASKS, normalise
+from .tasks import TASKS
 
 LOG_EVERY = 20
 AUTOCAST = ("off", "bf16")
@@ -210,19 +211,24 @@ class Run:
         if not self.main:
             return path
         self.model.eval()
-        save_weights(path, self.trunk.state_dict(), {"arch": self.trunk.arch.to_json()})  # whatever comes of scoring
+        metadata = self._metadata(minutes)
+        save_weights(path, self.trunk.state_dict(), metadata)  # whatever comes of scoring
         figures = self.task.evaluate(self.model)
+        save_weights(path, self.trunk.state_dict(), metadata | {"figures": json.dumps(figures)})
+        self._log({"step": self.clock.step, "final": figures})
+        plot(self.folder)
+        return path
+
+    def _metadata(self, minutes: float) -> dict[str, str]:
         metadata = {
             "arch": self.trunk.arch.to_json(), "task": self.recipe.task, "recipe": self.recipe.name,
-            "space": json.dumps(dataclasses.asdict(self.recipe.space)), "figures": json.dumps(figures),
-            "steps": str(self.clock.step), "minutes": f"{minutes:.1f}",
-            "dataset": Path(self.recipe.root).name, "license": "the terms of the data it was trained on apply",
+            "space": json.dumps(dataclasses.asdict(self.recipe.space)), "steps": str(self.clock.step),
+            "minutes": f"{minutes:.1f}", "dataset": Path(self.recipe.root).name,
+            "license": "the terms of the data it was trained on apply",
         }  # fmt: skip
         if self.trunk.labels is not None:
             metadata |= {"labels": json.dumps(self.trunk.labels.to_dict()), "dataset": self.trunk.labels.dataset}
-        self._log({"step": self.clock.step, "final": figures})
-        plot(self.folder)
-        return save_weights(path, self.trunk.state_dict(), metadata)
+        return metadata
 
     # -- the loop ------------------------------------------------------------------------------------------
     def run(self) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scalenet.arch import Arch, SearchSpace
+from scalenet.arch import SearchSpace
 from scalenet.datasets import Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.keypoint_data import KeypointSet
@@ -68,22 +68,13 @@ def read_labels(folder: Path, task: str) -> Labels:
     return KeypointSet.open(folder, "train").labels
 
 
-def space_of(arch: Arch) -> SearchSpace:
-    """The smallest space an encoding lies in."""
-    depths = [d for _, _, module in arch.modules() for d in module.depths]
-    return SearchSpace(
-        arch.task, arch.width, arch.input_size, arch.stem_width, arch.stage1_width,
-        tuple(len(modules) for modules in arch.stages), (min(depths), max(depths)),
-    )  # fmt: skip
-
-
 def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: bool, overrides: list[str]) -> Recipe:
     """The training recipe of a fine-tuning run; writes the encoding and the start weights it names into ``out``."""
     start = out / f"start-{fingerprint(model)[:8]}.safetensors"  # other weights, another run
     size = tuple(min(a, b) for a, b in zip(model.arch.input_size, LARGEST_CROP[model.task], strict=True))
     recipe = Recipe(
-        "finetune", model.task, "alone", str(data), space_of(model.arch), str(out / "arch.json"), classes=classes,
-        init="" if scratch else str(start), minutes=10.0, size=size, early_size=size, lr=1e-3,
+        "finetune", model.task, "alone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
+        classes=classes, init="" if scratch else str(start), minutes=10.0, size=size, early_size=size, lr=1e-3,
         batch=8 if model.task == "segmentation" else 32, out=str(out),
     )  # fmt: skip
     recipe = override(recipe, overrides)

@@ -1,12 +1,11 @@
 """Re-encode a data set small, so that a machine with little memory or a slow disk can train on it.
 
-Forms known: ``images/SPLIT`` + ``labels/SPLIT``, CamVid's ``SPLIT`` + ``SPLITannot`` (labels stay indices, nearest
-neighbour), an ImageFolder, and its tar files (``SPLIT.tar`` holding ``class/picture``), which are unpacked.
+Forms known: ``images/SPLIT`` + ``labels/SPLIT``, CamVid's ``SPLIT`` + ``SPLITannot``, Cityscapes' (labels stay indices,
+nearest neighbour), an ImageFolder, and its tar files (``SPLIT.tar`` holding ``class/picture``), which are unpacked.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from scalenet.evaluate.pairs import decode_label
-from scalenet.predict.images import decode_rgb
+from scalenet.predict.images import decode_rgb, save_picture
 
-from .data import DataError, holds_labels
+from .data import DataError, holds_labels, whole_folder
 from .data.classification import SUFFIXES, tar_pictures
 from .data.segmentation import CLASSES_FILE
 
+ANNOTATIONS = ("annotations", "json")
 Item = tuple[str, bytes]  # path below the root, encoded picture
 
 
@@ -29,6 +29,8 @@ def find_items(root: str | Path) -> Iterator[Item]:
     """All pictures below ``root`` and in its tar files (a tar's members count as lying in a folder of its name)."""
     root = Path(root)
     for path in sorted(root.rglob("*")):
+        if "gtFine" in path.relative_to(root).parts and not path.stem.endswith(("_labelIds", "_labelTrainIds")):
+            continue  # Cityscapes' coloured and instance labels
         if path.suffix.lower() in SUFFIXES:
             yield path.relative_to(root).as_posix(), path.read_bytes()
         elif path.suffix == ".tar":
@@ -38,11 +40,11 @@ def find_items(root: str | Path) -> Iterator[Item]:
 
 
 def shrink(data: bytes, long_side: int, label: bool, what: str) -> tuple[str, np.ndarray]:
-    """Suffix and BGR picture (or index label) with a long side of at most ``long_side``."""
+    """Suffix and RGB picture (or index label) with a long side of at most ``long_side``."""
     if label:
         array = decode_label(data, what)
     else:
-        array = decode_rgb(data, what)[:, :, ::-1]
+        array = decode_rgb(data, what)
     scale = min(1.0, long_side / max(array.shape[:2]))
     if scale < 1:
         size = tuple(max(1, round(scale * s)) for s in array.shape[1::-1])
@@ -54,24 +56,22 @@ def prepare(root: str | Path, out: str | Path, long_side: int, quality: int = 92
     """Re-encode everything; returns the number of pictures written. ``out`` appears only when all is done.
 
     Raises:
-        DataError: if there are no pictures, one cannot be read, or ``out`` exists already.
+        DataError: if there are no pictures, one cannot be read, people are annotated in files (which would no longer
+            fit), or ``out`` exists already.
     """
-    out = Path(out)
-    if out.exists():
-        raise DataError(f"{out} exists already; name another folder")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that broke off
+    if any((Path(root) / folder).is_dir() for folder in ANNOTATIONS):
+        raise DataError(f"{root} holds annotation files, whose coordinates would no longer fit; keep it as it is")
     count = 0
-    for name, data in tqdm(find_items(root), desc="prepare", unit=" pictures"):
-        label = holds_labels(Path(name).parent)
-        suffix, array = shrink(data, long_side, label, name)
-        target = partial / Path(name).with_suffix(suffix)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(target), array, [] if label else [cv2.IMWRITE_JPEG_QUALITY, quality])
-        count += 1
-    if not count:
-        raise DataError(f"no pictures under {root}")
-    if (Path(root) / CLASSES_FILE).is_file():
-        shutil.copyfile(Path(root) / CLASSES_FILE, partial / CLASSES_FILE)
-    os.replace(partial, out)
+    with whole_folder(out) as partial:
+        for name, data in tqdm(find_items(root), desc="prepare", unit=" pictures"):
+            label = holds_labels(Path(name).parent)
+            suffix, array = shrink(data, long_side, label, name)
+            target = partial / Path(name).with_suffix(suffix)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            save_picture(target, array, quality)
+            count += 1
+        if not count:
+            raise DataError(f"no pictures under {root}")
+        if (Path(root) / CLASSES_FILE).is_file():
+            shutil.copyfile(Path(root) / CLASSES_FILE, partial / CLASSES_FILE)
     return count

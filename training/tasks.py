@@ -109,7 +109,7 @@ class SegmentationTask:
         return losses.softened_class_weights(torch.from_numpy(np.asarray(self.source.class_counts())))
 
     def build(self, arch: Arch) -> nn.Module:
-        return ScaleNet(arch, num_classes=self.recipe.classes, labels=DATASETS.get(Path(self.recipe.root).name))
+        return ScaleNet(arch, num_classes=self.recipe.classes, labels=DATASETS.get(Path(self.recipe.root).name.lower()))
 
     def trunk(self, model: nn.Module) -> ScaleNet:
         return model

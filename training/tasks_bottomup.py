@@ -14,6 +14,7 @@ from scalenet.arch import Arch
 from scalenet.datasets import LSP
 from scalenet.evaluate.bottomup import SCORES, estimate
 from scalenet.evaluate.keypoint_data import KeypointSet, find_annotations, read_results
+from scalenet.fold import fold
 from scalenet.heads import BottomUpOutput
 from scalenet.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
@@ -70,7 +71,7 @@ class BottomUpTask:
             return self._score(model, crowds, VAL_SIZE, 0)
 
     def _score(self, model: nn.Module, val: KeypointSet, size: tuple[int, int], limit: int) -> dict[str, float]:
-        estimator = BottomUpPoseEstimator(model, self.device, flip=True, input_size=min(size))
+        estimator = BottomUpPoseEstimator(fold(model), self.device, flip=True, input_size=min(size))
         image_ids = sorted(val.images)[: limit or None]
         results = read_results(estimate(estimator, val, image_ids, bar=False), val)
         dataset = "crowdpose" if all("crowdIndex" in image for image in val.images.values()) else "coco"

@@ -11,7 +11,6 @@ from threading import Lock
 from typing import Any
 
 from .. import table
-from ..cost import count
 from ..models import check_name
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.loading import model_input
@@ -122,7 +121,7 @@ def facts_of(predictor: Predictor) -> dict[str, Any]:
     """Plain JSON values: params, macs, and the input_size [h, w] that macs are counted at."""
     model = predictor.model
     size = model_input(model)[0]
-    cost = count(model.arch, size, task=model.task, outputs=model.num_classes, in_chans=model.in_chans)
+    cost = model.cost(size)
     return {"params": cost.params, "macs": cost.macs, "input_size": list(size)}
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..datasets import Labels
-from ..predict.images import ImageError, write_png
+from ..predict.images import save_picture
 from ..predict.pose_result import PoseResult
 from ..predict.results import SegmentationResult, percent
 from ..predict.video import VideoSummary
@@ -51,17 +51,14 @@ def write_shown(folder: Path, name: str, image: np.ndarray) -> str:
     if scale < 1:
         size = [max(1, round(n * scale)) for n in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    if not done:
-        raise ImageError(f"a picture of {image.shape[0]}x{image.shape[1]} cannot be shown")
     path = folder / f"{name}_shown.jpg"
-    path.write_bytes(data.tobytes())
+    save_picture(path, image, quality=92)
     return str(path)
 
 
 def write_picture(folder: Path, name: str, image: np.ndarray) -> str:
     """A PNG of an RGB or index picture; returns the path."""
-    write_png(folder / f"{name}.png", image)
+    save_picture(folder / f"{name}.png", image)
     return str(folder / f"{name}.png")
 
 

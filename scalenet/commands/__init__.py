@@ -1,1 +1,1 @@
-"""One module per subcommand: ``add_parser(subparsers)`` declares it, ``run(args)`` does it and returns JSON values."""
+"""One module per subcommand: ``add_arguments(parser)`` declares it, ``run(args)`` does it and returns JSON values."""

@@ -8,15 +8,13 @@ from typing import Any
 from .options import height_width, positive
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("bench", help="milliseconds per picture, parameters, multiply-adds")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="networks; registered ones run with random weights")
     parser.add_argument("--size", type=height_width, help="HxW (default: the network's own)")
     parser.add_argument("--threads", type=positive, help="processor threads")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to measure each (default: %(default)s)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

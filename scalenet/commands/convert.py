@@ -7,9 +7,8 @@ import sys
 from typing import Any
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("convert", help="the authors' checkpoints and masks to this project's form")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .pth file, HRNet weights, or a .npy mask file")
     network = parser.add_mutually_exclusive_group()
     network.add_argument("--model", metavar="NAME", help="a published network (scalenet_s1 …) or hrnet_w32")
@@ -19,7 +18,6 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--width", type=int, metavar="W", help="of a mask file: channels of branch 0, 32 or 48")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help=".safetensors, or .json for a mask file")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -18,9 +18,8 @@ EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, data
 POSE_OPTIONS = ("boxes", "decode", "results")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("evaluate", help="the usual figures over a data set")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
     parser.add_argument("--dataset", required=True, choices=EVALUATORS)
     parser.add_argument("--root", required=True, help="folder of the data set")
@@ -39,7 +38,6 @@ def add_parser(subparsers: Any) -> None:
     pose.add_argument("--boxes", metavar="FILE", help="a detector's results (default: the annotations' boxes)")
     pose.add_argument("--decode", choices=("dark", "quarter"), help="joints from heatmaps (default: dark)")
     pose.add_argument("--results", metavar="FILE", help="also write the results, in the form COCO's server takes")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

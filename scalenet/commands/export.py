@@ -6,13 +6,11 @@ import argparse
 from typing import Any
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("export", help="write a network as ONNX or torch.export program")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
     parser.add_argument("--format", choices=("onnx", "pt2"), help="default: by the file's suffix")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the file to write")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

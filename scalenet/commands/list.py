@@ -6,13 +6,11 @@ import argparse
 from typing import Any
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("list", help="the networks there are, with their figures")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("pattern", nargs="?", help='names by wildcard, for example "scalenet_s*"')
     parser.add_argument("--pretrained", action="store_true", help="only networks whose weights can be had")
     parser.add_argument("--markdown", action="store_true", help="as a table for a document")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

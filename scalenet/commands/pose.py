@@ -15,9 +15,8 @@ SAMPLE_BOX = [[-150, 0, 660, 1300]]  # corners; the portrait ends at the chest, 
 RESULTS = "keypoints.json"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("pose", help="find people's joints in pictures")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files, or one video")
     parser.add_argument("-m", "--model", help="network (default: scalenet_p0, with --bottom-up scalenet_p0_bottomup)")
     parser.add_argument(
@@ -45,13 +44,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--track", action=argparse.BooleanOptionalAction, default=True, help="follow people through a video"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Find joints, write one picture each and one results file, or a video; returns what each picture holds."""
     from ..evaluate.keypoint_data import write_json
-    from ..predict.images import check_file, write_png
+    from ..predict.images import check_file, save_picture
 
     paths = [Path(p) for p in args.images] + ([sample_portrait()] if args.sample else [])
     if not paths:
@@ -69,7 +67,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     rows, entries = [], []
     for path, name, drawn, result in zip(paths, names, targets, results, strict=True):
-        write_png(drawn, result.draw(path))
+        save_picture(drawn, result.draw(path))
         entries += result.to_coco(int(name) if name.isdecimal() else name)
         rows.append({"image": str(path), "drawn": str(drawn), "people": len(result), **result.to_dict()})
         if not args.json:

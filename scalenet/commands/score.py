@@ -15,13 +15,11 @@ SCORERS = {  # data set: module of scalenet.evaluate with score(results, dataset
 }
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("score", help="the same figures for anybody's results file")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("results", metavar="RESULTS.json", help="a list of COCO keypoint results")
     parser.add_argument("--dataset", required=True, choices=SCORERS, help="whose figures")
     parser.add_argument("--annotations", required=True, metavar="FILE", help="the data set's annotation file")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from .clip import frames_together, run_video, target_of, the_video
 from .options import height_width, numbers, positive
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("segment", help="give every pixel of pictures its class")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files, or one video")
     parser.add_argument("-m", "--model", default="scalenet_s0", help="network (default: %(default)s)")
     parser.add_argument(
@@ -35,7 +34,6 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--overlap", type=float, default=0.25, help="share of a window that the next one covers again")
     parser.add_argument("--full-size", action="store_true", help="do not reduce large pictures to the network's input")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -73,10 +71,10 @@ def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
 
 
 def _write(path: Path, overlay: Path, mask: Path, result: Any) -> dict[str, Any]:
-    from ..predict.images import write_png
+    from ..predict.images import save_picture
 
-    write_png(overlay, result.draw(path))
-    write_png(mask, result.mask)
+    save_picture(overlay, result.draw(path))
+    save_picture(mask, result.mask)
     return {"image": str(path), "overlay": str(overlay), "mask": str(mask), **result.to_dict()}
 
 

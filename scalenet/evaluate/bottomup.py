@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ..fold import fold
 from ..network import ScaleNet
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.loading import load_model, name_of
@@ -74,7 +75,7 @@ def evaluate(
     if dataset not in SCORES:
         raise DataError(f"a bottom-up network is scored on {' or '.join(SCORES)}, not on {dataset}")
     data = KeypointSet.open(root, split)
-    network = load_model(name, checkpoint)
+    network = fold(load_model(name, checkpoint))
     data.check_model(network.labels.names if network.labels else (), network.num_classes)
     estimator = BottomUpPoseEstimator(network, device, flip is not False, scales, batch_size or 1)
     if flip and not estimator.flip:

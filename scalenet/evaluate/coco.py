@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..predict.pose_result import oks
-from . import DataError
-from .keypoint_data import KeypointSet, Result, sigmas_of
+from .cocoeval import run_cocoeval
+from .keypoint_data import KeypointSet, Result
 
 FIGURES = ("ap", "ap50", "ap75", "apm", "apl", "ar")
 NMS_THRESHOLD = 0.9
@@ -40,30 +40,12 @@ def score_coco(
 
     Returns:
         ap, ap50, ap75, apm, apl, ar as fractions; None where the pictures hold nobody of that size.
+
+    Raises:
+        DataError: if nobody is labelled, the sigmas do not fit the joints, or pycocotools is missing.
     """
-    if data.labels is None or not data.annotations:
-        raise DataError(f"{data.path} labels nobody: nothing can be scored with it")
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise DataError("COCO figures need pycocotools: pip install pycocotools") from None
-    sigmas = np.asarray(sigmas if len(sigmas) else sigmas_of(data.labels), np.float64)
-    if len(sigmas) != len(data.labels.names):
-        raise DataError(f"{len(data.labels.names)} joints need as many sigmas, got {len(sigmas)}")
-    if not results:
-        return dict.fromkeys(FIGURES, 0.0)
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
-        truth = COCO()
-        truth.dataset = {"images": list(data.images.values()), "annotations": data.annotations,
-                         "categories": [{"id": data.category_id, "name": "person"}]}  # fmt: skip
-        truth.createIndex()
-        found = truth.loadRes([{"category_id": data.category_id, **r} for r in results])
-        evaluation = COCOeval(truth, found, "keypoints")
-        evaluation.params.kpt_oks_sigmas = sigmas
-        evaluation.params.imgIds = sorted(data.images if image_ids is None else set(image_ids))
-        evaluation.evaluate()
-        evaluation.accumulate()
+    evaluation = run_cocoeval(results, data, data.images if image_ids is None else image_ids, sigmas)
+    with contextlib.redirect_stdout(io.StringIO()):
         evaluation.summarize()
     stats = evaluation.stats
     return {name: round(float(stats[i]), 10) if stats[i] >= 0 else None for i, name in enumerate(FIGURES)}

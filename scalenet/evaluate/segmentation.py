@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from ..datasets import DATASETS
+from ..fold import fold
 from ..network import ScaleNet
 from ..predict.loading import load_model, name_of
 from ..predict.segmentation import Segmenter
@@ -71,7 +72,7 @@ def evaluate(
     """
     names = DATASETS[dataset].names
     pairs = find_pairs(root, split)[:limit]
-    segmenter = Segmenter(load_model(name, checkpoint), device, batch_size or 1, bool(flip), scales, resize=False)
+    segmenter = Segmenter(fold(load_model(name, checkpoint)), device, batch_size or 1, bool(flip), scales, resize=False)
     if segmenter.model.num_classes != len(names):
         raise ValueError(f"{name} has {segmenter.model.num_classes} classes, {dataset} has {len(names)}")
     labels = segmenter.model.labels

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..fold import fold
 from ..network import ScaleNet
 from ..predict.affine import crop_regions
 from ..predict.boxes import Boxes, boxes_of, read_boxes
@@ -105,8 +106,10 @@ def evaluate(
     Raises:
         DataError: for folders or files that are not what was looked for, or joints that are not the network's.
     """
+    if dataset not in SCORES:
+        raise DataError(f"a top-down network is scored on {', '.join(SCORES)}, not on {dataset}")
     data = KeypointSet.open(root, split)
-    estimator = PoseEstimator(load_model(name, checkpoint), device, flip is not False, decode, batch_size or 32)
+    estimator = PoseEstimator(fold(load_model(name, checkpoint)), device, flip is not False, decode, batch_size or 32)
     _check(estimator, data, flip, boxes)
     table = read_boxes(boxes) if boxes else None
     image_ids = sorted(data.images)[:limit]

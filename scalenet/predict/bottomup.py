@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ class BottomUpPoseEstimator:
 
     def __init__(
         self,
-        name_or_model: str | ScaleNet,
+        name_or_model: str | Path | ScaleNet,
         device: str | torch.device | None = None,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
@@ -89,7 +90,7 @@ class BottomUpPoseEstimator:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
-        self.model, self.device = to_predict(model, isinstance(name_or_model, ScaleNet), device)
+        self.model, self.device = to_predict(model, not isinstance(name_or_model, (str, Path)), device)
         joints = model.num_classes
         known = {17: COCO, 14: CROWDPOSE}
         self.labels = model.labels or known.get(joints) or Labels.plain(joints, noun="joint")
@@ -172,7 +173,7 @@ class BottomUpPoseEstimator:
         return (heat + mirrored_heat) / 2, torch.stack([tags, mirrored_tags], 2)
 
     def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        output = self.model(x)
+        output = self.model(x.to(self.model.conv1.weight.dtype))
         fine = output.heatmaps_x2.float()
         return (fine + _resize(output.heatmaps.float(), fine.shape[2:])) / 2, output.tags.float()
 

@@ -89,9 +89,9 @@ def boxes_for(table: Boxes, pictures: Sequence[str | Path], what: str | Path) ->
     """(N, 5) boxes of each picture, (0, 5) where the table has no entry.
 
     Raises:
-        BoxError: if it has none for any of them; ``what`` names the file.
+        BoxError: if it has entries, but none for any of them; ``what`` names the file.
     """
     rows = [boxes_of(table, picture) for picture in pictures]
-    if all(row is None for row in rows):
+    if table and all(row is None for row in rows):
         raise BoxError(f"{what} names none of the pictures given")
     return [np.zeros((0, 5)) if row is None else row for row in rows]

@@ -19,6 +19,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 MAX_PIXELS = 100_000_000
+ROUNDING = 1e-3  # what resizing may leave beyond 0..1
 
 Picture = str | Path | Image.Image | np.ndarray | torch.Tensor
 
@@ -94,12 +95,18 @@ def check_file(path: str | Path) -> None:
     _check_header(path, str(path))
 
 
-def write_png(path: str | Path, image: np.ndarray) -> None:
-    """Write an RGB (H, W, 3) or index (H, W) uint8 picture, whole or not at all."""
+def save_picture(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
+    """Write an RGB (H, W, 3) or index (H, W) uint8 picture in the form its suffix names, whole or not at all.
+
+    Args:
+        quality: of a JPEG, 1..100.
+    """
     path = Path(path)
-    done, data = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    image = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
+    done, data = cv2.imencode(path.suffix, image, flags)
     if not done:
-        raise ImageError(f"{path} cannot be written as PNG")
+        raise ImageError(f"{path}: a picture of {image.shape[0]}x{image.shape[1]} cannot be written")
     with whole_file(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
@@ -146,9 +153,9 @@ def _tensor_to_array(image: torch.Tensor) -> np.ndarray:
     image = image.detach().cpu()
     if image.is_floating_point():
         low, high = (image.min().item(), image.max().item()) if image.numel() else (0.0, 0.0)
-        if not (low >= 0 and high <= 1):
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):
             raise ImageError(f"a float picture tensor must lie in 0..1, got {low:.3g}..{high:.3g}")
-        image = (image.float() * 255).round().to(torch.uint8)
+        image = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
     return image.permute(1, 2, 0).numpy()
 
 

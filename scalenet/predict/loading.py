@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 from huggingface_hub.constants import HF_HUB_OFFLINE
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from .. import weights
 from ..fold import fold
 from ..models import NO_ENCODING, PREFIX, create_model
-from ..network import ScaleNet
+from ..network import ScaleNet, unwrap
 from .images import IMAGENET_MEAN, IMAGENET_STD
+
+HUB_FILE = "model.safetensors"  # beside config.json, which says what it is
 
 
 def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | None = None) -> ScaleNet:
@@ -21,7 +24,8 @@ def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | No
 
     Args:
         name_or_model: a registered name, "hf-hub:user/repo", "local-dir:folder", a ``.safetensors`` file of this
-            project, or a network, which is taken as it is.
+            project, or a network, which is taken as it is, also out of ``torch.compile`` or
+            ``DataParallel``.
         checkpoint: a ``.safetensors`` file whose weights are read instead of the published ones.
 
     Raises:
@@ -29,13 +33,16 @@ def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | No
         FileNotFoundError, WeightsError: for a file that is missing, damaged or another network's.
     """
     if not isinstance(name_or_model, (str, Path)):
-        if not isinstance(name_or_model, ScaleNet):
-            raise TypeError(f"a network or the name of one is needed, got {type(name_or_model).__name__}")
-        return name_or_model.eval()
+        model = unwrap(name_or_model)
+        if not isinstance(model, ScaleNet):
+            raise TypeError(f"a network or the name of one is needed, got {type(model).__name__}")
+        return model.eval()
     name = str(name_or_model)
     if name == PREFIX:
         raise LookupError(NO_ENCODING)
-    if name.endswith(".safetensors"):
+    if Path(name).name == HUB_FILE and Path(name).with_name("config.json").is_file():
+        model = _from_hub(f"local-dir:{Path(name).parent}", checkpoint is None)
+    elif name.endswith(".safetensors"):
         model = weights.load_model(name)
     elif ":" in name:
         model = _from_hub(name, checkpoint is None)
@@ -52,6 +59,8 @@ def _from_hub(name: str, pretrained: bool) -> ScaleNet:
         model = create_model(name, pretrained=pretrained)
     except OSError as e:
         offline = " (HF_HUB_OFFLINE is set)" if HF_HUB_OFFLINE else ""
+        if not offline and isinstance(e, (LocalEntryNotFoundError, ConnectionError)):
+            offline = " (HF_HUB_OFFLINE=1 asks the cache alone)"
         raise FileNotFoundError(f"{name} cannot be read{offline}: {e}") from e
     except (TypeError, AttributeError) as e:
         raise weights.WeightsError(f"{name}: its config.json does not describe a network ({str(e)[:120]})") from e
@@ -61,10 +70,10 @@ def _from_hub(name: str, pretrained: bool) -> ScaleNet:
 
 
 def to_predict(model: ScaleNet, own: bool, device: str | torch.device | None) -> tuple[ScaleNet, torch.device]:
-    """A network as predictors run it, and its device: on the device, channels last, BatchNorm folded into convolutions.
+    """A network as predictors run it, and its device: on the device, BatchNorm folded into convolutions.
 
     Args:
-        own: the network is a caller's own, which may go on learning: not folded.
+        own: the network is a caller's own, which may go on learning: it is moved there and not changed.
 
     Raises:
         ValueError: if it does not read three channels, or there is no such device.
@@ -72,7 +81,7 @@ def to_predict(model: ScaleNet, own: bool, device: str | torch.device | None) ->
     if model.in_chans != 3:
         raise ValueError(f"a network of RGB pictures is needed, this one reads {model.in_chans} channels")
     place = pick_device(device)
-    return (model if own else fold(model)).to(place, memory_format=torch.channels_last), place
+    return (model if own else fold(model)).to(place), place
 
 
 def name_of(name_or_model: str | Path | ScaleNet) -> str:

@@ -37,7 +37,7 @@ def oks(
     return each.mean(-1) if counted is None else (each * counted).sum(-1) / np.maximum(counted.sum(-1), 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PoseResult:
     """People in one picture; nobody found: arrays of length 0.
 

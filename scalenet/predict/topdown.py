@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class PoseEstimator:
 
     def __init__(
         self,
-        name_or_model: str | ScaleNet,
+        name_or_model: str | Path | ScaleNet,
         device: str | torch.device | None = None,
         flip: bool = True,
         decode: str = "dark",
@@ -68,7 +69,7 @@ class PoseEstimator:
             raise ValueError("PoseEstimator needs a network of joints, this one has no head (a classifier's trunk)")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.model, self.device = to_predict(model, isinstance(name_or_model, ScaleNet), device)
+        self.model, self.device = to_predict(model, not isinstance(name_or_model, (str, Path)), device)
         joints = model.num_classes
         self.labels = model.labels or (COCO if joints == 17 else Labels.plain(joints, noun="joint"))
         self.flip, self.batch_size, self.detector = flip and bool(self.labels.partners), batch_size, detector
@@ -156,7 +157,8 @@ class PoseEstimator:
             yield crop(picture, matrix, self.input_size), matrix, i
 
     def _heatmaps(self, x: torch.Tensor) -> np.ndarray:
-        return side_by_side(self.model, x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+        x = x.to(self.model.conv1.weight.dtype, memory_format=torch.channels_last)
+        return side_by_side(self.model, x).float().cpu().numpy()
 
     def _flush(self, batch: _Batch, flip: bool) -> None:
         if not batch.crops:

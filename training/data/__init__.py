@@ -6,7 +6,10 @@ Pictures travel as uint8 (H, W, 3) and are normalised on the device.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -86,3 +89,22 @@ def spread(
 def holds_labels(folder: Path) -> bool:
     """Whether a folder, by its path below a data set's, holds index masks in one of the known forms."""
     return any(part in ("labels", "gtFine") or part.endswith("annot") for part in folder.parts)
+
+
+@contextmanager
+def whole_folder(out: str | Path) -> Iterator[Path]:
+    """A temporary folder beside ``out``, which becomes ``out`` when the ``with`` block ends well.
+
+    Raises:
+        DataError: if ``out`` exists already.
+    """
+    out = Path(out)
+    if out.exists():
+        raise DataError(f"{out} exists already; name another folder")
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    try:
+        yield partial
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -19,9 +19,9 @@ import numpy as np
 from scalenet.datasets import COMPOSED, LSP
 from scalenet.evaluate.crowdpose import AREA_OF_BOX
 from scalenet.evaluate.keypoint_data import KeypointSet, write_json
-from scalenet.predict.images import read_rgb
+from scalenet.predict.images import read_rgb, save_picture
 
-from . import DataError, Size
+from . import DataError, Size, whole_folder
 from .augment import jitter
 from .bottomup import Arrays, Scene, targets
 
@@ -235,23 +235,20 @@ def write_crowds(root: str, split: str, out: str | Path, count: int) -> Keypoint
     Raises:
         DataError: if ``out`` exists already.
     """
-    out, source = Path(out), CrowdSource(root, split)
-    if out.exists():
-        raise DataError(f"{out} exists already; name another folder")
-    partial = out.with_name(f".{out.name}.partial")
-    folder = partial / "images" / split
-    folder.mkdir(parents=True, exist_ok=True)
+    source = CrowdSource(root, split)
     images, annotations = [], []
-    for number in range(1, count + 1):
-        image, people, index = source.validation(number)
-        name = f"{number:06}.jpg"
-        cv2.imwrite(str(folder / name), image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-        height, width = image.shape[:2]
-        images.append({"id": number, "file_name": name, "height": height, "width": width, "crowdIndex": index})
-        annotations += [{"id": len(annotations) + i, **person} for i, person in enumerate(people, 1)]
-    skeleton = [[a + 1, b + 1] for a, b in LABELS.skeleton]
-    category = {"id": 1, "name": "person", "keypoints": list(LABELS.names), "skeleton": skeleton}
-    data = {"images": images, "annotations": annotations, "categories": [category]}
-    write_json(partial / "annotations" / f"{split}.json", data)
-    partial.rename(out)
+    with whole_folder(out) as partial:
+        folder = partial / "images" / split
+        folder.mkdir(parents=True)
+        for number in range(1, count + 1):
+            image, people, index = source.validation(number)
+            name = f"{number:06}.jpg"
+            save_picture(folder / name, image)
+            height, width = image.shape[:2]
+            images.append({"id": number, "file_name": name, "height": height, "width": width, "crowdIndex": index})
+            annotations += [{"id": len(annotations) + i, **person} for i, person in enumerate(people, 1)]
+        skeleton = [[a + 1, b + 1] for a, b in LABELS.skeleton]
+        category = {"id": 1, "name": "person", "keypoints": list(LABELS.names), "skeleton": skeleton}
+        data = {"images": images, "annotations": annotations, "categories": [category]}
+        write_json(partial / "annotations" / f"{split}.json", data)
     return KeypointSet.open(out, split)
