@@ -57,7 +57,8 @@ def read_checkpoint(path: str | Path) -> State:
         with torch.serialization.safe_globals(_numpy_scalars()):
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError:
-        raise WeightsError(f"{path} holds objects, not tensors alone: it cannot be read without executing it") from None
+        reason = "it is damaged, or holds objects that would have to be executed"
+        raise WeightsError(f"{path} is not a checkpoint that can be read safely ({reason})") from None
     except Exception as e:  # a damaged or hostile file can make the readers fail in any way
         reason = str(e).splitlines()[0][:100] if str(e) else type(e).__name__
         raise WeightsError(f"{path} is not a checkpoint that can be read safely ({reason})") from None

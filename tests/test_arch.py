@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,3 +128,13 @@ def test_space_names_what_is_outside():
 def test_encodings_need_no_torch():
     code = "import sys, runpy; sys.modules['torch'] = None; runpy.run_path('scalenet/arch.py')"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_numpys_whole_numbers_are_whole_numbers():
+    space = SearchSpace("pose", np.int64(32), (np.int32(256), 192), modules=(1, 1, 1))
+    arch = space.largest()
+    assert arch == SearchSpace("pose", 32, (256, 192), modules=(1, 1, 1)).largest() and type(arch.width) is int
+    assert Arch.from_json(arch.to_json()) == arch
+    for wrong in (True, np.bool_(True), 32.0, "32", None):
+        with pytest.raises(ArchError, match="width must be a whole number"):
+            arch.replace(width=wrong)

@@ -3,6 +3,7 @@
 import json
 import random
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 import scalenet
 from scalenet.arch import SearchSpace
-from scalenet.datasets import CAMVID, LSP
+from scalenet.datasets import CAMVID, LSP, Labels
 from scalenet.facts import find_facts
 from scalenet.origin import origin_of, start_terms
 from scalenet.weights import WeightsError
@@ -198,3 +199,28 @@ def test_wrapped_networks_can_be_saved_and_others_not(tmp_path):
         assert same(model, again, torch.randn(1, 3, 45, 70))
     with pytest.raises(TypeError, match="a network of this package is needed, got Linear"):
         scalenet.save_pretrained(torch.nn.Linear(1, 1), tmp_path / "no")
+
+
+@pytest.mark.parametrize("arch", ["object", "file"])
+def test_timms_own_saving_stores_the_encoding(arch, tmp_path):
+    mine = network().arch
+    (tmp_path / "mine.json").write_text(mine.to_json())
+    given = mine if arch == "object" else str(tmp_path / "mine.json")
+    model = timm.create_model("scalenet", arch=given, num_classes=3, labels=Labels.plain(3)).eval()
+    timm.models.save_for_hf(model, tmp_path / "folder")
+    (tmp_path / "mine.json").unlink()
+    again = timm.create_model(f"local-dir:{tmp_path / 'folder'}", pretrained=True).eval()
+    x = torch.rand(1, 3, 32, 32)
+    assert again.arch == mine and again.labels == model.labels
+    torch.testing.assert_close(again(x), model(x))
+
+
+def test_a_folders_weights_file_names_the_network_too(tmp_path):
+    model = network(num_classes=3, labels=Labels.plain(3))
+    scalenet.save_pretrained(model, tmp_path)
+    image = np.zeros((32, 32, 3), np.uint8)
+    read = scalenet.Segmenter(tmp_path / "model.safetensors", device="cpu")
+    np.testing.assert_array_equal(read(image).mask, scalenet.Segmenter(model, device="cpu")(image).mask)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(WeightsError, match="no encoding"):
+        scalenet.Segmenter(tmp_path / "model.safetensors")

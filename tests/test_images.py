@@ -177,3 +177,10 @@ def test_a_list_is_told_from_a_picture(photo):
     assert as_list(photo)[1] and as_list("p.png") == (["p.png"], True)
     assert as_list(["a", "b"]) == (["a", "b"], False)
     assert as_list(()) == ([], False)
+
+
+def test_rounding_beyond_one_is_forgiven():
+    x = torch.tensor([0.0, 1.0, 0.5]).view(3, 1, 1).expand(3, 4, 5).clone()
+    x[1] += 2e-7
+    x[0] -= 2e-7
+    assert load_image(x)[0, 0].tolist() == [0, 255, 128]

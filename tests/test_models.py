@@ -3,11 +3,15 @@
 Each network is built once with real parameters and tried on small pictures of odd sizes.
 """
 
+import subprocess
+import sys
+
 import pytest
 import timm
 import torch
 
 import scalenet
+from scalenet import table
 from scalenet.heads import BottomUpOutput
 
 NAMES = [n for n in scalenet.list_models() if n != "scalenet"]
@@ -187,3 +191,33 @@ def test_hrnet_is_of_the_task_asked_for():
     assert pose.arch.task == "pose" and pose.pretrained_cfg["input_size"] == (3, 256, 192)
     assert scalenet.create_model("scalenet", arch="hrnet_w8", task="bottomup").arch.task == "pose"
     assert scalenet.create_model("scalenet", arch="hrnet_w8").arch.task == "segmentation"
+
+
+@pytest.mark.parametrize("name", ["scalenet_s0", "scalenet_p0", "scalenet_p0_bottomup"])
+@pytest.mark.parametrize("given", [{"arch": "scalenet_p1"}, {"task": "pose"}])
+def test_a_registered_name_is_one_network(name, given):
+    with pytest.raises(TypeError, match=f"{name} has its own {next(iter(given))}"):
+        scalenet.create_model(name, **given)
+
+
+def test_device_and_dtype_as_timm_hands_them_on():
+    model = timm.create_model("scalenet_s0", device="cpu", dtype=torch.bfloat16, pretrained=True)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert timm.create_model("scalenet_s0", device="meta").conv1.weight.is_meta
+
+
+def test_weights_of_a_file_are_adapted_to_an_encoding_of_ones_own():
+    entry = next(e for e in table.TABLE if e.name == "scalenet_s0")
+    file = {"file": str(entry.path), "num_classes": 11}
+    plain = scalenet.create_model("scalenet_s0", pretrained=True)
+    other = scalenet.create_model(
+        "scalenet", arch=plain.arch, num_classes=5, in_chans=1, pretrained=True, pretrained_cfg_overlay=file
+    )
+    assert other.pretrained_cfg["classifier"] == "last_layer.3" and other.num_classes == 5
+    torch.testing.assert_close(other.conv1.weight, plain.conv1.weight.sum(1, keepdim=True), rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(other.conv2.weight, plain.conv2.weight)
+
+
+def test_rooms_of_the_package_are_there_without_being_imported():
+    code = "import scalenet; assert callable(scalenet.predict.group_keypoints) and callable(scalenet.demo.build_demo)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scalenet
-from scalenet import Segmenter
-from scalenet.datasets import CAMVID, COCO
+from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
+from scalenet.datasets import CAMVID, COCO, CROWDPOSE
 from scalenet.predict import segmentation
 from scalenet.predict.draw import overlay, with_legend
 from scalenet.predict.images import pad_to_multiple, to_input
@@ -278,3 +278,23 @@ def test_no_picture_is_taken_before_it_is_needed(net, batch_size):
 
     next(Segmenter(net, batch_size=batch_size).stream(pictures()))
     assert len(taken) == (1 if batch_size == 1 else 4), "with batches, the next one is prepared meanwhile"
+
+
+def test_a_callers_network_stays_as_it_was(net):
+    Segmenter(net, device="cpu")(picture(64, 80))
+    assert all(p.is_contiguous() for p in net.parameters()) and net.conv1.weight.requires_grad
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, lambda net: torch.compile(net, backend="eager")])
+def test_wrapped_networks_predict(net, wrap):
+    image = picture(64, 80)
+    np.testing.assert_array_equal(Segmenter(wrap(net), device="cpu")(image).mask, Segmenter(net)(image).mask)
+
+
+@pytest.mark.parametrize("task", ["segmentation", "pose", "bottomup"])
+def test_networks_in_half_precision_predict(task):
+    kind = {"segmentation": Segmenter, "pose": PoseEstimator, "bottomup": BottomUpPoseEstimator}[task]
+    half = small_network(task, CAMVID if task == "segmentation" else CROWDPOSE).bfloat16()
+    result = kind(half, device="cpu")(picture(64, 80))
+    assert half.conv1.weight.dtype == torch.bfloat16
+    assert result.mask.shape == (64, 80) if task == "segmentation" else np.isfinite(result.keypoints).all()

@@ -17,6 +17,7 @@ from scalenet.evaluate.topdown import evaluate
 from scalenet.predict.affine import BoxError
 from scalenet.predict.boxes import boxes_for, boxes_of, read_boxes
 from scalenet.predict.detector import torchvision_detector
+from scalenet.predict.images import save_picture
 from scalenet.predict.pose_result import PoseResult, person_scores
 from scalenet.predict.topdown import PoseEstimator
 
@@ -357,7 +358,7 @@ def test_the_pose_command_draws_and_writes_coco_results(weights, tmp_path, capsy
 def test_the_pose_commands_errors_are_one_line_and_write_nothing(weights, tmp_path, capsys):
     image, out = tmp_path / "a.png", tmp_path / "out"
     Image.fromarray(paint((60, 50), [])).save(image)
-    (tmp_path / "boxes.json").write_text("{}")
+    (tmp_path / "boxes.json").write_text('{"other.png": [[1, 2, 3, 4]]}')
     for argv in (
         ["pose", "-m", weights],
         ["pose", str(tmp_path / "missing.png"), "-m", weights],
@@ -391,3 +392,16 @@ def test_a_damaged_detector_says_where_it_lies(monkeypatch, tmp_path):
     file.write_bytes(b"half a file")
     with pytest.raises(ValueError, match=r"checkpoints holds of it is damaged"):
         torchvision_detector(name)
+
+
+def test_a_boxes_file_that_found_nobody(weights, tmp_path, capsys):
+    save_picture(tmp_path / "a.png", np.zeros((40, 50, 3), np.uint8))
+    (tmp_path / "boxes.json").write_text("[]")
+    words = ["pose", str(tmp_path / "a.png"), "-m", weights, "--boxes", str(tmp_path / "boxes.json")]
+    assert main([*words, "-o", str(tmp_path / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"][0]["people"] == 0
+
+
+def test_results_can_be_told_apart(estimator, picture):
+    one, other = estimator([picture, picture])
+    assert one == one and one != other and len({one, other}) == 2

@@ -91,6 +91,7 @@ class BottomUpPoseEstimator:
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
         self.model, self.device = to_predict(model, not isinstance(name_or_model, (str, Path)), device)
+        self.dtype = model.conv1.weight.dtype
         joints = model.num_classes
         known = {17: COCO, 14: CROWDPOSE}
         self.labels = model.labels or known.get(joints) or Labels.plain(joints, noun="joint")
@@ -173,7 +174,7 @@ class BottomUpPoseEstimator:
         return (heat + mirrored_heat) / 2, torch.stack([tags, mirrored_tags], 2)
 
     def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        output = self.model(x.to(self.model.conv1.weight.dtype))
+        output = self.model(x.to(self.dtype))
         fine = output.heatmaps_x2.float()
         return (fine + _resize(output.heatmaps.float(), fine.shape[2:])) / 2, output.tags.float()
 

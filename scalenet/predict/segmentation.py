@@ -76,6 +76,7 @@ class Segmenter:
                 f"with {model.num_classes} outputs"
             )
         self.model, self.device = to_predict(model, not isinstance(name_or_model, (str, Path)), device)
+        self.dtype = model.conv1.weight.dtype
         self.labels = model.labels or Labels.plain(model.num_classes)
         self.input_size, self.statistics = model_input(model)
         self.batch_size, self.flip, self.scales = batch_size, flip, tuple(scales)
@@ -154,8 +155,8 @@ class Segmenter:
         if h % COARSEST or w % COARSEST:
             rows, columns = (torch.from_numpy(mirrored(n, COARSEST)).to(x.device) for n in (h, w))
             x = x[:, :, rows][..., columns].contiguous(memory_format=torch.channels_last)
-        x = x.to(self.model.conv1.weight.dtype)
-        return self.model.forward_head(self.model.forward_features(x))[..., : h // STRIDE, : w // STRIDE].float()
+        features = self.model.forward_features(x.to(self.dtype))
+        return self.model.forward_head(features)[..., : h // STRIDE, : w // STRIDE].float()
 
 
 def _check_options(batch_size: int, scales: Sequence[float], window: Size | None, overlap: float) -> None:

@@ -70,6 +70,7 @@ class PoseEstimator:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.model, self.device = to_predict(model, not isinstance(name_or_model, (str, Path)), device)
+        self.dtype = model.conv1.weight.dtype
         joints = model.num_classes
         self.labels = model.labels or (COCO if joints == 17 else Labels.plain(joints, noun="joint"))
         self.flip, self.batch_size, self.detector = flip and bool(self.labels.partners), batch_size, detector
@@ -157,7 +158,7 @@ class PoseEstimator:
             yield crop(picture, matrix, self.input_size), matrix, i
 
     def _heatmaps(self, x: torch.Tensor) -> np.ndarray:
-        x = x.to(self.model.conv1.weight.dtype, memory_format=torch.channels_last)
+        x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
         return side_by_side(self.model, x).float().cpu().numpy()
 
     def _flush(self, batch: _Batch, flip: bool) -> None:
