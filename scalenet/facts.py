@@ -129,7 +129,8 @@ def _from_model(name: str) -> Facts:
         "terms": origin.terms,
         "file": name if Path(name).is_file() else None,
     }
-    label = Path(name.removeprefix("local-dir:")).stem if "hf-hub:" not in name else name
+    kind, sign, place = name.partition(":")
+    label = name if kind.startswith("hf") and sign else Path(place).name if sign else Path(name).stem
     return Facts(
         label, model.task, model.num_classes, model_input(model)[0], model.arch, source, measured=origin.figures,
         in_chans=model.in_chans,

@@ -6,11 +6,11 @@ import argparse
 import json
 import sys
 
-from scalenet.cli import EXPECTED, MainParser, one_line
+from scalenet.cli import MainParser
 from scalenet.commands.options import positive
 from scalenet.datasets import DATASETS
 from training import distributed
-from training.recipes import TrainingError
+from training.command import run_command
 
 from .archive import Archive, ArchiveError
 from .recipes import RECIPES, get_recipe
@@ -65,13 +65,10 @@ def run(args: argparse.Namespace) -> None:
     from .run import search
 
     recipe = get_recipe(args.recipe, args.overrides)
-    try:
-        folder = search(recipe)
-        if distributed.rank() == 0:
-            print((folder / "pareto.txt").read_text(), end="")
-            print(folder / "pareto.png")
-    finally:
-        distributed.stop()
+    folder = search(recipe)
+    if distributed.rank() == 0:
+        print((folder / "pareto.txt").read_text(), end="")
+        print(folder / "pareto.png")
 
 
 def report(args: argparse.Namespace) -> None:
@@ -116,17 +113,14 @@ def rank(args: argparse.Namespace) -> None:
     from .run import make_evaluator
 
     alone = get_training_recipe(args.alone, args.overrides)
-    try:
-        evaluator = make_evaluator(get_recipe(args.recipe, [f"root={alone.root}"]))
-        rows = compare(evaluator, alone, args.count, args.output)
-        if distributed.rank() == 0:
-            for row in rows:
-                print(json.dumps(row))
-            by_steps = round(kendall_tau(rows, "trained_steps"), 4)  # a budget in minutes favours fast networks
-            tau = {"kendall_tau": round(kendall_tau(rows), 4), "alone_against_trained_steps": by_steps}
-            print(json.dumps({**tau, "archs": len(rows)}))
-    finally:
-        distributed.stop()
+    evaluator = make_evaluator(get_recipe(args.recipe, [f"root={alone.root}"]))
+    rows = compare(evaluator, alone, args.count, args.output)
+    if distributed.rank() == 0:
+        for row in rows:
+            print(json.dumps(row))
+        by_steps = round(kendall_tau(rows, "trained_steps"), 4)  # a budget in minutes favours fast networks
+        tau = {"kendall_tau": round(kendall_tau(rows), 4), "alone_against_trained_steps": by_steps}
+        print(json.dumps({**tau, "archs": len(rows)}))
 
 
 def read_archive(path: str) -> Archive:
@@ -142,21 +136,10 @@ def read_archive(path: str) -> Archive:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status: 2 for anything the user can mend."""
-    args = build_parser().parse_args(argv)
-    if args.command not in SHARED and not distributed.alone():
-        return 0
-    try:
-        {"run": run, "report": report, "score": score, "deploy": deploy, "rank": rank}[args.command](args)
-    except (*EXPECTED, TrainingError) as e:
-        if isinstance(e, (KeyError, IndexError)):  # ours to mend
-            raise
-        print(f"error: {one_line(e)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; a search goes on from its archive with the same command", file=sys.stderr)
-        return 130
-    return 0
+    """Returns the exit status: 2 for anything the user can fix."""
+    commands = {"run": run, "report": report, "score": score, "deploy": deploy, "rank": rank}
+    stopped = "stopped; a search resumes from its archive with the same command"
+    return run_command(build_parser(), commands, SHARED, stopped, argv)
 
 
 if __name__ == "__main__":

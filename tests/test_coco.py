@@ -11,7 +11,8 @@ from scalenet.datasets import COCO, CROWDPOSE, LSP, Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.coco import oks, oks_nms, score_coco
 from scalenet.evaluate.keypoint_data import KeypointSet, read_results, sigmas_of
-from scalenet.evaluate.topdown import evaluate, score
+from scalenet.evaluate.pose import evaluate
+from scalenet.evaluate.scores import score
 
 from .small_networks import small_network
 from .small_pose import SPOTS, SpotNetwork, coco_form, person, results_of

@@ -11,7 +11,7 @@ from scalenet.datasets import COCO, LSP
 from scalenet.evaluate import DataError
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.evaluate.pck import pck, score_pck, torso_sizes
-from scalenet.evaluate.topdown import evaluate
+from scalenet.evaluate.pose import evaluate
 
 from .small_networks import small_network, write
 from .small_pose import SPOTS, coco_form, person, results_of

@@ -13,7 +13,7 @@ from torchvision.models import get_model_weights
 import scalenet
 from scalenet.cli import main
 from scalenet.datasets import COCO, LSP, Labels
-from scalenet.evaluate.topdown import evaluate
+from scalenet.evaluate.pose import evaluate
 from scalenet.predict.affine import BoxError
 from scalenet.predict.boxes import boxes_for, boxes_of, read_boxes
 from scalenet.predict.detector import torchvision_detector

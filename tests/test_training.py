@@ -258,7 +258,7 @@ def test_ctrl_c_says_how_to_go_on(recipe, monkeypatch, capsys):
     monkeypatch.setattr(Run, "__init__", lambda self, recipe: None)
     monkeypatch.setattr(Run, "run", stopped)
     assert main(["run", "s0_supernet"]) == 130
-    assert "goes on from its checkpoint" in capsys.readouterr().err
+    assert "resumes from its checkpoint" in capsys.readouterr().err
 
 
 def test_a_teacher_starts_a_supernet_and_distils(recipe, tmp_path):

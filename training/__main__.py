@@ -6,11 +6,11 @@ import argparse
 import json
 import sys
 
-from scalenet.cli import EXPECTED, MainParser, one_line
+from scalenet.cli import MainParser
 from scalenet.commands.options import positive
 
-from . import distributed
-from .recipes import RECIPES, TrainingError, get_recipe
+from .command import run_command
+from .recipes import RECIPES, get_recipe
 
 FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.recipes.Recipe)"
 
@@ -62,12 +62,9 @@ def finetune(args: argparse.Namespace) -> None:
     """``finetune --model NAME --data FOLDER [key=value ...]``."""
     from .finetune import finetune as tune
 
-    try:
-        figures = tune(args.model, args.data, args.output, args.overrides, args.scratch)
-        if figures:
-            print(json.dumps(figures))
-    finally:
-        distributed.stop()
+    figures = tune(args.model, args.data, args.output, args.overrides, args.scratch)
+    if figures:
+        print(json.dumps(figures))
 
 
 def pack(args: argparse.Namespace) -> None:
@@ -97,10 +94,7 @@ def run(args: argparse.Namespace) -> None:
     recipe = get_recipe(args.recipe, args.overrides)
     from .engine import Run
 
-    try:
-        print(Run(recipe).run())
-    finally:
-        distributed.stop()
+    print(Run(recipe).run())
 
 
 COMMANDS = {
@@ -110,21 +104,9 @@ SHARED = ("run", "finetune")  # by all processes under torchrun
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status: 2 for anything the user can mend."""
-    args = build_parser().parse_args(argv)
-    if args.command not in SHARED and not distributed.alone():
-        return 0
-    try:
-        COMMANDS[args.command](args)
-    except (*EXPECTED, TrainingError) as e:
-        if isinstance(e, (KeyError, IndexError)):  # ours to mend
-            raise
-        print(f"error: {one_line(e)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; a run goes on from its checkpoint with the same command", file=sys.stderr)
-        return 130
-    return 0
+    """Returns the exit status: 2 for anything the user can fix."""
+    stopped = "stopped; a run resumes from its checkpoint with the same command"
+    return run_command(build_parser(), COMMANDS, SHARED, stopped, argv)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ class Run:
         teacher = self.task.build(self.recipe.space.supernet())
         state = read_weights(self.recipe.teacher)[0]
         teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.teacher}"))
-        teacher.activate(self.largest)
+        self.task.trunk(teacher).activate(self.largest)
         return fold(teacher).to(self.device, memory_format=torch.channels_last)
 
     # -- checkpoints -------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
         ValueError: if there is no batch (the statistics would be left reset).
     """
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    before = [(m, m.momentum, m.training) for m in layers]
+    momenta = [m.momentum for m in layers]
     modes = [(m, m.training) for m in model.modules()]
     saved = {m: (m.running_mean.clone(), m.running_var.clone(), m.num_batches_tracked.clone()) for m in layers}
     model.eval()
@@ -49,7 +49,7 @@ def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
                 model(batch)
                 count += 1
     finally:
-        for layer, momentum, _ in before:
+        for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
         for module, mode in modes:
             module.training = mode

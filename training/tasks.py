@@ -49,7 +49,6 @@ class Classifier(nn.Module):
         )
         self.linear = nn.Linear(sum(CLASSIFIER_WIDTHS), classes)
         trunc_normal_(self.linear.weight, std=0.01)
-        self.activate = self.network.activate
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, classes) logits."""

@@ -12,8 +12,9 @@ from torch import nn
 
 from scalenet.arch import Arch
 from scalenet.datasets import LSP
-from scalenet.evaluate.bottomup import SCORES, estimate
+from scalenet.evaluate.bottomup import estimate
 from scalenet.evaluate.keypoint_data import KeypointSet, find_annotations, read_results
+from scalenet.evaluate.scores import scorer
 from scalenet.fold import fold
 from scalenet.heads import BottomUpOutput
 from scalenet.network import ScaleNet
@@ -75,4 +76,4 @@ class BottomUpTask:
         image_ids = sorted(val.images)[: limit or None]
         results = read_results(estimate(estimator, val, image_ids, bar=False), val)
         dataset = "crowdpose" if all("crowdIndex" in image for image in val.images.values()) else "coco"
-        return SCORES[dataset](results, val, image_ids)
+        return scorer(dataset)(results, val, image_ids)

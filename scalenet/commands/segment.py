@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for path in paths:
         check_file(path)
     out = Path(args.out)
-    segmenter = _segmenter(args, args.batch_size or 1)
-    out.mkdir(parents=True, exist_ok=True)
     targets = [[out / f"{name}_{kind}.png" for kind in ("overlay", "mask")] for name in unique_names(paths)]
     keep_inputs(paths, chain(*targets))
+    segmenter = _segmenter(args, args.batch_size or 1)
+    out.mkdir(parents=True, exist_ok=True)
     rows = []
     for path, (overlay, mask), result in zip(paths, targets, segmenter.stream(paths), strict=True):
         rows.append(_write(path, overlay, mask, result))

@@ -1,15 +1,25 @@
-"""A pose network over a data set, whichever kind it is."""
+"""A pose network over a data set, top-down or bottom-up."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..network import ScaleNet
-from ..predict.loading import load_model, name_of
-from . import DataError, bottomup, topdown
+import torch
 
-TOP_DOWN_ONLY, BOTTOM_UP_ONLY = ("boxes", "decode"), ("scales",)
+from ..fold import fold
+from ..network import ScaleNet
+from ..predict.bottomup import BottomUpPoseEstimator
+from ..predict.boxes import read_boxes
+from ..predict.loading import load_model, name_of
+from ..predict.topdown import PoseEstimator
+from . import DataError, bottomup, topdown
+from .coco import NMS_THRESHOLD
+from .keypoint_data import KeypointSet, read_results, write_json
+from .scores import scorer
 
 
 def evaluate(
@@ -19,20 +29,75 @@ def evaluate(
     split: str = "val",
     *,
     checkpoint: str | Path | None = None,
-    **options: Any,
+    limit: int | None = None,
+    flip: bool | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int | None = None,
+    boxes: str | Path | None = None,
+    decode: str | None = None,
+    scales: Sequence[float] | None = None,
+    results: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Figures of a pose network over a split: :func:`scalenet.evaluate.bottomup.evaluate` of a bottom-up network,
-    :func:`scalenet.evaluate.topdown.evaluate` of any other; ``options`` are theirs.
+    """Figures of a pose network over a split, and what they hold for.
+
+    Args:
+        name, checkpoint: as in :func:`scalenet.predict.loading.load_model`.
+        dataset: "coco" (ap, ap50, ap75, apm, apl, ar), "crowdpose" (ap, ap50, ap75, ar, ap_easy, ap_medium, ap_hard)
+            or, for people in boxes, "lsp" (pck, per_joint, joints).
+        root, split: ``annotations/person_keypoints_SPLIT.json`` and ``SPLIT/`` pictures, ``annotations/SPLIT.json`` and
+            ``images/SPLIT/``, or ``json/crowdpose_SPLIT.json`` and ``images/``.
+        limit: only the first pictures.
+        flip: mirror test; default yes.
+        boxes: top-down: a detector's result file; default the annotations' boxes.
+        decode: top-down: "dark" (default) or "quarter".
+        scales: bottom-up: factors of the input size to look at; default 1.
+        results: also write the results to this file, in the form COCO's server takes.
+
+    Returns:
+        model, dataset, split, flip, input_size, images, people, seconds; top-down boxes (source), decode and oks_nms,
+        bottom-up scales; and the figures as fractions (none for a split without annotations, such as test-dev).
 
     Raises:
-        DataError: for boxes or a decoding method given to a bottom-up network, or scales to a top-down one, which have
-            no use for them.
+        DataError: for folders or files that are not what was looked for, joints that are not the network's, or an
+            option that the network has no use for.
     """
-    network = load_model(name, checkpoint)
+    network = fold(load_model(name, checkpoint))
     bottom_up = network.task == "bottomup"
-    for option in TOP_DOWN_ONLY if bottom_up else BOTTOM_UP_ONLY:
-        if options.pop(option, None):
-            kind = "bottom-up" if bottom_up else "top-down"
+    _check_options(bottom_up, dataset, boxes=boxes, decode=decode, scales=scales)
+    figures, data = scorer(dataset), KeypointSet.open(root, split)
+    data.check_model(network.labels.names if network.labels else (), network.num_classes)
+    if not (bottom_up or boxes or data.annotations):
+        raise DataError(f"{data.path} labels nobody: give a detector's boxes")
+    image_ids = sorted(data.images)[:limit]
+    estimator: PoseEstimator | BottomUpPoseEstimator
+    if bottom_up:
+        estimator = BottomUpPoseEstimator(network, device, flip is not False, scales or (1.0,), batch_size or 1)
+        settings = {"scales": list(estimator.scales), "input_size": estimator.input_size}
+        estimate = partial(bottomup.estimate, estimator, data)
+    else:
+        estimator = PoseEstimator(network, device, flip is not False, decode or "dark", batch_size or 32)
+        source = Path(boxes).name if boxes else "ground truth"
+        settings = {"boxes": source, "decode": decode or "dark", "oks_nms": NMS_THRESHOLD}
+        settings |= {"input_size": list(estimator.input_size)}
+        estimate = partial(topdown.estimate, estimator, data, boxes=read_boxes(boxes) if boxes else None)
+    if flip and not estimator.flip:
+        raise DataError("the network names no left and right joints: evaluate it with --no-flip")
+    started = time.perf_counter()
+    found = estimate(image_ids=image_ids)
+    seconds = round(time.perf_counter() - started, 2)
+    if results:
+        write_json(results, found)
+    return {
+        "model": name_of(name), "dataset": dataset, "split": split, "flip": estimator.flip, **settings,
+        "images": len(image_ids), "people": len(found), "seconds": seconds,
+        **(figures(read_results(found, data), data, image_ids) if data.annotations else {}),
+    }  # fmt: skip
+
+
+def _check_options(bottom_up: bool, dataset: str, **given: object) -> None:
+    kind = "bottom-up" if bottom_up else "top-down"
+    for option in ("boxes", "decode") if bottom_up else ("scales",):
+        if given[option]:
             raise DataError(f"{option} has no meaning for a {kind} network: leave --{option} out")
-    figures = (bottomup if bottom_up else topdown).evaluate(network, dataset, root, split, **options)
-    return {**figures, "model": name_of(name)}
+    if bottom_up and dataset == "lsp":
+        raise DataError("a bottom-up network is scored on coco or crowdpose, not on lsp")

@@ -1,0 +1,47 @@
+"""Which figures a data set of keypoints has, for a network's results or anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import DataError
+from .coco import score_coco
+from .crowdpose import score_crowdpose
+from .keypoint_data import KeypointSet, read_results
+from .pck import score_pck
+
+SCORES: dict[str, Callable[..., dict[str, Any]]] = {
+    "coco": score_coco, "lsp": score_pck, "crowdpose": score_crowdpose,
+}  # fmt: skip
+
+
+def scorer(dataset: str) -> Callable[..., dict[str, Any]]:
+    """What gives a data set's figures from (results, :class:`KeypointSet`, image ids).
+
+    Raises:
+        DataError: for a data set whose figures are not known.
+    """
+    if dataset not in SCORES:
+        raise DataError(f"keypoints are scored as those of {', '.join(SCORES)}, not of {dataset}")
+    return SCORES[dataset]
+
+
+def score(results: str | Path, dataset: str, annotations: str | Path) -> dict[str, Any]:
+    """The usual figures for anybody's COCO-form results file; any joints and skeleton that ``annotations`` name.
+
+    Args:
+        dataset: "coco" (ap, ap50, ap75, apm, apl, ar), "lsp" (pck, per_joint, joints) or "crowdpose" (ap, ap50, ap75,
+            ar, ap_easy, ap_medium, ap_hard).
+
+    Raises:
+        FileNotFoundError, DataError: for a file that is missing, in another form, or of other pictures or joints.
+    """
+    figures = scorer(dataset)
+    data = KeypointSet(annotations)
+    entries = read_results(results, data)
+    return {
+        "dataset": dataset, "annotations": str(annotations), "images": len(data.images), "people": len(entries),
+        **figures(entries, data),
+    }  # fmt: skip

@@ -1,0 +1,43 @@
+"""How the command lines of training and search run, and what their errors look like."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from scalenet.cli import EXPECTED, one_line
+
+from . import distributed
+from .recipes import TrainingError
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    commands: Mapping[str, Callable[[argparse.Namespace], None]],
+    shared: Collection[str],
+    stopped: str,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run one of ``commands``; returns the exit status: 2 for anything the user can fix, after one line on stderr.
+
+    Args:
+        shared: commands of all processes under torchrun; the first alone runs the others.
+        stopped: what to say after Ctrl-C.
+    """
+    args = parser.parse_args(argv)
+    if args.command not in shared and not distributed.alone():
+        return 0
+    try:
+        commands[args.command](args)
+    except (*EXPECTED, TrainingError) as e:
+        if isinstance(e, (KeyError, IndexError)):  # a fault of ours
+            raise
+        print(f"error: {one_line(e)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        return 130
+    finally:
+        distributed.stop()
+    return 0
