@@ -88,7 +88,8 @@ P0_SPACE = SearchSpace("pose", 16, (192, 144), **SMALL)
 CAMVID = {"task": "segmentation", "root": "../shared/data/camvid", "space": S0_SPACE, "classes": 11,
           "early_size": (192, 256), "scale": (0.7, 2.1), "class_weights": False}  # fmt: skip
 LSP = {"task": "pose", "root": "../shared/data/lsp", "space": P0_SPACE, "classes": 14, "batch": 32, "size": (192, 144),
-       "early_size": (128, 96), "rotation": 40.0, "rescale": 0.3, "half_body": 0.15, "colour": 0.2}  # fmt: skip
+       "early_size": (128, 96), "rotation": 40.0, "rescale": 0.3, "half_body": 0.15, "colour": 0.2,
+       "partners": 3.0, "eps": 1e-12}  # fmt: skip
 LSP_PEOPLE = 7993
 COCO_PEOPLE = 149813  # of train2017, with a labelled joint
 CITYSCAPES_PICTURES = 2975
