@@ -313,7 +313,7 @@ def test_what_the_validation_needs_is_missed_before_the_training(recipe, tmp_pat
         data["categories"][0]["keypoints"] = ["paw", "tail", "ear"]
         file.write_text(json.dumps(data))
     with pytest.raises(DataError, match="no OKS sigma is known for joint 'paw'"):
-        Run(dataclasses.replace(recipe, root=str(other)))
+        Run(dataclasses.replace(recipe, root=str(other), partners=0.0))
     with pytest.raises(DataError, match="names no left and right joints, partners=2"):
         Run(dataclasses.replace(recipe, root=str(other), partners=2.0))
     with pytest.raises(DataError, match="no split 'nowhere'"):
