@@ -61,8 +61,9 @@ def _budget(alone: Recipe) -> Row:
 def _read(path: Path, alone: Recipe) -> dict[str, Row]:
     rows = read_lines(path)
     defaults = {f.name: str(f.default) for f in dataclasses.fields(Recipe)}  # of fields that came later
+    budget = _budget(alone)
     for row in rows:
-        for key, value in _budget(alone).items():
+        for key, value in budget.items():
             if row["budget"].get(key, defaults[key]) != value:
                 raise TrainingError(f"{path} holds figures of another budget ({key} differs); name another folder")
     return {row["digest"]: row for row in rows}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from ..predict.loading import load_model, name_of
 from ..predict.topdown import PoseEstimator
 from . import DataError, bottomup, topdown
 from .coco import NMS_THRESHOLD
-from .keypoint_data import KeypointSet, read_results, write_json
+from .keypoint_data import KeypointSet, Result, read_results, write_json
 from .scores import scorer
+
+Device = str | torch.device | None
+Estimate = Callable[[KeypointSet, Sequence[Any]], list[Result]]
 
 
 def evaluate(
@@ -31,7 +34,7 @@ def evaluate(
     checkpoint: str | Path | None = None,
     limit: int | None = None,
     flip: bool | None = None,
-    device: str | torch.device | None = None,
+    device: Device = None,
     batch_size: int | None = None,
     boxes: str | Path | None = None,
     decode: str | None = None,
@@ -69,29 +72,41 @@ def evaluate(
     if not (bottom_up or boxes or data.annotations):
         raise DataError(f"{data.path} labels nobody: give a detector's boxes")
     image_ids = sorted(data.images)[:limit]
-    estimator: PoseEstimator | BottomUpPoseEstimator
     if bottom_up:
-        estimator = BottomUpPoseEstimator(network, device, flip is not False, scales or (1.0,), batch_size or 1)
-        settings = {"scales": list(estimator.scales), "input_size": estimator.input_size}
-        estimate = partial(bottomup.estimate, estimator, data)
+        estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))
     else:
-        estimator = PoseEstimator(network, device, flip is not False, decode or "dark", batch_size or 32)
-        source = Path(boxes).name if boxes else "ground truth"
-        settings = {"boxes": source, "decode": decode or "dark", "oks_nms": NMS_THRESHOLD}
-        settings |= {"input_size": list(estimator.input_size)}
-        estimate = partial(topdown.estimate, estimator, data, boxes=read_boxes(boxes) if boxes else None)
-    if flip and not estimator.flip:
+        estimate, settings = _top_down(network, device, flip, batch_size, boxes, decode or "dark")
+    if flip and not settings["flip"]:
         raise DataError("the network names no left and right joints: evaluate it with --no-flip")
     started = time.perf_counter()
-    found = estimate(image_ids=image_ids)
+    found = estimate(data, image_ids)
     seconds = round(time.perf_counter() - started, 2)
     if results:
         write_json(results, found)
     return {
-        "model": name_of(name), "dataset": dataset, "split": split, "flip": estimator.flip, **settings,
+        "model": name_of(name), "dataset": dataset, "split": split, **settings,
         "images": len(image_ids), "people": len(found), "seconds": seconds,
         **(figures(read_results(found, data), data, image_ids) if data.annotations else {}),
     }  # fmt: skip
+
+
+def _bottom_up(
+    network: ScaleNet, device: Device, flip: bool | None, batch_size: int | None, scales: Sequence[float]
+) -> tuple[Estimate, dict[str, Any]]:
+    estimator = BottomUpPoseEstimator(network, device, flip is not False, scales, batch_size or 1)
+    settings = {"flip": estimator.flip, "scales": list(scales), "input_size": estimator.input_size}
+    return partial(bottomup.estimate, estimator), settings
+
+
+def _top_down(
+    network: ScaleNet, device: Device, flip: bool | None, batch_size: int | None, boxes: str | Path | None, decode: str
+) -> tuple[Estimate, dict[str, Any]]:
+    estimator = PoseEstimator(network, device, flip is not False, decode, batch_size or 32)
+    settings = {
+        "flip": estimator.flip, "boxes": Path(boxes).name if boxes else "ground truth", "decode": decode,
+        "oks_nms": NMS_THRESHOLD, "input_size": list(estimator.input_size),
+    }  # fmt: skip
+    return partial(topdown.estimate, estimator, boxes=read_boxes(boxes) if boxes else None), settings
 
 
 def _check_options(bottom_up: bool, dataset: str, **given: object) -> None:

@@ -90,7 +90,7 @@ class BottomUpPoseEstimator:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
-        self.model, self.device = to_predict(model, not isinstance(name_or_model, (str, Path)), device)
+        self.model, self.device = to_predict(model, name_or_model, device)
         self.dtype = model.conv1.weight.dtype
         joints = model.num_classes
         known = {17: COCO, 14: CROWDPOSE}

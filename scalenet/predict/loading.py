@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.constants import HF_HUB_OFFLINE
+from huggingface_hub.constants import HF_HUB_OFFLINE, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from .. import weights
@@ -15,8 +15,6 @@ from ..fold import fold
 from ..models import NO_ENCODING, PREFIX, create_model
 from ..network import ScaleNet, unwrap
 from .images import IMAGENET_MEAN, IMAGENET_STD
-
-HUB_FILE = "model.safetensors"  # beside config.json, which says what it is
 
 
 def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | None = None) -> ScaleNet:
@@ -40,7 +38,7 @@ def load_model(name_or_model: str | Path | ScaleNet, checkpoint: str | Path | No
     name = str(name_or_model)
     if name == PREFIX:
         raise LookupError(NO_ENCODING)
-    if Path(name).name == HUB_FILE and Path(name).with_name("config.json").is_file():
+    if Path(name).name == SAFETENSORS_SINGLE_FILE and Path(name).with_name("config.json").is_file():
         model = _from_hub(f"local-dir:{Path(name).parent}", checkpoint is None)
     elif name.endswith(".safetensors"):
         model = weights.load_model(name)
@@ -69,11 +67,13 @@ def _from_hub(name: str, pretrained: bool) -> ScaleNet:
     return model
 
 
-def to_predict(model: ScaleNet, own: bool, device: str | torch.device | None) -> tuple[ScaleNet, torch.device]:
+def to_predict(
+    model: ScaleNet, source: str | Path | ScaleNet, device: str | torch.device | None
+) -> tuple[ScaleNet, torch.device]:
     """A network as predictors run it, and its device: on the device, BatchNorm folded into convolutions.
 
     Args:
-        own: the network is a caller's own, which may go on learning: it is moved there and not changed.
+        source: what the network was loaded from; a caller's own, which may go on learning, is moved and not changed.
 
     Raises:
         ValueError: if it does not read three channels, or there is no such device.
@@ -81,7 +81,8 @@ def to_predict(model: ScaleNet, own: bool, device: str | torch.device | None) ->
     if model.in_chans != 3:
         raise ValueError(f"a network of RGB pictures is needed, this one reads {model.in_chans} channels")
     place = pick_device(device)
-    return (model if own else fold(model)).to(place), place
+    named = isinstance(source, (str, Path))
+    return (fold(model) if named else model).to(place), place
 
 
 def name_of(name_or_model: str | Path | ScaleNet) -> str:

@@ -75,7 +75,7 @@ class Segmenter:
                 f"Segmenter needs a segmentation network of 1 to 256 classes, got task {model.task!r} "
                 f"with {model.num_classes} outputs"
             )
-        self.model, self.device = to_predict(model, not isinstance(name_or_model, (str, Path)), device)
+        self.model, self.device = to_predict(model, name_or_model, device)
         self.dtype = model.conv1.weight.dtype
         self.labels = model.labels or Labels.plain(model.num_classes)
         self.input_size, self.statistics = model_input(model)

@@ -69,7 +69,7 @@ class PoseEstimator:
             raise ValueError("PoseEstimator needs a network of joints, this one has no head (a classifier's trunk)")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.model, self.device = to_predict(model, not isinstance(name_or_model, (str, Path)), device)
+        self.model, self.device = to_predict(model, name_or_model, device)
         self.dtype = model.conv1.weight.dtype
         joints = model.num_classes
         self.labels = model.labels or (COCO if joints == 17 else Labels.plain(joints, noun="joint"))
