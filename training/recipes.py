@@ -22,14 +22,25 @@ class Recipe:
     """One training run. Sizes are (H, W); ``batch`` is over all processes together.
 
     ``stage``: "alone" trains one encoding (``arch``: largest, smallest, hrnet or a JSON file), "supernet" one
-    sub-network of ``space`` a step. ``init`` and ``teacher`` are weight files; what ``init`` lacks stays random.
-    The run ends after ``steps`` steps or ``minutes`` minutes, whichever is set and comes first. The first ``early``
-    share of the run uses ``early_size`` pictures. ``classes`` are classes or joints. ``ohem``, if not 0, is the
-    probability below which a pixel is hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a segmentation
-    split's pictures in memory. For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the
-    augmentation's; ``sigma`` 0 goes by the size of the crop; ``partners`` weighs the error of the difference between a
-    left and a right joint's heatmaps beside the heatmaps'; bottom-up, ``tags`` weighs the tags' loss. ``eps`` is
-    Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
+    sub-network of ``space`` a step, or with ``sandwich`` = n the largest, the smallest and n sampled ones. ``init`` and
+    ``teacher`` are weight files; what ``init`` lacks stays random. ``distill`` weighs the difference to the teacher's
+    outputs, ``inplace`` that to the outputs of the step's largest network. ``ema``, if not 0, is the decay of a moving
+    average of the weights, which is what the run gives. The run ends after ``steps`` steps or ``minutes`` minutes,
+    whichever is set and comes first. The first ``early`` share of the run uses ``early_size`` pictures; after it each
+    step draws one of ``size`` and ``sizes``. ``more_roots`` are data folders learned from beside ``root``.
+
+    ``classes`` are classes or joints. Of segmentation: ``ohem``, if not 0, is the probability below which a pixel is
+    hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a split's pictures in memory; ``lovasz`` weighs
+    the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another picture
+    pasted in; ``dusk`` is the strength of changes of light; pictures whose names begin with ``hold_out`` are validated
+    on and not learned from. ``split`` may join several by "+".
+
+    For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes
+    by the size of the crop; ``convention`` is the heatmaps', default the data set's; ``partners`` weighs the error of
+    the difference between a left and a right joint's heatmaps beside the heatmaps'. Bottom-up, ``tags`` weighs the
+    tags' loss, ``people`` are the fewest and most of a composed crowd, ``backgrounds`` folders of pictures without
+    people, ``silence`` the share of samples with nobody in them and ``scenes`` that of whole photographs among the
+    others. ``eps`` is Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
     """
 
     name: str
@@ -41,15 +52,21 @@ class Recipe:
     init: str = ""
     teacher: str = ""
     distill: float = 0.5
+    sandwich: int = 0
+    inplace: float = 0.0
+    ema: float = 0.0
     classes: int = 0
     split: str = "train"
     val_split: str = "val"
+    more_roots: tuple[str, ...] = ()
+    hold_out: str = ""
     steps: int = 0
     minutes: float = 0.0
     batch: int = 8
     size: tuple[int, int] = (256, 320)
     early_size: tuple[int, int] = (256, 320)
     early: float = 0.0
+    sizes: tuple[tuple[int, int], ...] = ()
     optimizer: str = "adamw"
     lr: float = 4e-3
     decay: str = "poly"
@@ -65,13 +82,21 @@ class Recipe:
     ohem_pixels: int = 131072
     class_weights: bool = True
     cache: bool = True
+    lovasz: float = 0.0
+    mix: float = 0.0
+    dusk: float = 0.0
     rotation: float = 45.0
     rescale: float = 0.35
     half_body: float = 0.3
     colour: float = 0.3
     sigma: float = 0.0
+    convention: str = ""
     partners: float = 0.0
     tags: float = 1e-3
+    people: tuple[int, int] = (1, 5)
+    backgrounds: tuple[str, ...] = ()
+    silence: float = 0.0
+    scenes: float = 0.0
     workers: int = 0
     seed: int = 0
     device: str = "auto"
@@ -239,12 +264,21 @@ def _parse(key: str, text: str, kind: str) -> object:
     try:
         if kind == "bool":
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if kind == "tuple[str, ...]":
+            return tuple(part for part in text.split(",") if part)
+        if kind == "tuple[tuple[int, int], ...]":
+            return tuple(_numbers(part, int, 2) for part in text.split(",") if part)
         if kind.startswith("tuple"):
-            item = float if "float" in kind else int
-            values = tuple(item(part) for part in text.replace("x", ",").split(",") if part)
-            if "..." not in kind and len(values) != kind.count(",") + 1:
-                raise ValueError
-            return values
+            count = 0 if "..." in kind else kind.count(",") + 1
+            return _numbers(text, float if "float" in kind else int, count)
         return readers[kind](text)
     except (ValueError, KeyError):
         raise RecipeError(f"{key} takes {kind}, got {text!r}") from None
+
+
+def _numbers(text: str, item: type, count: int) -> tuple:
+    """Numbers joined by commas or x, ``count`` of them (0: any number)."""
+    values = tuple(item(part) for part in text.replace("x", ",").split(",") if part)
+    if count and len(values) != count:
+        raise ValueError
+    return values

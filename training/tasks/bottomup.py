@@ -20,11 +20,11 @@ from scalenet.heads import BottomUpOutput
 from scalenet.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 
-from .data import DataError, spread
-from .data.bottomup import BottomUpSource, RandomAffine
-from .data.crowds import VAL_SIZE, CrowdSource, write_crowds
-from .losses_bottomup import bottom_up_loss
-from .recipes import Recipe
+from ..data import DataError, spread
+from ..data.bottomup import BottomUpSource, RandomAffine
+from ..data.crowds import VAL_SIZE, CrowdSource, write_crowds
+from ..losses_bottomup import bottom_up_loss
+from ..recipes import Recipe
 
 VAL_CROWDS = 300
 

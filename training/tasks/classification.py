@@ -1,0 +1,77 @@
+"""Photographs of things: where a trunk starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.layers import trunc_normal_
+from torch import nn
+
+from scalenet.arch import Arch
+from scalenet.network import ScaleNet
+from scalenet.predict.images import normalise
+
+from ..data import spread
+from ..data.classification import ClassificationSource
+from ..recipes import Recipe
+
+CLASSIFIER_WIDTHS = (64, 128, 192, 256)
+
+
+class Classifier(nn.Module):
+    """A trunk under a classification head over its four branches: 1x1 convolution, BN, ReLU, global mean, linear."""
+
+    def __init__(self, arch: Arch, classes: int) -> None:
+        super().__init__()
+        self.network = ScaleNet(arch, task="pose", num_classes=0)
+        self.projections = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(info["num_chs"], width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+            for info, width in zip(self.network.feature_info, CLASSIFIER_WIDTHS, strict=True)
+        )
+        self.linear = nn.Linear(sum(CLASSIFIER_WIDTHS), classes)
+        trunc_normal_(self.linear.weight, std=0.01)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) to (B, classes) logits."""
+        maps = self.network.forward_branches(x)
+        pooled = [project(m).mean((2, 3)) for project, m in zip(self.projections, maps, strict=True)]
+        return self.linear(torch.cat(pooled, 1))
+
+
+class ClassificationTask:
+    """Photographs of things: where a trunk starts from."""
+
+    figure = "top1"  # of what ``evaluate`` returns, the one that says which network is better
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.source = ClassificationSource(recipe.root, recipe.split)
+
+    def build(self, arch: Arch) -> nn.Module:
+        return Classifier(arch, self.source.classes)
+
+    def trunk(self, model: nn.Module) -> ScaleNet:
+        return model.network
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(output, target, label_smoothing=0.1)
+
+    def calibration(self, pictures: int, batch: int = 32) -> Iterator[torch.Tensor]:
+        """Training pictures spread over the split, as they are, for BatchNorm statistics."""
+        load = partial(self.source.load, size=self.recipe.size)
+        return spread(load, len(self.source), pictures, batch, self.device)
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
+        """Top-1 accuracy on the validation pictures."""
+        val = ClassificationSource(self.recipe.root, self.recipe.val_split)
+        hits, n = 0, min(len(val), limit or len(val))
+        for start in range(0, n, 100):
+            index = range(start, min(n, start + 100))
+            images = torch.from_numpy(np.stack([val.load(i, self.recipe.size) for i in index])).to(self.device)
+            hits += int((model(normalise(images)).argmax(1).cpu().numpy() == val.labels[list(index)]).sum())
+        return {"top1": hits / n}

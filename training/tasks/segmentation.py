@@ -1,0 +1,67 @@
+"""The segmentation task: index masks from pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from scalenet.arch import Arch
+from scalenet.datasets import DATASETS
+from scalenet.evaluate.pairs import find_pairs, read_label
+from scalenet.evaluate.segmentation import count
+from scalenet.fold import fold
+from scalenet.network import ScaleNet
+from scalenet.predict.images import pad_to_multiple
+from scalenet.predict.segmentation import COARSEST, Segmenter
+
+from .. import losses
+from ..data import spread
+from ..data.segmentation import SegmentationSource
+from ..recipes import Recipe
+
+
+class SegmentationTask:
+    """Index masks from pictures."""
+
+    figure = "miou"
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.source = SegmentationSource(recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache)
+        self.val = find_pairs(recipe.root, recipe.val_split)
+        read_label(self.val[0][1], recipe.classes)  # what is wrong with it is said before the training, not after
+        self.weight = self._class_weights().to(device) if recipe.class_weights else None
+
+    def _class_weights(self) -> torch.Tensor:
+        return losses.softened_class_weights(torch.from_numpy(np.asarray(self.source.class_counts())))
+
+    def build(self, arch: Arch) -> nn.Module:
+        return ScaleNet(arch, num_classes=self.recipe.classes, labels=DATASETS.get(Path(self.recipe.root).name.lower()))
+
+    def trunk(self, model: nn.Module) -> ScaleNet:
+        return model
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if self.recipe.ohem:
+            return losses.ohem_cross_entropy(output, target, self.recipe.ohem, self.recipe.ohem_pixels, self.weight)
+        return losses.cross_entropy(output, target, self.weight)
+
+    def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
+        """Training pictures spread over the split, at full size and as they are validated, for BatchNorm statistics."""
+
+        def load(i: int) -> np.ndarray:
+            return pad_to_multiple(self.source.load(i)[0], COARSEST)
+
+        return spread(load, len(self.source), pictures, batch, self.device)
+
+    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
+        """mIoU on the validation pictures at full size, one by one."""
+        pairs = self.val[: limit or None]
+        segmenter = Segmenter(fold(model), self.device, resize=False)
+        results = segmenter.stream(picture for picture, _ in pairs)
+        matrix = count(pairs, (result.mask for result in results), self.recipe.classes)
+        return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}
