@@ -48,7 +48,7 @@ def segmenter(model="scalenet_s0", **kwargs):
 
 
 def pose_estimator(model="scalenet_p0", **kwargs):
-    """A ready predictor: ``pose_estimator()(picture, boxes)`` gives keypoints and scores of the people in boxes.
+    """A ready predictor: ``pose_estimator()(picture)`` gives keypoints and scores of everybody, or of people in boxes.
 
     Args:
         model: a registered name, "hf-hub:...", "local-dir:...", a .safetensors file or a network.

@@ -1,7 +1,8 @@
-"""Pose figures: ``python -m benchmarks.pose [--root LSP] [--model NAME]``.
+"""Pose figures: ``python -m benchmarks.pose [--root LSP] [--model NAME] [--everyone NAME] [--threads N]``.
 
 Decode + flip merge + affine back of 64 people x 17 joints at 96x72 on one core; the whole top-down path for 20 people
-in one 960x1280 picture; augmented 256x192 crops with heatmap targets from two workers.
+in one 960x1280 picture; a 480x640 photograph with three people: bottom-up alone, found and then looked at one by one,
+and with their boxes given; augmented 256x192 crops with heatmap targets from two workers.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ import torch
 
 from benchmarks import Figure, show
 from benchmarks._process import run
+from scalenet.commands.pose import sample_portrait
+from scalenet.commands.segment import sample_photograph
 from scalenet.datasets import COCO
 from scalenet.predict.affine import crop_matrices, crop_regions, invert, transform
+from scalenet.predict.bottomup import BottomUpPoseEstimator
 from scalenet.predict.codec import HeatmapCodec
+from scalenet.predict.images import load_image
 from scalenet.predict.topdown import PoseEstimator
 
 CROPS = "import sys; from training.throughput import crops_per_second; print(crops_per_second(sys.argv[1]))"
@@ -65,19 +70,49 @@ def people_per_second(model: str, threads: int) -> float:
     return round(20_000 / milliseconds(lambda: estimator(picture, boxes), runs=5), 1)
 
 
+def three_people() -> tuple[np.ndarray, list[list[int]]]:
+    """matplotlib's portrait three times, 200 to 300 high, in scikit-learn's 480x640 photograph, and their corners."""
+    picture, portrait = cv2.resize(load_image(sample_photograph()), (640, 480)), load_image(sample_portrait())
+    boxes = []
+    for left, height in ((10, 200), (190, 250), (390, 280)):
+        width = height * portrait.shape[1] // portrait.shape[0]
+        place = np.s_[480 - height :, left : left + width]
+        picture[place] = cv2.resize(portrait, (width, height), interpolation=cv2.INTER_AREA)
+        boxes.append([left, 480 - height, left + width, 480])
+    return picture, boxes
+
+
+def everybody(model: str, everyone: str, threads: int) -> list[Figure]:
+    """Milliseconds for the same three people in each of three ways."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    picture, boxes = three_people()
+    finder = BottomUpPoseEstimator(everyone, device="cpu")
+    estimator = PoseEstimator(model, device="cpu", detector=finder)
+    ways = {
+        f"{everyone} alone": lambda: finder(picture),
+        f"{len(estimator(picture))} found, each looked at": lambda: estimator(picture),
+        f"boxes given, {model}": lambda: estimator(picture, boxes),
+    }
+    return [Figure(f"pose: 3 people, {way}, {threads} threads", milliseconds(w, 7), "ms") for way, w in ways.items()]
+
+
 def measure(argv: list[str]) -> list[Figure]:
-    """Decoding, the top-down path, and the loader where LSP is there."""
+    """Decoding, the top-down path, everybody in a picture, and the loader where LSP is there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pose")
     parser.add_argument("--root", default="../shared/data/lsp", help="LSP (left out where it is not there)")
     parser.add_argument("--model", default="scalenet_p0", help="network of the top-down path")
+    parser.add_argument("--everyone", default="scalenet_p0_bottomup", help="bottom-up network that finds people")
+    parser.add_argument("--threads", type=int, default=2, help="of the network")
     args = parser.parse_args(argv)
     ways = [(c, m) for c in ("authors", "aligned") for m in ("quarter", "dark")]
     figures = [
         Figure(f"pose: decode 64 people at 96x72, {c}, {m}, 1 thread", decode_ms(c, m), "ms", at_most=25)
         for c, m in ways
     ]
-    speed = people_per_second(args.model, 2)
-    figures.append(Figure(f"pose: top-down with flip, {args.model}, 2 threads", speed, "people/s", at_least=15))
+    speed, threads = people_per_second(args.model, args.threads), f"{args.threads} threads"
+    figures.append(Figure(f"pose: top-down with flip, {args.model}, {threads}", speed, "people/s", at_least=15))
+    figures += everybody(args.model, args.everyone, args.threads)
     if Path(args.root).is_dir():
         (speed,) = run(CROPS, args.root)
         figures.append(Figure("pose: training crops 256x192 with targets, 2 workers", speed, "crops/s", at_least=250))

@@ -7,9 +7,11 @@ of a safetensors file), so a network trained elsewhere names and draws its own c
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+import numpy as np
 
 Colour = tuple[int, int, int]
 CONVENTIONS = ("authors", "aligned")
@@ -143,7 +145,40 @@ LSP = Labels(
     convention="aligned",
 )  # fmt: skip
 
+PERSON = Labels("people_masks", ("background", "person"), ((48, 48, 48), (220, 20, 60)))
+
+# COCO's joints in this project's own networks: pixels are areas and their centres scale, as in LSP's, so that heatmaps
+# round nothing and the flip test needs no shift. The authors' networks were trained without, and keep COCO.
+COCO_ALIGNED = replace(COCO, convention="aligned")
 COMPOSED = replace(CROWDPOSE, dataset="composed crowds", convention=LSP.convention)  # of LSP's people
 
-DATASETS = {labels.dataset: labels for labels in (CAMVID, CITYSCAPES, COCO, CROWDPOSE, LSP)}
+DATASETS = {labels.dataset: labels for labels in (CAMVID, CITYSCAPES, COCO, CROWDPOSE, LSP, PERSON)}
 JOINT_SIGMAS = {n: s for d in DATASETS.values() if d.sigmas for n, s in zip(d.names, d.sigmas, strict=True)}
+
+
+def shared_joints(names: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
+    """(index in ``names``, index in ``others``) of every joint that both have by name, in the order of ``names``."""
+    return [(i, others.index(name)) for i, name in enumerate(names) if name in others]
+
+
+def map_keypoints(keypoints: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    """Joints by name in another order.
+
+    Args:
+        keypoints: (..., K, 3) x, y and visibility or score.
+        names: the K joints they are.
+        wanted: the K2 joints they shall be.
+
+    Returns:
+        (..., K2, 3) of the same type; 0, 0, 0 for a joint that is not among ``names``.
+
+    Raises:
+        ValueError: if there are not as many names as joints.
+    """
+    keypoints = np.asarray(keypoints)
+    if keypoints.shape[-2:] != (len(names), 3):
+        raise ValueError(f"{len(names)} names need keypoints (..., {len(names)}, 3), got {keypoints.shape}")
+    mapped = np.zeros((*keypoints.shape[:-2], len(wanted), 3), keypoints.dtype)
+    for i, k in shared_joints(wanted, names):
+        mapped[..., i, :] = keypoints[..., k, :]
+    return mapped

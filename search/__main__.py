@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
+from pathlib import Path
 
 from scalenet.cli import MainParser
 from scalenet.commands.options import positive
@@ -38,6 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--arch", nargs="+", default=["smallest", "largest"],
         help="smallest, largest, hrnet or encoding files (default: smallest largest)",
     )  # fmt: skip
+    score.add_argument(
+        "--seeds", type=positive, default=1, help="how often to recalibrate, on other pictures each time"
+    )
     deploy = commands.add_parser("deploy", help="write an encoding of an archive and its recalibrated weights")
     deploy.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     deploy.add_argument("archive")
@@ -82,14 +87,21 @@ def report(args: argparse.Namespace) -> None:
 
 def score(args: argparse.Namespace) -> None:
     """``score RECIPE [key=value ...] [--arch A ...]``: a JSON object a line."""
-    from training.engine import named_arch
+    from training.start import named_arch
 
     from .run import make_evaluator
 
-    evaluator = make_evaluator(get_recipe(args.recipe, args.overrides))
-    for name in args.arch:
-        record = evaluator.score(named_arch(evaluator.space, name))
-        row = {"arch": name, "params": record.params, "macs": record.macs, evaluator.figure: round(record.score, 4)}
+    recipe = get_recipe(args.recipe, args.overrides)
+    evaluator = make_evaluator(recipe)
+    for name, size in itertools.product(args.arch, recipe.sizes or (evaluator.space.input_size,)):
+        arch = named_arch(evaluator.space, name)
+        arch = arch if Path(name).is_file() and not recipe.sizes else arch.replace(input_size=size)
+        record, *others = evaluator.repeated(arch, args.seeds)
+        row = {"arch": name, "input_size": list(arch.input_size), "params": record.params, "macs": record.macs,
+               evaluator.figure: round(record.score, 4)}  # fmt: skip
+        if others:
+            scores = [r.score for r in (record, *others)]
+            row["by_seed"] = [round(s, 4) for s in scores]
         print(json.dumps(row), flush=True)
 
 

@@ -13,9 +13,14 @@ class ArchiveError(ValueError):
     """An archive that is not one."""
 
 
+def key_of(arch: Arch) -> str:
+    """What makes an evaluation one of its own: the structure and the input size."""
+    return f"{arch.digest}@{arch.input_size[0]}x{arch.input_size[1]}"
+
+
 @dataclass(frozen=True)
 class Record:
-    """One evaluated encoding: ``score`` is the validation figure, 0..1, ``macs`` counted at the space's input size."""
+    """One evaluated encoding: ``score`` is the validation figure, 0..1, ``macs`` counted at its input size."""
 
     arch: Arch
     score: float
@@ -28,6 +33,11 @@ class Record:
     def digest(self) -> str:
         """The encoding's digest."""
         return self.arch.digest
+
+    @property
+    def key(self) -> str:
+        """Its digest and input size."""
+        return key_of(self.arch)
 
     def to_json(self) -> str:
         """One archive line."""
@@ -43,7 +53,7 @@ class Record:
 
 
 class Archive:
-    """Records by digest, kept in a file; a last line cut short by a crash is dropped and written over."""
+    """Records by digest and input size, in a file; a last line cut short by a crash is dropped and written over."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -63,7 +73,7 @@ class Archive:
                 record = Record.from_json(line)
             except (ValueError, KeyError, TypeError, ArchError) as e:
                 raise ArchiveError(f"{self.path}, line {number}: not a search record ({str(e)[:80]})") from None
-            self.records[record.digest] = record
+            self.records[record.key] = record
         if rest:
             self._whole = len(whole) + 1 if whole else 0
 
@@ -75,10 +85,10 @@ class Archive:
             self._whole = -1
         with self.path.open("a") as f:
             f.write(record.to_json() + "\n")
-        self.records[record.digest] = record
+        self.records[record.key] = record
 
-    def __contains__(self, digest: object) -> bool:
-        return digest in self.records
+    def __contains__(self, arch: object) -> bool:
+        return isinstance(arch, Arch) and key_of(arch) in self.records
 
     def __len__(self) -> int:
         return len(self.records)

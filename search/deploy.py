@@ -54,10 +54,12 @@ def deploy(
     folder = Path(folder)
     arch = record.arch.replace(name=name)
     network = evaluator.static(arch)
+    if network.labels is not None and network.labels.names == labels.names:
+        labels = network.labels  # with the pixel convention it was trained under
     for parameter in network.parameters():
         if parameter.ndim > 1:  # what the file will hold
             parameter.data = parameter.data.half().float()
-    figures = evaluator.task.evaluate(network)
+    figures = evaluator.task.evaluate(network, size=evaluator.size(arch))
     metadata = {
         "format": "scalenet", "arch": arch.to_json(), "task": evaluator.task.recipe.task, "dataset": dataset,
         "labels": json.dumps(labels.to_dict()), "figures": json.dumps({f"{dataset} val": figures}),

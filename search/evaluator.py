@@ -19,6 +19,8 @@ from training.tasks import TASKS
 
 from .archive import Record
 
+Size = tuple[int, int]
+
 
 def read_space(metadata: dict[str, str], path: str | Path) -> SearchSpace:
     """The search space a supernet file names.
@@ -36,7 +38,9 @@ def read_space(metadata: dict[str, str], path: str | Path) -> SearchSpace:
 class Evaluator:
     """A supernet with the data to score its sub-networks on."""
 
-    def __init__(self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0) -> None:
+    def __init__(
+        self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0, seed: int = 0
+    ) -> None:
         state, metadata = read_weights(supernet)
         self.metadata = metadata
         self.space = read_space(metadata, supernet)
@@ -46,21 +50,45 @@ class Evaluator:
         self.model: ScaleNet = self.task.build(self.space.supernet())
         self.model.load_state_dict(select(state, self.model, str(supernet)))
         self.model.to(self.device, memory_format=torch.channels_last).eval()
-        self.batches = list(self.task.calibration(calibration))
+        self.calibration, self.seed = calibration, seed
+        self._batches: dict[Size | None, list[torch.Tensor]] = {}
+
+    def size(self, arch: Arch) -> Size | None:
+        """(H, W) that an encoding is run at, None where the pictures say it."""
+        return arch.input_size if self.task.sized else None
+
+    def batches(self, arch: Arch) -> list[torch.Tensor]:
+        """The training pictures that an encoding's BatchNorm statistics are measured on."""
+        size = self.size(arch)
+        if size not in self._batches:
+            self._batches[size] = list(self.task.calibration(self.calibration, size=size, seed=self.seed))
+        return self._batches[size]
 
     def score(self, arch: Arch, generation: int = 0) -> Record:
         """Recalibrate and validate one sub-network."""
         started = time.monotonic()
         with self.model.activated(self.space.validate(arch)):
-            recalibrate(self.model, self.batches)
-            figures = self.task.evaluate(self.model, self.limit)
-        spent = count(arch, self.model.arch.input_size, task=self.model.task, outputs=self.model.num_classes)
+            recalibrate(self.model, self.batches(arch))
+            figures = self.task.evaluate(self.model, self.limit, self.size(arch))
+        spent = count(
+            arch, self.size(arch) or self.model.arch.input_size, task=self.model.task, outputs=self.model.num_classes
+        )
         seconds = round(time.monotonic() - started, 2)
         return Record(arch, figures[self.figure], spent.macs, spent.params, generation, seconds)
+
+    def repeated(self, arch: Arch, seeds: int) -> list[Record]:
+        """Scores of one sub-network whose statistics are measured on other pictures each time."""
+        records = []
+        for self.seed in range(seeds):
+            self._batches.clear()
+            records.append(self.score(arch))
+        self.seed = 0
+        self._batches.clear()
+        return records
 
     def static(self, arch: Arch) -> ScaleNet:
         """The static network of ``arch`` with the supernet's weights and statistics of its own, in evaluation mode."""
         network = self.task.build(arch).to(self.device, memory_format=torch.channels_last).eval()
         network.load_state_dict(select(self.model.state_dict(), network, "the supernet"))
-        recalibrate(network, self.batches)
+        recalibrate(network, self.batches(arch))
         return network

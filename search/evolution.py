@@ -11,6 +11,8 @@ from typing import Protocol
 
 from scalenet.arch import Arch, ModuleArch, SearchSpace
 
+from .archive import key_of
+
 START_FUSIONS = (0.2, 0.35, 0.5, 0.65, 0.8)
 MAX_TRIES = 50  # children that are all known already: stop asking
 
@@ -30,13 +32,22 @@ def start_groups(space: SearchSpace) -> list[tuple[float, tuple[int, int]]]:
     ]
 
 
-def start_set(space: SearchSpace, rng: random.Random, count: int) -> list[Arch]:
-    """``count`` different sub-networks, dealt over the groups; fewer where the space holds fewer."""
+Sizes = Sequence[tuple[int, int]]
+
+
+def start_set(space: SearchSpace, rng: random.Random, count: int, sizes: Sizes = ()) -> list[Arch]:
+    """``count`` different sub-networks, dealt over the groups; fewer where the space holds fewer.
+
+    Args:
+        sizes: (H, W) input sizes that they are dealt over too; default the space's own.
+    """
     groups, found, tries = start_groups(space), {}, 0
     while len(found) < count and tries < MAX_TRIES * count:
         fusion, depths = groups[tries % len(groups)]
         arch = space.sample(rng, depths, fusion)
-        found.setdefault(arch.digest, arch)
+        if sizes:
+            arch = arch.replace(input_size=sizes[tries // len(groups) % len(sizes)])
+        found.setdefault(key_of(arch), arch)
         tries += 1
     return list(found.values())
 
@@ -106,16 +117,19 @@ def children(
     space: SearchSpace,
     rng: random.Random,
     count: int,
-    known: Callable[[str], bool],
+    known: Callable[[Arch], bool],
     *,
     cross: float = 0.25,
     fusion: float = 0.2,
     depth: float = 0.1,
     last: bool = True,
+    sizes: Sizes = (),
+    size: float = 0.2,
 ) -> Iterator[Arch]:
-    """Up to ``count`` new encodings; ``known(digest)`` says which have been seen. Retries are bounded.
+    """Up to ``count`` new encodings; ``known(arch)`` says which have been seen. Retries are bounded.
 
-    Without ``last`` a child keeps the last module of its first parent.
+    Without ``last`` a child keeps the last module of its first parent. Its input size is its first parent's, or with
+    probability ``size`` one of ``sizes``.
     """
     made: set[str] = set()
     for _ in range(MAX_TRIES * count):
@@ -124,6 +138,8 @@ def children(
         a, b = rng.choice(parents), rng.choice(parents)
         child = mutate(crossover(a, b, rng, cross), space, rng, fusion, depth)
         child = child if last else with_last_of(child, a)
-        if child.digest not in made and not known(child.digest):
-            made.add(child.digest)
+        if sizes and rng.random() < size:
+            child = child.replace(input_size=rng.choice(sizes))
+        if key_of(child) not in made and not known(child):
+            made.add(key_of(child))
             yield child

@@ -14,7 +14,8 @@ class SearchRecipe:
     ``supernet`` is a weight file of the training package (it names its space), ``recipe`` the training recipe whose
     task and data score it. ``calibration`` is the number of training pictures for BatchNorm statistics, ``limit`` the
     number of validation pictures (0: all). ``last`` lets children change the last module of the last stage,
-    which the paper's keep.
+    which the paper's keep. ``sizes`` are (H, W) input sizes, of those the supernet was trained at, to search over
+    beside the structure; default the space's own.
     """
 
     name: str
@@ -29,6 +30,7 @@ class SearchRecipe:
     fusion: float = 0.2
     depth: float = 0.1
     last: bool = True
+    sizes: tuple[tuple[int, int], ...] = ()
     calibration: int = 32
     limit: int = 0
     seed: int = 0
@@ -44,7 +46,14 @@ RECIPES = {
     r.name: r
     for r in (
         SearchRecipe("s0", "s0_supernet", "training/checkpoints/s0_supernet.safetensors"),
-        SearchRecipe("p0", "p0_supernet", "training/checkpoints/p0_supernet.safetensors", limit=300),
+        SearchRecipe(
+            "p0",
+            "p0_supernet",
+            "training/checkpoints/p0_supernet.safetensors",
+            sizes=((256, 192), (192, 144)),
+            calibration=128,
+            limit=300,
+        ),
         *(
             SearchRecipe(name, name, f"out/training/{name}/final.safetensors", **PAPER)
             for name in ("cityscapes_w32", "cityscapes_w48", "coco_w32_256x192", "coco_w32_384x288", "coco_w48_384x288")

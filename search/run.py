@@ -35,7 +35,7 @@ def evaluate_all(evaluator: Evaluator, archs: list[Arch], generation: int, archi
         mine = evaluator.score(group[rank], generation) if rank < len(group) else None
         for record in _gather(mine):
             if record is not None:
-                archive.add(record) if rank == 0 else archive.records.setdefault(record.digest, record)
+                archive.add(record) if rank == 0 else archive.records.setdefault(record.key, record)
                 bar.update()
                 bar.set_postfix(score=f"{record.score:.3f}", gmacs=f"{record.macs / 1e9:.2f}", refresh=False)
 
@@ -55,7 +55,7 @@ def search(recipe: SearchRecipe) -> Path:
     folder = Path(recipe.out or f"out/search/{recipe.name}")
     evaluator, archive = make_evaluator(recipe), Archive(folder / "archive.jsonl")
     space = evaluator.space
-    first = [a for a in start_set(space, random.Random(recipe.seed), recipe.start) if a.digest not in archive]
+    first = [a for a in start_set(space, random.Random(recipe.seed), recipe.start, recipe.sizes) if a not in archive]
     main = distributed.rank() == 0
     with tqdm(total=recipe.evaluations, initial=len(archive), desc=recipe.name, disable=not main) as bar:
         evaluate_all(evaluator, first[: max(0, recipe.evaluations - len(archive))], 0, archive, bar)
@@ -66,8 +66,8 @@ def search(recipe: SearchRecipe) -> Path:
             parents = [r.arch for r in select(list(archive.records.values()), recipe.population)]
             wanted = min(recipe.children, recipe.evaluations - len(archive))
             new = list(
-                children(parents, space, rng, wanted, archive.__contains__,
-                         cross=recipe.cross, fusion=recipe.fusion, depth=recipe.depth, last=recipe.last)
+                children(parents, space, rng, wanted, archive.__contains__, cross=recipe.cross, fusion=recipe.fusion,
+                         depth=recipe.depth, last=recipe.last, sizes=recipe.sizes)
             )  # fmt: skip
             if not new:
                 break

@@ -133,7 +133,7 @@ def torchrun_arguments(arguments: Words) -> Words:
 def check_scalenet(arguments: Words, online: bool) -> Callable[[], object] | None:
     chosen = arguments[0] if arguments and arguments[0] in cli.COMMANDS else None
     args = parsed(cli.build_parser(chosen).parse_args, arguments)
-    if args is None or args.command in ABSENT or getattr(args, "detector", None):
+    if args is None or args.command in ABSENT or is_elsewhere(getattr(args, "detector", None) or ""):
         return None
     away = not online and any("hf-hub:" in a for a in arguments)
     missing = args.command == "evaluate" and not (Path(args.root).is_dir() and is_there(args.name))
@@ -149,6 +149,11 @@ def check_scalenet(arguments: Words, online: bool) -> Callable[[], object] | Non
 def is_there(name: str) -> bool:
     """Whether a network's name is no file, or one that is here."""
     return not name.endswith(".safetensors") or Path(name).is_file()
+
+
+def is_elsewhere(detector: str) -> bool:
+    """Whether a detector would be downloaded, or is a file that is not here."""
+    return detector.startswith("torchvision:") or (detector.endswith(".onnx") and not Path(detector).is_file())
 
 
 def check_module(module: str, arguments: Words) -> Callable[[], object] | None:

@@ -223,7 +223,7 @@ def test_evaluate_scores_a_bottom_up_network(tmp_path, monkeypatch):
     assert evaluate(net, "coco", data, "test", flip=False, device="cpu", limit=1)["images"] == 1
     with pytest.raises(DataError, match="--boxes"):
         evaluate(net, "crowdpose", data, "test", boxes="boxes.json")
-    with pytest.raises(DataError, match="not on lsp"):
+    with pytest.raises(DataError, match="PCK needs the joints"):
         evaluate(net, "lsp", data, "test")
 
 

@@ -1,4 +1,4 @@
-"""Bottom-up training data: targets lie where the people are, masks where nothing is known, crowds repeat."""
+"""Bottom-up training data: targets lie where the people are, masks where nothing is known."""
 
 import dataclasses
 import json
@@ -6,22 +6,24 @@ import json
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from scalenet.arch import SearchSpace
-from scalenet.datasets import CROWDPOSE, LSP, Labels
+from scalenet.datasets import COCO_ALIGNED, CROWDPOSE, Labels
 from scalenet.evaluate import DataError
-from scalenet.evaluate.crowdpose import score_crowdpose
-from scalenet.evaluate.keypoint_data import KeypointSet
-from scalenet.weights import load_model, read_weights
-from training.__main__ import main
-from training.data import crowds
-from training.data.bottomup import BottomUpSource, RandomAffine, Scene, crowd_mask, draw_heatmaps, place, targets
-from training.data.crowds import FROM_LSP, LABELS, CrowdSource, crowd_index, write_crowds
+from scalenet.weights import read_weights
+from training.data.bottomup import (
+    BottomUpSource,
+    RandomAffine,
+    Scene,
+    Unknown,
+    crowd_mask,
+    draw_heatmaps,
+    place,
+    targets,
+    warp_scene,
+)
 from training.engine import Run
 from training.recipes import RECIPES, get_recipe
-
-from .small_data import photographs
 
 TWO = Labels("two", ("left_eye", "right_eye"), partners=((0, 1),), sigmas=(0.1, 0.1), convention="aligned")
 
@@ -60,39 +62,6 @@ def coco_form(
     return root
 
 
-def lsp_form(root, people: int = 4):
-    """Crops of a photograph with LSP's joints: a stick figure drawn where they are."""
-    rng = np.random.default_rng(0)
-    x = [35, 37, 40, 60, 63, 65, 20, 25, 38, 62, 75, 80, 50, 50]
-    y = [95, 75, 55, 55, 75, 95, 55, 45, 25, 25, 45, 55, 22, 5]
-    figure = np.column_stack([x, y]) + np.array([30.0, 20.0])
-    for split in ("train", "val"):
-        (root / "images" / split).mkdir(parents=True)
-        (root / "annotations").mkdir(exist_ok=True)
-        images, annotations = [], []
-        for i in range(1, people + 1):
-            joints = figure + rng.normal(0, 2, figure.shape)
-            image = photographs()[0][:150, 10 * i : 160 + 10 * i].copy()
-            for a, b in LSP.skeleton:
-                cv2.line(
-                    image,
-                    tuple(joints[a].astype(int).tolist()),
-                    tuple(joints[b].astype(int).tolist()),
-                    (255, 255, 0),
-                    4,
-                )
-            cv2.imwrite(str(root / "images" / split / f"{i}.png"), image)
-            images.append({"id": i, "file_name": f"{i}.png", "height": 150, "width": 150})
-            keypoints = np.column_stack([joints, np.full(14, 2)]).ravel().tolist()
-            box = [40, 15, 80, 110]
-            annotations.append({"id": i, "image_id": i, "category_id": 1, "iscrowd": 0, "num_keypoints": 14,
-                                "keypoints": keypoints, "bbox": box, "area": 0.53 * 80 * 110})  # fmt: skip
-        category = {"id": 1, "name": "person", "keypoints": list(LSP.names), "skeleton": []}
-        data = {"images": images, "annotations": annotations, "categories": [category]}
-        (root / "annotations" / f"{split}.json").write_text(json.dumps(data))
-    return root
-
-
 def test_heatmaps_peak_at_the_joints():
     centres = np.array([[[5.0, 3.0], [7.25, 8.5]], [[6.0, 3.0], [0.0, 0.0]]])
     heatmaps = draw_heatmaps(centres, np.array([[True, True], [True, False]]), (12, 16))
@@ -120,14 +89,32 @@ def test_targets_agree_with_each_other(convention):
     mask = np.ones((96, 128), np.uint8)
     mask[:48] = 0
     coarse, fine, low, high, joints = targets(Scene(np.zeros((96, 128, 3), np.uint8), people, mask), labels)
-    assert coarse.shape == (14, 24, 32) and fine.shape == (14, 48, 64) and joints.shape == (30, 14)
-    assert (
-        low.shape == (24, 32) and high.shape == (48, 64) and low[:12].max() == 0 == high[:24].max() and low[12:].all()
-    )
+    assert coarse.shape == low.shape == (14, 24, 32) and fine.shape == high.shape == (14, 48, 64)
+    assert joints.shape == (30, 14)
+    assert low[:, :12].max() == 0 == high[:, :24].max() and low[:, 12:].all() and high[:, 24:].all()
     person, joint = np.nonzero(joints >= 0)
     assert len(person) > 100
     peaks = coarse[joint, joints[person, joint] // 32, joints[person, joint] % 32]
     assert (peaks > 0.9).all() and (convention == "aligned" or (peaks == 1).all())
+
+
+def test_masks_are_of_joints():
+    """Joint 3 is not known in one part of the picture, nothing in another, and what is labelled is known anyway."""
+    people = np.zeros((1, 17, 3))
+    people[0, 3] = [20, 20, 2]
+    one, all_joints = np.arange(17) == 3, np.ones(17, bool)
+    corner, edge = np.array([[0, 0], [63, 0], [63, 63], [0, 63]]), np.array([[96, 0], [127, 0], [127, 95], [96, 95]])
+    parts = (Unknown(corner, one), Unknown(edge, all_joints))
+    scene = Scene(np.zeros((96, 128, 3), np.uint8), people, np.ones((96, 128), np.uint8), parts)
+    coarse, _, low, high, _ = targets(scene, COCO_ALIGNED)
+    assert low.dtype == high.dtype == np.uint8
+    assert low[3, 14, 14] == 0 == high[3, 28, 28] and low[3, 14, 20] == 1
+    assert low[2, :, :22].all() and not low[:, :, 26:].any()
+    assert low[3][coarse[3] > 0].all() and low[3, 5, 5] == 1
+
+    mirrored = warp_scene(scene, np.array([[[-1.0, 0, 127], [0, 1, 0]]]), (96, 128), True, COCO_ALIGNED)
+    _, _, low, _, _ = targets(mirrored, COCO_ALIGNED)
+    assert low[4, 14, 32 - 14] == 0 and low[3, :, 10:].all(), "a left ear's mask is a right ear's"
 
 
 def test_coco_and_crowdpose_folders(tmp_path):
@@ -181,88 +168,6 @@ def test_samples_repeat_and_the_plain_one_is_the_picture(tmp_path):
     np.testing.assert_array_equal(image, source.scene(0).image[:, 10:70])
 
 
-def test_crowds_repeat_and_have_crowdposes_joints(tmp_path):
-    source = CrowdSource(str(lsp_form(tmp_path)), "val")
-    assert [LSP.names[i] for i in FROM_LSP][-2:] == ["head_top", "neck"] and LABELS.names == CROWDPOSE.names
-    for number in range(1, 4):
-        (image, people, index), (again, same, _) = source.validation(number), source.validation(number)
-        assert (image == again).all() and people == same and image.shape == (512, 512, 3) and 0 <= index <= 1
-        assert len(people) <= 4 and all(len(p["keypoints"]) == 42 for p in people)
-        assert all(p["area"] == pytest.approx(0.53 * p["bbox"][2] * p["bbox"][3], abs=2) for p in people)
-    out = source.sample(0, np.random.default_rng(0), (64, 64))
-    assert [a.shape for a in out] == [(64, 64, 3), (14, 16, 16), (14, 32, 32), (16, 16), (32, 32), (30, 14)]
-
-
-def test_covered_joints_are_not_labelled(tmp_path):
-    source = CrowdSource(str(lsp_form(tmp_path)), "train")
-    covered = labelled = masked = 0
-    for seed in range(12):
-        scene, boxes = source.compose(0, np.random.default_rng(seed), (256, 256), 4)
-        assert len(boxes) == len(scene.keypoints)
-        there = scene.keypoints[..., 2] > 0
-        assert not scene.keypoints[~there].any()
-        assert ((scene.keypoints[there][:, :2] >= -0.5) & (scene.keypoints[there][:, :2] <= 255.5)).all()
-        labelled, covered, masked = labelled + there.sum(), covered + (~there).sum(), masked + (scene.mask == 0).sum()
-    assert labelled > 5 * covered > 0
-
-
-def test_people_of_whom_too_little_is_left_are_masked_where_they_are_seen(tmp_path, monkeypatch):
-    source = CrowdSource(str(lsp_form(tmp_path)), "train")
-    everybody, _ = source.compose(0, np.random.default_rng(1), (512, 512), 3)
-    assert len(everybody.keypoints) > 1 and everybody.mask.all()
-    monkeypatch.setattr(crowds, "LEAST_LEFT", 15)
-    nobody, _ = source.compose(0, np.random.default_rng(1), (512, 512), 3)
-    assert len(nobody.keypoints) == 0 and (nobody.image == everybody.image).all()
-    joints = everybody.keypoints[everybody.keypoints[..., 2] > 0].round().astype(int)
-    assert not nobody.mask[joints[:, 1], joints[:, 0]].any(), "where they are, nothing is known"
-    assert 0.2 < nobody.mask.mean() < 1, "and the background is nobody"
-
-
-def test_mirrored_people_keep_their_sides(tmp_path):
-    """In the figure the left side is at larger x than the right one; mirrored, it still is what is labelled left."""
-    source = CrowdSource(str(lsp_form(tmp_path)), "train")
-    left, right = (LABELS.names.index(f"{side}_shoulder") for side in ("left", "right"))
-    for seed in range(8):
-        scene, _ = source.compose(0, np.random.default_rng(seed), (256, 256), 1)
-        if (scene.keypoints[0, [left, right], 2] > 0).all():
-            assert scene.keypoints[0, left, 0] > scene.keypoints[0, right, 0]
-
-
-def test_crowd_index_is_others_joints_per_own():
-    keypoints = np.zeros((2, 14, 3))
-    keypoints[0, :4] = [5, 5, 2]
-    keypoints[1, :2] = [6, 6, 2]
-    keypoints[1, 2:6] = [50, 50, 2]
-    boxes = np.array([[0, 0, 10, 10], [40, 40, 20, 20]])
-    assert crowd_index(keypoints, boxes) == 0.25  # (2 / 4 + 0 / 4) / 2
-
-
-def test_written_crowds_are_a_data_set(tmp_path):
-    root, out = str(lsp_form(tmp_path / "lsp")), tmp_path / "crowds"
-    assert main(["crowds", root, "-o", str(out), "--count", "4"]) == 0
-    data = KeypointSet.open(out, "val")
-    assert len(data.images) == 4 and data.labels.names == CROWDPOSE.names and data.picture(1).is_file()
-    perfect = [{"image_id": a["image_id"], "keypoints": a["keypoints"], "score": 1.0} for a in data.annotations]
-    assert score_crowdpose(perfect, data)["ap"] == pytest.approx(1)
-    with pytest.raises(DataError, match="exists already"):
-        write_crowds(str(tmp_path / "lsp"), "val", tmp_path / "crowds", 4)
-
-
-@pytest.mark.parametrize("stage", ["alone", "supernet"])
-def test_training_runs_and_is_scored(tmp_path, stage):
-    space = SearchSpace("pose", 8, (32, 24), 24, 16, (1, 1, 1), (1, 2))
-    changes = ["steps=2", "minutes=0", "batch=2", "size=64,64", "early_size=64,64", "device=cpu", "arch=hrnet", "init="]
-    recipe = get_recipe("p0_bottomup", [*changes, f"root={lsp_form(tmp_path / 'lsp')}", f"out={tmp_path / 'run'}"])
-    recipe = dataclasses.replace(recipe, space=space, stage=stage)
-    run = Run(recipe)
-    run.task.evaluate = lambda model, evaluate=run.task.evaluate: evaluate(model, limit=2)
-    torch.set_num_threads(1)
-    run.run()
-    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
-    assert set(last["final"]) == {"ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard"}
-    check_packing(tmp_path / "run" / "final.safetensors", tmp_path / "packed.safetensors", stage)
-
-
 @pytest.mark.parametrize("form", ["coco", "crowdpose"])
 def test_training_on_coco_and_crowdpose_folders(tmp_path, form):
     root = tmp_path / form
@@ -285,21 +190,6 @@ def test_training_on_coco_and_crowdpose_folders(tmp_path, form):
     assert set(figures) >= ({"ap", "apm", "apl"} if form == "coco" else {"ap", "ap_easy", "ap_hard"})
     with pytest.raises(DataError, match="has 2 joints, classes=3"):
         Run(dataclasses.replace(recipe, classes=3))
-
-
-def check_packing(file, packed, stage):
-    """What ships is half as large; a single network is described as a deployed one is, a supernet by its space."""
-    assert main(["pack", str(file), "-o", str(packed), "--terms", "for tests"]) == 0
-    state, metadata = read_weights(packed)
-    assert state["conv1.weight"].dtype == torch.float16 and metadata["license"] == "for tests"
-    if stage == "supernet":
-        assert "space" in metadata
-        return
-    model = load_model(packed)
-    assert model.arch.input_size == (64, 64), "what it was trained for, not the space's"
-    assert model.task == "bottomup" and model.labels.names == CROWDPOSE.names
-    assert set(json.loads(metadata["figures"])) == {"composed crowds val"}
-    assert main(["pack", str(packed), "-o", str(packed)]) == 2
 
 
 def test_recipes_follow_the_papers():

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from scalenet.cli import main
-from scalenet.datasets import COCO, CROWDPOSE, LSP, Labels
+from scalenet.datasets import COCO, COCO_ALIGNED, CROWDPOSE, LSP, Labels
 from scalenet.evaluate import DataError
-from scalenet.evaluate.coco import oks, oks_nms, score_coco
+from scalenet.evaluate.coco import oks_nms, score_coco
 from scalenet.evaluate.keypoint_data import KeypointSet, read_results, sigmas_of
 from scalenet.evaluate.pose import evaluate
 from scalenet.evaluate.scores import score
+from scalenet.predict.pose_result import oks
 
-from .small_networks import small_network
+from .small_networks import small_network, write
 from .small_pose import SPOTS, SpotNetwork, coco_form, person, results_of
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -214,6 +215,35 @@ def test_another_data_sets_file_is_refused_in_words(root):
         evaluate(SpotNetwork(), "coco", root, "test", device="cpu")
     with pytest.raises(DataError, match="evaluate it with --no-flip"):
         evaluate(SpotNetwork(labels=Labels("", SPOTS.names)), "coco", root, "val", device="cpu", flip=True)
+
+
+def stanford_form(folder, pictures, labels=SPOTS):
+    """``images/val`` beside ``annotations/val.json``; returns the folder."""
+    path = coco_form(folder, pictures, labels)
+    path.rename(path.with_name("val.json"))
+    (folder / "images").mkdir()
+    (folder / "val").rename(folder / "images" / "val")
+    return folder
+
+
+def test_stanford40_has_cocos_figures(root, tmp_path, capsys):
+    settings = {"flip": False, "device": "cpu"}
+    own = evaluate(SpotNetwork(), "stanford40", stanford_form(tmp_path / "spots", PEOPLE), "val", **settings)
+    coco = evaluate(SpotNetwork(), "coco", root, "val", **settings)
+    assert own["ap"] > 0.9 and all(own[name] == coco[name] for name in ("ap", "ap50", "ap75", "apm", "apl", "ar"))
+    people = np.random.default_rng(0).uniform(20, 180, (2, 17, 3))
+    people[..., 2] = 2
+    folder = stanford_form(tmp_path / "stanford", [[p] for p in people], COCO)
+    aligned = str(write(small_network("pose", COCO_ALIGNED, (64, 48)), tmp_path / "aligned.safetensors"))
+    argv = ["--dataset", "stanford40", "--root", str(folder), "--device", "cpu", "--limit", "1"]
+    assert main(["evaluate", aligned, *argv, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["dataset"] == "stanford40" and figures["images"] == 1 and 0 <= figures["ap"] <= 1
+    lsp = str(write(small_network("pose", LSP, (64, 48)), tmp_path / "lsp.safetensors"))
+    assert main(["evaluate", lsp, *argv]) == 2
+    error = capsys.readouterr().err
+    assert f"17 joints of coco ({', '.join(COCO.names)})" in error and error.count("\n") == 1
+    assert f"the network gives 14 joints ({', '.join(LSP.names)})" in error
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not here")

@@ -215,7 +215,7 @@ def test_timms_hrnet_weights_and_features(tmp_path):
 
 def test_a_start_for_training(tiny, tmp_path):
     """The authors' ImageNet supernets and timm's HRNet begin a supernet; heads are left out by shape and name."""
-    from training.engine import load_start
+    from training.start import load_start
 
     _, state = tiny
     torch.save({f"module.{k}": v for k, v in state.items() if "final_layer" not in k}, tmp_path / "imagenet.pth")

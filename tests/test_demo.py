@@ -123,10 +123,17 @@ def test_a_large_picture_is_shown_small_and_given_back_whole(client, tmp_path):
     assert cv2.imread(mask, cv2.IMREAD_UNCHANGED).shape == (1000, 2000)
 
 
-def test_pose_takes_the_whole_picture_or_boxes(client, models):
-    estimator, portrait = PoseEstimator(models["pose"][0]), sample_portrait()
-    *_, whole = client.predict(send(portrait), api_name="/pose")
-    assert json.loads(Path(whole).read_text())["keypoints"] == estimator(portrait).to_dict()["keypoints"]
+@pytest.fixture(scope="module")
+def finder(models) -> PoseEstimator:
+    """Finds people by the bottom-up network that the app offers too."""
+    return PoseEstimator(models["pose"][0], detector=f"bottomup:{models['bottomup'][0]}")
+
+
+def test_pose_finds_people_or_takes_boxes(client, finder):
+    estimator, portrait = finder, sample_portrait()
+    *_, found = client.predict(send(portrait), api_name="/pose")
+    values, expected = json.loads(Path(found).read_text()), estimator(portrait).to_dict()
+    assert {k: values[k] for k in expected} == expected and len(values["boxes"]) == len(values["scores"]) >= 1
     text = "100, 50, 300, 500\n\n10 20 200 300"
     shown, people, _, drawn, values = client.predict(send(portrait), boxes=text, api_name="/pose")
     values = json.loads(Path(values).read_text())
@@ -136,15 +143,16 @@ def test_pose_takes_the_whole_picture_or_boxes(client, models):
     assert load_image(drawn).shape == load_image(shown).shape == (600, 512, 3)
 
 
-def test_pose_threshold_and_opacity(client, models):
+def test_pose_threshold_and_opacity(client, finder):
     portrait = sample_portrait()
-    result = PoseEstimator(models["pose"][0])(portrait)
+    result = finder(portrait, [[0, 0, 512, 600]])
     surest = int((result.keypoints[..., 2] >= 1).sum())
     assert surest < (result.keypoints[..., 2] >= 0.2).sum()
-    _, people, _, drawn, _ = client.predict(send(portrait), threshold=1, api_name="/pose")
+    whole = {"boxes": "0, 0, 512, 600", "api_name": "/pose"}
+    _, people, _, drawn, _ = client.predict(send(portrait), threshold=1, **whole)
     assert f"{surest} of 17 joints" in people
     np.testing.assert_array_equal(load_image(drawn), result.draw(portrait, 1))
-    *_, drawn, _ = client.predict(send(portrait), opacity=0, api_name="/pose")
+    *_, drawn, _ = client.predict(send(portrait), opacity=0, **whole)
     np.testing.assert_array_equal(load_image(drawn), load_image(portrait))
 
 
@@ -156,7 +164,7 @@ def test_everyone_gives_what_the_estimator_gives(client, models):
     assert {k: values[k] for k in expected} == expected and values["model"] == "tiny_everyone"
 
 
-@pytest.mark.parametrize("model, legend", [("scalenet_s0", "building"), ("tiny_pose", "at most 1 at once")])
+@pytest.mark.parametrize("model, legend", [("scalenet_s0", "building"), ("tiny_pose", " at once")])
 def test_video(client, tmp_path, model, legend):
     clip = write_clips(tmp_path)[0]
     shown, found, facts, video, lines = client.predict(send(clip), model, api_name="/video")

@@ -10,7 +10,8 @@ from torch import nn
 from scalenet.network import ScaleNet
 from scalenet.predict.images import normalise
 from training import losses
-from training.engine import Clock, Run, learning_rate, make_optimizer
+from training.engine import Clock, Run
+from training.optim import learning_rate, make_optimizer
 from training.recipes import RECIPES
 from training.schedule import arch_at, cycle_length
 from training.tasks import SegmentationTask
@@ -122,7 +123,7 @@ def test_early_pictures_are_small(recipe):
     clock = Clock(dataclasses.replace(recipe, early=0.6, early_size=(32, 40)))
     sizes = []
     for clock.progress in (0.0, 0.59, 0.6, 1.0):
-        sizes.append(clock.size())
+        sizes.append(clock.size(0))
     assert sizes == [(32, 40), (32, 40), (48, 48), (48, 48)]
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from scalenet import Segmenter
-from scalenet.datasets import CAMVID, CITYSCAPES, Labels
+from scalenet import Segmenter, cli
+from scalenet.datasets import CAMVID, CITYSCAPES, LSP, PERSON, Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.miou import ConfusionMatrix
 from scalenet.evaluate.pairs import find_pairs, read_label
@@ -194,3 +194,53 @@ def test_a_network_of_other_classes_and_labels_that_say_nothing(root):
         cv2.imwrite(str(path), np.full((64, 80), 255, np.uint8))
     with pytest.raises(DataError, match="no pixel of the 3 labels"):
         evaluate(small_network(), "camvid", root, "val")
+
+
+def test_any_folder_is_measured_in_the_networks_own_classes(tmp_path, capsys):
+    root = camvid_form(tmp_path / "things", train=1, val=3, classes=2)
+    net = small_network(labels=PERSON)
+    result = evaluate(net, "folder", root)
+    miou, per_class, accuracy = by_hand(net, find_pairs(root, "val"))
+    assert list(result["per_class"]) == ["background", "person"] and result["per_class"] == pytest.approx(per_class)
+    assert result["miou"] == pytest.approx(miou) and result["pixel_accuracy"] == pytest.approx(accuracy)
+    net.labels = None
+    assert list(evaluate(net, "folder", root, limit=1)["per_class"]) == ["class 0", "class 1"]
+    with pytest.raises(DataError, match="has 2 classes, camvid has 11"):
+        evaluate(net, "camvid", root)
+    person = str(write(small_network(labels=PERSON), tmp_path / "person.safetensors"))
+    assert cli.main(["evaluate", person, "--dataset", "folder", "--root", str(root)]) == 0
+    assert "  person " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dataset", ["folder", "camvid", "cityscapes"])
+def test_a_pose_network_and_a_folder_without_pictures(dataset, tmp_path, capsys):
+    pose = str(write(small_network("pose", LSP, (64, 48)), tmp_path / "pose.safetensors"))
+    argv = ["--dataset", dataset, "--root", str(tmp_path)]
+    assert cli.main(["evaluate", pose, *argv]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"scalenet evaluate: error: {dataset} is for segmentation, {pose} is a pose network\n"
+    )
+    labels = CITYSCAPES if dataset == "cityscapes" else CAMVID
+    streets = str(write(small_network(labels=labels), tmp_path / "streets.safetensors"))
+    for kind, words in (("images", "no split 'val' under"), ("labels", "no pictures in")):
+        (tmp_path / kind / "val").mkdir(parents=True)
+        assert cli.main(["evaluate", streets, *argv]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+
+
+def test_only_pictures_of_a_prefix(net, root, capsys):
+    for kind, suffix in (("images", "jpg"), ("labels", "png")):
+        for i in (0, 2):
+            (root / kind / "val" / f"p{i}.{suffix}").rename(root / kind / "val" / f"drive_{i}.{suffix}")
+    pairs = find_pairs(root, "val")
+    assert [p.stem for p, _ in pairs] == ["drive_0", "drive_2", "p1"]
+    result = evaluate(net, "camvid", root, prefix="drive")
+    assert result["images"] == 2 and result["prefix"] == "drive"
+    assert result["miou"] == pytest.approx(by_hand(net, pairs[:2])[0])
+    last = evaluate(net, "folder", root, prefix="p", limit=2)
+    assert last["images"] == 1 and last["miou"] == pytest.approx(by_hand(net, pairs[2:])[0])
+    assert "prefix" not in evaluate(net, "camvid", root, limit=1)
+    with pytest.raises(DataError, match=r"none of the 3 pictures, such as drive_0.jpg in .*, begins with 'q'"):
+        evaluate(net, "camvid", root, prefix="q")

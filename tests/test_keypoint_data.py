@@ -113,6 +113,7 @@ def test_missing_pictures_are_noticed_at_once(root, tmp_path):
 def test_real_files_are_known_data_sets():
     for name, split, labels, people in (
         ("coco_mini", "train2017", COCO, 80), ("lsp", "val", LSP, 998), ("crowdpose", "val_a", CROWDPOSE, 3000),
+        ("stanford40", "val", COCO, 500),
     ):  # fmt: skip
         data = KeypointSet.open(SHARED / name, split)
         assert data.labels is labels and len(data.people().boxes) >= people
@@ -187,7 +188,7 @@ def test_rotation_and_scale_keep_to_the_papers_range(root):
 
 
 def test_batches_travel_as_tensors(root):
-    images, heatmaps, weights = next(iter(make_loader(KeypointSource(str(root), "train"), 5, lambda: SIZE)))
+    images, heatmaps, weights = next(iter(make_loader(KeypointSource(str(root), "train"), 5, lambda step: SIZE)))
     assert images.shape == (5, 64, 48, 3) and heatmaps.shape == (5, 3, 16, 12) and weights.shape == (5, 3)
 
 
@@ -213,8 +214,8 @@ def test_partners_loss_sees_what_tells_left_from_right():
 def recipe(root, tmp_path):
     return dataclasses.replace(
         RECIPES["p0_teacher"], root=str(root), space=SearchSpace("pose", 8, SIZE, **TINY), classes=3, steps=3,
-        minutes=0.0, batch=4, size=SIZE, early_size=(32, 24), early=0.4, init="", out=str(tmp_path / "teacher"),
-        warmup=1, device="cpu",
+        minutes=0.0, batch=4, size=SIZE, sizes=(), early_size=(32, 24), early=0.4, init="", more_roots=(), ema=0.0,
+        peaks=0.0, out=str(tmp_path / "teacher"), warmup=1, device="cpu",
     )  # fmt: skip
 
 
@@ -237,7 +238,7 @@ def test_the_task_learns_where_joints_are(recipe):
     torch.manual_seed(0)
     task = PoseTask(recipe, torch.device("cpu"))
     model = task.build(recipe.space.largest()).train()
-    images, *targets = next(iter(make_loader(task.source, 8, lambda: SIZE)))
+    images, *targets = next(iter(make_loader(task.source, 8, lambda step: SIZE)))
     x = next(task.calibration(4))
     assert x.shape == (4, 3, *SIZE) and x.is_contiguous(memory_format=torch.channels_last)
     x, values = normalise(images), []
@@ -289,7 +290,8 @@ def test_the_papers_recipes():
         assert recipe.stage == "supernet" and recipe.init == recipe.teacher and teacher.stage == "alone"
         assert recipe.teacher == f"out/training/{teacher.name}/final.safetensors" and not teacher.teacher
     tuned = RECIPES["p0_finetune"]
-    assert tuned.steps == 20 * 7993 // 32 and tuned.stage == "alone" and tuned.arch.endswith("scalenet_p0.json")
+    assert tuned.steps == 20 * (8007 + 7993) // 32 and tuned.stage == "alone"
+    assert tuned.arch.endswith("scalenet_p0.json")
 
 
 def test_nobody_is_no_people_and_a_picture_needs_a_name(root, tmp_path):

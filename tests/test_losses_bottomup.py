@@ -56,21 +56,23 @@ def test_half_precision_outputs_are_compared_in_fp32():
     tags = (torch.randn(B, K, H, W) * 100).half()
     pull, _ = tag_losses(tags, joints)
     assert pull.dtype == torch.float32 and torch.isfinite(pull).all()
-    assert masked_mse(torch.full((1, 1, 2, 2), 300.0).half(), torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2)) == 90000
+    assert masked_mse(torch.full((1, 1, 2, 2), 300.0).half(), torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)) == 90000
 
 
 def test_mask_hides_what_is_not_known():
     heatmaps, target = torch.ones(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)
-    mask = torch.ones(1, 4, 4, dtype=torch.uint8)
-    mask[:, :, :2] = 0
+    mask = torch.ones(1, 2, 4, 4, dtype=torch.uint8)
+    mask[:, :, :, :2] = 0
     assert masked_mse(heatmaps, target, mask) == 0.5
+    mask[:, 1] = 0  # a joint that nothing is known of
+    assert masked_mse(heatmaps, target, mask) == 0.25
 
 
 def test_whole_loss_and_distillation():
     coarse, fine = torch.rand(B, K, H, W), torch.rand(B, K, 2 * H, 2 * W)
     output = BottomUpOutput(coarse, torch.rand(B, K, H, W), fine)
     joints = some_joints(np.random.default_rng(3))
-    masks = torch.ones(B, H, W), torch.ones(B, 2 * H, 2 * W)
+    masks = torch.ones(B, K, H, W), torch.ones(B, K, 2 * H, 2 * W)
     loss = bottom_up_loss(output, torch.zeros_like(coarse), torch.zeros_like(fine), *masks, joints)
     pull, push = tag_losses(output.tags, joints)
     expected = coarse.square().mean() + fine.square().mean() + 1e-3 * (pull + push).mean()

@@ -56,11 +56,13 @@ def test_segment(monkeypatch, photo, tmp_path):
 def test_pose(monkeypatch, photo, tmp_path):
     stand_in(monkeypatch, topdown, "PoseEstimator")
     stand_in(monkeypatch, bottomup, "BottomUpPoseEstimator")
-    common = {"device": None, "flip": True, "decode": "dark", "batch_size": 32, "detector": None}
+    common = {"device": None, "flip": True, "decode": "dark", "batch_size": 32, "detector": "bottomup"}
     assert asked("pose", photo, "-o", tmp_path) == {"name_or_model": "scalenet_p0", **common}
-    every = asked("pose", photo, "-m", "x", "--no-flip", "--decode", "quarter", "--batch-size", 4, "--device", "cpu")
-    common = {"device": "cpu", "flip": False, "decode": "quarter", "batch_size": 4, "detector": None}
+    options = ["--decode", "quarter", "--batch-size", 4, "--device", "cpu", "--detector"]
+    every = asked("pose", photo, "-m", "x", "--no-flip", *options, "torchvision:y")
+    common = {"device": "cpu", "flip": False, "decode": "quarter", "batch_size": 4, "detector": "torchvision:y"}
     assert every == {"name_or_model": "x", **common}
+    assert asked("pose", photo, "--detector", "none")["detector"] is None
     plain = asked("pose", photo, "--bottom-up")
     common = {"device": None, "flip": False, "scales": (1.0,), "batch_size": 1}
     assert plain == {"name_or_model": "scalenet_p0_bottomup", **common}
@@ -87,19 +89,24 @@ def test_the_sample_portrait_has_a_box_and_other_pictures_have_none(monkeypatch,
 
 
 @pytest.mark.parametrize("dataset, module", [("camvid", segmentation), ("cityscapes", segmentation), ("lsp", pose),
-                                             ("coco", pose), ("crowdpose", pose)])  # fmt: skip
-def test_evaluate(monkeypatch, dataset, module):
+                                             ("folder", segmentation), ("coco", pose), ("crowdpose", pose),
+                                             ("stanford40", pose)])  # fmt: skip
+def test_evaluate(monkeypatch, capsys, dataset, module):
     stand_in(monkeypatch, module, "evaluate")
     plain = asked("evaluate", "net", "--dataset", dataset, "--root", "R")
     head = {"name": "net", "dataset": dataset, "root": "R", "split": "val"}
     rest = {"checkpoint": None, "limit": None, "flip": None, "device": None, "batch_size": None}
     assert plain == {**head, **rest}
     options = ["--split", "test", "--checkpoint", "w", "--limit", 5, "--no-flip", "--scales", "1,2", "--device", "cpu"]
-    pose_only = {} if module is segmentation else {"boxes": "b.json", "decode": "quarter", "results": "r.json"}
-    more = [w for key, value in pose_only.items() for w in (f"--{key}", value)]
+    pose_only = {"boxes": "b.json", "decode": "quarter", "results": "r.json"}
+    own, others = ({"prefix": "p"}, pose_only) if module is segmentation else (pose_only, {"prefix": "p"})
+    more = [w for key, value in own.items() for w in (f"--{key}", value)]
     every = asked("evaluate", "net", "--dataset", dataset, "--root", "R", "--batch-size", 7, *options, *more)
     rest = {"checkpoint": "w", "limit": 5, "flip": False, "device": "cpu", "batch_size": 7, "scales": (1.0, 2.0)}
-    assert every == {**head, "split": "test", **rest, **pose_only}
+    assert every == {**head, "split": "test", **rest, **own}
+    for key, value in others.items():
+        assert cli.main(["evaluate", "net", "--dataset", dataset, "--root", "R", f"--{key}", value]) == 2
+        assert f"--{key} is for " in capsys.readouterr().err
     assert asked("evaluate", "net", "--dataset", dataset, "--root", "R", "--flip")["flip"] is True
 
 

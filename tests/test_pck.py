@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from scalenet.cli import main
-from scalenet.datasets import COCO, LSP
+from scalenet.datasets import COCO, LSP, Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.evaluate.pck import pck, score_pck, torso_sizes
 from scalenet.evaluate.pose import evaluate
 
 from .small_networks import small_network, write
-from .small_pose import SPOTS, coco_form, person, results_of
+from .small_pose import SPOTS, SpotNetwork, coco_form, person, results_of
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "lsp"
+TRUNK = Labels("trunk", ("right_hip", "neck", "left_shoulder"))  # red, green and blue in pictures
 SHOULDER, HIP = LSP.names.index("left_shoulder"), LSP.names.index("right_hip")
 
 
@@ -66,6 +67,15 @@ def test_somebody_not_found_is_wrong():
     assert pck(predicted, keypoints, boxes, LSP)["pck"] == 0.5
 
 
+def test_only_some_joints_are_compared_in_torsos_of_all():
+    keypoints, boxes = lsp_people()
+    predicted = keypoints.copy()
+    predicted[:, [HIP, 13], :2] += 500
+    figures = pck(predicted, keypoints, boxes, LSP, joints=["right_hip", "left_wrist"])
+    assert figures["pck"] == 0.5 and figures["joints"] == 6
+    assert {k: v for k, v in figures["per_joint"].items() if v is not None} == {"right_hip": 0, "left_wrist": 1}
+
+
 def test_the_best_scored_result_answers(tmp_path):
     people = lsp_people(2)[0] * [1, 1, 1] + [20, 20, 0]
     data = KeypointSet(coco_form(tmp_path / "lsp", [[p] for p in people], LSP, size=(8, 8)))
@@ -82,6 +92,10 @@ def test_what_pck_is_not_for(tmp_path):
         score_pck([], crowd)
     with pytest.raises(DataError, match="PCK needs the joints left_shoulder and right_hip"):
         score_pck([], KeypointSet(coco_form(tmp_path / "spots", [[person(70, 90)]], SPOTS)))
+    neck = lsp_people(1)[0]
+    neck[:, :12, 2] = 0
+    with pytest.raises(DataError, match="labels no joints in these pictures that are compared"):
+        score_pck([], KeypointSet(coco_form(tmp_path / "neck", [neck], LSP, size=(8, 8))), joints=["left_wrist"])
 
 
 def test_evaluate_command_on_lsp_form(tmp_path, capsys):
@@ -94,9 +108,55 @@ def test_evaluate_command_on_lsp_form(tmp_path, capsys):
     assert figures["images"] == 2 and 0 <= figures["pck"] <= 1 and figures["flip"] is True
     assert set(figures["per_joint"]) == set(LSP.names) and figures["joints"] == 28
     assert main([*argv, "--no-flip"]) == 0 and "flip" in capsys.readouterr().out
-    other = str(write(small_network("pose", COCO, (64, 48)), tmp_path / "coco.safetensors"))
-    assert main(["evaluate", other, *argv[2:]]) == 2
-    assert "has 14 joints of lsp" in capsys.readouterr().err
+    assert "joints_compared" not in figures
+
+
+class OtherOrder(SpotNetwork):
+    """Blue, red and green spots: the trunk's joints in another order, and a nose where its neck is."""
+
+    def __init__(self):
+        super().__init__(labels=Labels("own", ("left_shoulder", "right_hip", "nose"), convention="aligned"))
+
+    def forward(self, x):
+        return super().forward(x)[:, [2, 0, 1]]
+
+
+def test_a_network_of_other_joints_is_scored_on_those_it_shares_by_name(tmp_path):
+    root = coco_form(tmp_path / "data", [[person(70, 90)], [person(130, 110)]], TRUNK, sigmas=False).parents[1]
+    settings = {"split": "val", "flip": False, "device": "cpu"}
+    figures = evaluate(OtherOrder(), "lsp", root, **settings)
+    assert figures["pck"] == 1 and figures["joints"] == 4
+    assert figures["per_joint"] == {"right_hip": 1, "neck": None, "left_shoulder": 1}
+    assert figures["joints_compared"] == ["right_hip", "left_shoulder"]
+    boxes, out = tmp_path / "boxes.json", tmp_path / "out.json"
+    boxes.write_text(json.dumps({"000001.jpg": [[35, 42, 70, 88], [35, 42, 70, 88]], "000002.jpg": [[95, 62, 70, 88]]}))
+    figures = evaluate(OtherOrder(), "lsp", root, **settings, boxes=boxes, results=out)
+    assert figures["people"] == 2, "doubles are told by the joints that are shared"
+    shoulder, hip = np.reshape(json.loads(out.read_text())[0]["keypoints"], (3, 3))[:2]
+    np.testing.assert_allclose([shoulder[:2], hip[:2]], [[70, 90 - 100 / 3], [50, 90]], atol=1)
+    with pytest.raises(DataError, match="the network gives 3 joints"):
+        evaluate(OtherOrder(), "coco", root, **settings)
+
+
+def test_a_coco_network_on_lsp_and_networks_that_share_too_little(tmp_path, capsys):
+    root = coco_form(tmp_path / "data", [[p] for p in lsp_people(2)[0]], LSP, size=(120, 120)).parents[1]
+    coco = str(write(small_network("pose", COCO, (64, 48)), tmp_path / "coco.safetensors"))
+    argv = ["--dataset", "lsp", "--root", str(root), "--device", "cpu"]
+    assert main(["evaluate", coco, *argv, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["joints"] == 24 and figures["joints_compared"] == list(LSP.names[:12]) and figures["flip"] is True
+    assert [n for n, v in figures["per_joint"].items() if v is None] == ["neck", "head_top"]
+    assert main(["evaluate", coco, *argv]) == 0
+    assert "\n12 of 14 joints compared (neck, head_top are not the network's)" in capsys.readouterr().out
+    for names in (("paw", "tail"), ("right_hip", "left_wrist")):
+        other = str(write(small_network("pose", Labels("own", names), (64, 48)), tmp_path / "own.safetensors"))
+        assert main(["evaluate", other, *argv]) == 2
+        error = capsys.readouterr().err
+        assert f"14 joints of lsp ({', '.join(LSP.names)}), the network gives 2 joints ({', '.join(names)})" in error
+        assert "both must have left_shoulder and right_hip" in error and error.count("\n") == 1
+    street = str(write(small_network(), tmp_path / "street.safetensors"))
+    assert main(["evaluate", street, *argv]) == 2
+    assert f"lsp is for pose, {street} is a segmentation network" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data set is not here")

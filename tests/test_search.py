@@ -120,7 +120,7 @@ def test_fronts_peel_and_thin():
 def test_children_stop_when_the_space_is_used_up():
     space = SearchSpace("segmentation", 8, (64, 64), modules=(1, 1, 1), depths=(1, 1))
     parents = [space.largest()]
-    assert list(evolution.children(parents, space, random.Random(0), 5, lambda digest: True)) == []
+    assert list(evolution.children(parents, space, random.Random(0), 5, lambda arch: True)) == []
 
 
 @pytest.mark.parametrize("task", ["segmentation", "pose"])
@@ -128,9 +128,9 @@ def test_the_papers_children_keep_the_last_module(task):
     space, rng = SearchSpace(task, 8, (64, 64)), random.Random(0)
     parents = [space.sample(rng) for _ in range(3)]
     lasts = {p.stages[-1][-1] for p in parents}
-    made = list(evolution.children(parents, space, rng, 20, lambda digest: False, last=False))
+    made = list(evolution.children(parents, space, rng, 20, lambda arch: False, last=False))
     assert len(made) == 20 and all(c.stages[-1][-1] in lasts and c in space for c in made)
-    free = evolution.children(parents, space, rng, 20, lambda digest: False)
+    free = evolution.children(parents, space, rng, 20, lambda arch: False)
     assert any(c.stages[-1][-1] not in lasts for c in free)
 
 
@@ -203,7 +203,7 @@ def test_deployed_figures_are_those_of_the_weights_as_written(world, tmp_path, m
     evaluator = Evaluator(weights, recipe, calibration=2)
     evaluator.model.conv1.weight.data.add_(1e-6)  # what fp16 cannot hold
     seen = []
-    monkeypatch.setattr(evaluator.task, "evaluate", lambda net: seen.append(net.state_dict()) or {"miou": 0.5})
+    monkeypatch.setattr(evaluator.task, "evaluate", lambda net, size: seen.append(net.state_dict()) or {"miou": 0.5})
     deploy(evaluator, Archive(tmp_path / "a.jsonl"), record(0.5, 1), "net", tmp_path, "three")
     state, _ = read_weights(tmp_path / "net.safetensors")
     assert seen[0].keys() == state.keys() and all(torch.equal(seen[0][k].float(), state[k].float()) for k in state)
@@ -252,7 +252,9 @@ def test_a_search_hands_on_every_setting_of_its_recipe(world, tmp_path, monkeypa
     settings = ["cross=0.3", "fusion=0.4", "depth=0.5", "last=false", "population=2", "children=7"]
     small = [f"supernet={weights}", f"out={tmp_path}", "start=3", "calibration=2", "limit=1", "evaluations=9"]
     assert main(["run", "s0", *small, *settings]) == 0
-    assert asked == {"cross": 0.3, "fusion": 0.4, "depth": 0.5, "last": False, "parents": 2, "count": 6}
+    assert asked == {
+        "cross": 0.3, "fusion": 0.4, "depth": 0.5, "last": False, "parents": 2, "count": 6, "sizes": (),
+    }  # fmt: skip
 
 
 def test_choose_keeps_the_limits():

@@ -30,7 +30,7 @@ ALICE, BOB = person(70, 90), person(170, 110, 80)
 
 @pytest.fixture(scope="module")
 def estimator() -> PoseEstimator:
-    return PoseEstimator(SpotNetwork(), device="cpu", flip=False)
+    return PoseEstimator(SpotNetwork(), device="cpu", flip=False, detector=None)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_both_conventions_go_there_and_back(convention, picture):
     np.testing.assert_allclose(error, expected, atol=0.8)
 
 
-def test_without_boxes_the_picture_is_one_person(estimator):
+def test_without_boxes_and_detector_the_picture_is_one_person(estimator):
     result = estimator(paint((200, 150), [ALICE]))
     assert result.boxes is None and len(result) == 1
     np.testing.assert_allclose(result.keypoints[0, :, :2], ALICE[:, :2], atol=1.5)
@@ -152,18 +152,17 @@ def test_a_detector_is_asked_where_no_boxes_are_given(picture):
 def test_flip_is_the_mean_with_the_mirrored_person():
     net = small_network("pose", LSP, (64, 48))
     image = photograph(90, 80)
-    plain, flipped = (PoseEstimator(net, device="cpu", flip=f)(image) for f in (False, True))
+    without, with_flip = (PoseEstimator(net, device="cpu", flip=f, detector=None) for f in (False, True))
+    plain, flipped = without(image), with_flip(image)
     assert np.abs(plain.keypoints - flipped.keypoints).max() > 0.01
-    mirrored = PoseEstimator(net, device="cpu")(np.ascontiguousarray(image[:, ::-1]))
+    mirrored = with_flip(np.ascontiguousarray(image[:, ::-1]))
     np.testing.assert_allclose(mirrored.keypoints[:, LSP.flip_order(), 2], flipped.keypoints[..., 2], atol=0.05)
-    np.testing.assert_array_equal(
-        PoseEstimator(net, device="cpu", flip=False)(image, flip=True).keypoints, flipped.keypoints
-    )
+    np.testing.assert_array_equal(without(image, flip=True).keypoints, flipped.keypoints)
 
 
 def test_flip_needs_to_know_left_and_right(picture):
     nameless = SpotNetwork(labels=Labels.plain(3))
-    estimator = PoseEstimator(nameless, device="cpu")
+    estimator = PoseEstimator(nameless, device="cpu", detector=None)
     assert not estimator.flip and len(estimator(picture)) == 1
     with pytest.raises(ValueError, match="no left and right"):
         estimator(picture, flip=True)
@@ -350,7 +349,8 @@ def test_the_pose_command_draws_and_writes_coco_results(weights, tmp_path, capsy
     assert sorted(p.name for p in out.iterdir()) == ["000000000012_pose.png", "keypoints.json", "walk_pose.png"]
     entries = json.loads((out / "keypoints.json").read_text())
     assert [e["image_id"] for e in entries] == [12, 12] and len(entries[0]["keypoints"]) == 51
-    assert main(["pose", files[1], "-m", weights, "-o", str(out), "--no-flip", "--decode", "quarter"]) == 0
+    whole = ["--detector", "none", "--no-flip", "--decode", "quarter"]
+    assert main(["pose", files[1], "-m", weights, "-o", str(out), *whole]) == 0
     assert "walk.png: 1 person" in capsys.readouterr().out
     assert json.loads((out / "keypoints.json").read_text())[0]["image_id"] == "walk"
 

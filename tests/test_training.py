@@ -17,7 +17,8 @@ from training import losses
 from training.__main__ import main
 from training.data import DataError, StepBatches
 from training.data.segmentation import SegmentationSource
-from training.engine import Run, TrainingError, learning_rate, make_optimizer
+from training.engine import Run, TrainingError
+from training.optim import learning_rate, make_optimizer
 from training.recalibrate import recalibrate
 from training.recipes import RECIPES, RecipeError, get_recipe, override
 from training.schedule import arch_at, cycle_length, groups
@@ -118,7 +119,7 @@ def test_learning_rate_shapes():
 # -- data ------------------------------------------------------------------------------------------------------
 def test_batches_are_seeded_and_shared_out_between_ranks():
     def ask(rank, world, start=0):
-        stream = iter(StepBatches(5, 4, lambda: (8, 8), 1, start, rank, world))
+        stream = iter(StepBatches(5, 4, lambda step: (8, 8), 1, start, rank, world))
         return [next(stream) for _ in range(4)]
 
     alone = ask(0, 1)
@@ -295,7 +296,7 @@ def test_a_classifier_can_be_a_supernet_too(tmp_path):
             (tmp_path / split / name).mkdir(parents=True)
             cv2.imwrite(str(tmp_path / split / name / "x.png"), np.full((64, 64, 3), 99, np.uint8))
     recipe = dataclasses.replace(
-        RECIPES["pretrain"], stage="supernet", root=str(tmp_path), space=SPACE, steps=1, minutes=0.0, batch=2,
+        RECIPES["pretrain_labels"], stage="supernet", root=str(tmp_path), space=SPACE, steps=1, minutes=0.0, batch=2,
         size=(64, 64), early_size=(64, 64), out=str(tmp_path / "run"), device="cpu",
     )  # fmt: skip
     assert "top1" in json.loads(read_weights(Run(recipe).run())[1]["figures"])

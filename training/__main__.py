@@ -39,11 +39,20 @@ def build_parser() -> argparse.ArgumentParser:
     pack.add_argument("-o", "--output", required=True, help="file to write")
     pack.add_argument("--terms", default="", help="licence and data note for the file (default: the run's)")
     pack.add_argument("--dataset", default="", help="what it learned from (default: what its labels say)")
-    crowds = commands.add_parser("crowds", help="compose crowds of 2-4 from pictures of single people, to evaluate on")
-    crowds.add_argument("root", help="data set folder with LSP's joints")
-    crowds.add_argument("-o", "--output", required=True, help="new folder to write, in CrowdPose's form")
+    crowds = commands.add_parser("crowds", help="compose crowds of 1-8 from pictures of single people, to evaluate on")
+    crowds.add_argument("root", help="data set folder of single people with COCO's body joints")
+    crowds.add_argument("--more", nargs="+", default=(), metavar="ROOT", help="further ones")
+    crowds.add_argument("--backgrounds", nargs="+", required=True, metavar="FOLDER", help="pictures without people")
+    crowds.add_argument("-o", "--output", required=True, help="new folder to write, in COCO's form")
     crowds.add_argument("--split", default="val")
     crowds.add_argument("--count", type=positive, default=300, help="pictures")
+    others = commands.add_parser("neighbours", help="find the people whom a set of single people does not label")
+    others.add_argument("root", help="data set folder of whole photographs")
+    who = "bottom-up or segmentation networks that know people, or .onnx detectors of YOLOX's form"
+    others.add_argument("--model", nargs="+", required=True, metavar="NAME", help=who)
+    others.add_argument("-o", "--output", required=True, help="JSON file to write, for a recipe's neighbours")
+    others.add_argument("--split", default="train")
+    others.add_argument("--device", default=None, help="default cuda, mps or cpu, the first there is")
     prepare = commands.add_parser("prepare", help="re-encode a data set small")
     prepare.add_argument("root", help="data set folder: images/ + labels/, an ImageFolder, or tar files of one")
     prepare.add_argument("-o", "--output", required=True, help="new folder to write")
@@ -75,11 +84,21 @@ def pack(args: argparse.Namespace) -> None:
 
 
 def crowds(args: argparse.Namespace) -> None:
-    """``crowds ROOT -o OUT``."""
+    """``crowds ROOT --backgrounds FOLDER ... -o OUT``."""
     from .data.crowds import write_crowds
 
-    data = write_crowds(args.root, args.split, args.output, args.count)
+    roots = (args.root, *args.more)
+    data = write_crowds(roots, args.split, tuple(args.backgrounds), args.output, args.count)
     print(f"{len(data.images)} pictures of {len(data.annotations)} people in {args.output}")
+
+
+def neighbours(args: argparse.Namespace) -> None:
+    """``neighbours ROOT --model NAME ... -o FILE``."""
+    from .data.neighbours import finder, write_neighbours
+
+    finders = [finder(name, args.device) for name in args.model]
+    found = write_neighbours(finders, args.root, args.split, args.output)
+    print(f"{sum(map(bool, found.values()))} of {len(found)} pictures show others; written to {args.output}")
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -98,7 +117,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 COMMANDS = {
-    "run": run, "recalibrate": recalibrate, "finetune": finetune, "pack": pack, "crowds": crowds, "prepare": prepare,
+    "run": run, "recalibrate": recalibrate, "finetune": finetune, "pack": pack, "crowds": crowds,
+    "neighbours": neighbours, "prepare": prepare,
 }  # fmt: skip
 SHARED = ("run", "finetune")  # by all processes under torchrun
 

@@ -5,29 +5,31 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import random
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
+from timm.utils import ModelEmaV3
 from torch import nn
 from tqdm import tqdm
 
-from scalenet.arch import Arch, SearchSpace
-from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
-from scalenet.fold import fold
+from scalenet.arch import Arch
 from scalenet.predict.images import normalise
-from scalenet.weights import read_weights, save_weights, select
+from scalenet.weights import save_weights
 from scalenet.whole import whole_file
 
 from . import distributed
 from .curves import plot
 from .data import make_loader
 from .interrupt import Interrupt
-from .losses import distillation
+from .optim import learning_rate, make_optimizer
 from .recalibrate import recalibrate
 from .recipes import Recipe, RecipeError, TrainingError, nearest
-from .schedule import arch_at
+from .schedule import step_archs
+from .start import load_start, named_arch
 from .tasks import TASKS
 
 LOG_EVERY = 20
@@ -55,64 +57,18 @@ class Clock:
         parts += [self.elapsed / 60 / self.recipe.minutes] if self.recipe.minutes else []
         self.progress = distributed.agree(min(1.0, max(parts)))
 
-    def size(self) -> tuple[int, int]:
-        """Picture size for now."""
-        return self.recipe.early_size if self.progress < self.recipe.early else self.recipe.size
+    def size(self, step: int) -> tuple[int, int]:
+        """Picture size of a step, asked for now."""
+        recipe = self.recipe
+        if self.progress < recipe.early:
+            return recipe.early_size
+        sizes = (recipe.size, *recipe.sizes)
+        return sizes[random.Random(f"{recipe.seed}/size/{step}").randrange(len(sizes))]
 
 
-def learning_rate(recipe: Recipe, progress: float, step: int) -> float:
-    """The rate at a point of the run: linear warm-up, then poly (power 0.9), cosine or steps."""
-    if recipe.decay == "cosine":
-        factor = 0.5 + 0.5 * math.cos(math.pi * progress)
-    elif recipe.decay == "steps":
-        factor = 0.1 ** sum(progress >= m for m in recipe.milestones)
-    elif recipe.decay == "poly":
-        factor = (1 - progress) ** 0.9
-    else:
-        raise RecipeError(f"decay must be poly, cosine or steps, got {recipe.decay!r}")
-    return recipe.lr * factor * min(1.0, (step + 1) / max(1, recipe.warmup))
-
-
-def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD; vectors (biases, BatchNorm) are not decayed. A parameter without gradient is left alone."""
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
-    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-    if recipe.optimizer not in kinds:
-        raise RecipeError(f"optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
-    return kinds[recipe.optimizer](groups, lr=recipe.lr, eps=recipe.eps, fused=True)
-
-
-def named_arch(space: SearchSpace, name: str) -> Arch:
-    """An encoding of the space: largest, smallest, hrnet, or a JSON file.
-
-    Raises:
-        FileNotFoundError, ArchError: if it is none of these, or outside the space.
-    """
-    named = {"largest": space.largest, "smallest": space.smallest, "hrnet": space.hrnet}
-    if name not in named and not Path(name).is_file():
-        raise FileNotFoundError(f"no encoding {name!r}: give {', '.join(named)} or a JSON file")
-    return named[name]() if name in named else space.validate(Arch.load(name))
-
-
-def load_start(trunk: nn.Module, path: str) -> int:
-    """Copy the entries of a weight file that fit; returns how many. What the file lacks stays as it is.
-
-    Args:
-        path: this project's or timm's safetensors, or the authors' ``.pth`` (their ImageNet supernets, for one).
-    """
-    state = read_checkpoint(path)
-    state = hrnet_names(state) if is_hrnet(state) else state
-    own = trunk.state_dict()
-    fit = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    if not fit:
-        raise TrainingError(f"{path} holds nothing that fits this network")
-    trunk.load_state_dict(fit, strict=False)
-    return len(fit)
+def detached(output: Any) -> Any:
+    """A network's output, one tensor or several, without its history."""
+    return output.detach() if isinstance(output, torch.Tensor) else type(output)(*(t.detach() for t in output))
 
 
 class Run:
@@ -128,6 +84,10 @@ class Run:
             raise RecipeError(f"unknown task {recipe.task!r}: {nearest(recipe.task, list(TASKS))}")
         if recipe.autocast not in AUTOCAST:
             raise RecipeError(f"autocast must be {' or '.join(AUTOCAST)}, got {recipe.autocast!r}")
+        if (recipe.sandwich and recipe.stage != "supernet") or (recipe.inplace and not recipe.sandwich):
+            raise RecipeError("sandwich is for a supernet, and inplace for a sandwich: its largest network teaches")
+        if not 0 <= recipe.ema < 1:
+            raise RecipeError(f"ema must lie in 0..1, got {recipe.ema}")
         if recipe.batch < 1 or recipe.batch % distributed.world():
             raise RecipeError(f"batch={recipe.batch} cannot be shared out evenly to {distributed.world()} processes")
         self.folder = Path(recipe.out or f"out/training/{recipe.name}")
@@ -146,6 +106,7 @@ class Run:
         self._place()
         self.teacher = self._make_teacher()
         self.optimizer = make_optimizer(recipe, self.model)
+        self.average = ModelEmaV3(self.model, recipe.ema, use_warmup=True, exclude_buffers=True) if recipe.ema else None
         self.clock = Clock(recipe)
         self._resume()
 
@@ -160,11 +121,7 @@ class Run:
     def _make_teacher(self) -> nn.Module | None:
         if not self.recipe.teacher or not self.recipe.distill:
             return None
-        teacher = self.task.build(self.recipe.space.supernet())
-        state = read_weights(self.recipe.teacher)[0]
-        teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.teacher}"))
-        self.task.trunk(teacher).activate(self.largest)
-        return fold(teacher).to(self.device, memory_format=torch.channels_last)
+        return self.task.teacher().eval().to(self.device, memory_format=torch.channels_last)
 
     # -- checkpoints -------------------------------------------------------------------------------------
     def _identity(self) -> dict[str, str]:
@@ -184,6 +141,8 @@ class Run:
                 f"{path} belongs to another run ({saved['identity']}); move it away, or name another folder"
             )
         self.model.load_state_dict(saved["model"])
+        if self.average is not None:
+            self.average.module.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.clock.step, self.clock.before = saved["step"], saved["elapsed"]
 
@@ -196,6 +155,8 @@ class Run:
             "identity": self._identity(), "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
             "step": self.clock.step, "elapsed": self.clock.elapsed,
         }  # fmt: skip
+        if self.average is not None:
+            state["average"] = self.average.module.state_dict()
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self.folder / "checkpoint.pt") as temporary:
             torch.save(state, temporary)
@@ -205,8 +166,13 @@ class Run:
         distributed.average_buffers(self.model)
         path = self.folder / "final.safetensors"
         minutes = self.clock.elapsed / 60
-        if self.supernet:  # its running statistics mix all sub-networks; SyncBatchNorm needs every rank for new ones
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+        if self.supernet:
             self.trunk.activate(self.largest)
+        if self.supernet or self.average is not None:
+            # a supernet's running statistics mix all sub-networks, an average's are of other weights;
+            # SyncBatchNorm needs every rank for new ones
             recalibrate(self.model, self.task.calibration(CALIBRATION))
         if not self.main:
             return path
@@ -274,31 +240,56 @@ class Run:
                 raise KeyboardInterrupt
 
     def step(self, images: torch.Tensor, *targets: torch.Tensor) -> dict[str, float]:
-        """One optimiser step on one sub-network."""
+        """One optimiser step on one sub-network, or on those of a sandwich, whose gradients add up."""
         recipe, clock = self.recipe, self.clock
-        if self.supernet:
-            self.trunk.activate(arch_at(recipe.space, clock.step, recipe.seed))
-        arch = self.trunk.active
         rate = learning_rate(recipe, clock.progress, clock.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         x = normalise(images).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.autocast == "bf16"):
-            output = self.model(x)
-            loss = self.task.loss(output, *targets)
-            if self.teacher is not None and arch != self.largest:
-                with torch.no_grad():
-                    wanted = self.teacher(x)
-                loss = loss + recipe.distill * distillation(output, wanted)
-        if not math.isfinite(loss.item()):
-            raise TrainingError(f"the loss is {loss.item()} at step {clock.step}; a lower lr helps")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        archs = step_archs(recipe, clock.step) if self.supernet else [self.trunk.active]
+        total, best, wanted = 0.0, None, self._wanted(archs, x)
+        for arch in archs:
+            loss, output = self._loss(arch, x, targets, wanted, best)
+            (loss / len(archs)).backward()
+            total += loss.item() / len(archs)
+            if best is None and recipe.inplace and arch == self.largest:
+                best = detached(output)
+        if not math.isfinite(total):
+            raise TrainingError(f"the loss is {total} at step {clock.step}; a lower lr helps")
         distributed.average_gradients(self.model.parameters())
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
         self.optimizer.step()
-        return {"step": clock.step, "loss": loss.item(), "lr": rate, "progress": clock.progress, "arch": arch.digest}
+        if self.average is not None:
+            self.average.update(self.model, clock.step)
+        return {"step": clock.step, "loss": total, "lr": rate, "progress": clock.progress, "arch": arch.digest}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.autocast == "bf16")
+
+    def _wanted(self, archs: list[Arch], x: torch.Tensor) -> Any:
+        """The teacher's outputs; None where there is no teacher, or nobody to be taught."""
+        if self.teacher is None or not (self.task.teaches_largest or any(a != self.largest for a in archs)):
+            return None
+        with torch.no_grad(), self._autocast():
+            return self.teacher(x)
+
+    def _loss(
+        self, arch: Arch, x: torch.Tensor, targets: tuple[torch.Tensor, ...], wanted: Any, best: Any
+    ) -> tuple[torch.Tensor, Any]:
+        """A sub-network's loss and output, given what the teacher and the step's largest network make of ``x``."""
+        recipe, task = self.recipe, self.task
+        if self.supernet:
+            self.trunk.activate(arch)
+        with self._autocast():
+            output = self.model(x)
+            loss = task.loss(output, *targets)
+            if wanted is not None and (arch != self.largest or task.teaches_largest):
+                loss = loss + recipe.distill * task.distillation(output, wanted)
+            if best is not None:
+                loss = loss + recipe.inplace * task.distillation(output, best)
+        return loss, output
 
     def _log(self, record: dict) -> None:
         if not self.main:

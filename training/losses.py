@@ -1,6 +1,11 @@
-"""Losses: cross-entropy with class weights or hard-example mining (paper section 4.2), joint MSE, distillation."""
+"""Losses: cross-entropy with class weights or hard-example mining (paper section 4.2), Lovasz, joint MSE, distillation.
+
+All of them count in float32, whatever type a network's outputs have.
+"""
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -8,12 +13,15 @@ import torch.nn.functional as F
 from scalenet.evaluate.miou import IGNORE
 from scalenet.heads import BottomUpOutput
 
+LOVASZ_PIXELS = 16384
+PEAK_SHARPNESS = 10.0  # a peak of 1 holds 0.97 of the probability over 64x48 pixels
+
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
     """Mean cross-entropy of (B, C, H, W) logits and (B, H, W) class indices; 255 is ignored, 0 if all are."""
     if not (target != IGNORE).any():
         return logits.sum() * 0
-    return F.cross_entropy(logits, target, weight=weight, ignore_index=IGNORE)
+    return F.cross_entropy(logits.float(), target, weight=weight, ignore_index=IGNORE)
 
 
 def ohem_cross_entropy(
@@ -27,6 +35,7 @@ def ohem_cross_entropy(
 
     At least ``min_pixels`` of the hardest pixels are always kept (all of them where there are fewer).
     """
+    logits = logits.float()
     losses = F.cross_entropy(logits, target, weight=weight, ignore_index=IGNORE, reduction="none").flatten()
     valid = target.flatten() != IGNORE
     losses = losses[valid]
@@ -40,6 +49,40 @@ def ohem_cross_entropy(
         limit = max(threshold, probability.kthvalue(kept).values.item())
         hard = probability <= limit
     return losses[hard].mean()
+
+
+def lovasz_softmax(logits: torch.Tensor, target: torch.Tensor, pixels: int = LOVASZ_PIXELS) -> torch.Tensor:
+    """Lovasz-Softmax (Berman et al., CVPR 2018): 1 - IoU over the batch, made smooth, mean over the classes in it.
+
+    Args:
+        logits: (B, C, H, W).
+        target: (B, H, W) class indices; 255 is ignored, the loss is 0 if all are.
+        pixels: about how many are looked at, as each has to be sorted for each class: of more, those of an even grid
+            over every picture. Its step is odd, so that it meets a network's upsampling at every phase.
+    """
+    step = math.ceil(math.sqrt(target.numel() / pixels)) | 1
+    logits = logits[:, :, step // 2 :: step, step // 2 :: step]
+    target = target[:, step // 2 :: step, step // 2 :: step].flatten()
+    valid = target != IGNORE
+    chance = logits.float().softmax(1).transpose(0, 1).flatten(1)[:, valid]
+    truth = (target[valid] == torch.arange(len(chance), device=target.device)[:, None]).float()
+    present = truth.any(1)
+    if not present.any():
+        return logits.float().sum() * 0
+    truth, chance = truth[present], chance[present]
+    errors, order = (truth - chance).abs().sort(1, descending=True)
+    return (errors * _jaccard_steps(truth.gather(1, order))).sum(1).mean()
+
+
+def _jaccard_steps(truth: torch.Tensor) -> torch.Tensor:
+    """(C, P) what each pixel adds to 1 - IoU when pixels are got wrong one after the other, the worst first.
+
+    Args:
+        truth: (C, P) 1 where the pixel is of the class, in that order.
+    """
+    total = truth.sum(1, keepdim=True)
+    loss = 1 - (total - truth.cumsum(1)) / (total + (1 - truth).cumsum(1))
+    return loss.diff(dim=1, prepend=torch.zeros_like(total))
 
 
 def joint_mse(heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -59,6 +102,22 @@ def partner_mse(
     left, right = partners.unbind(1)
     error = heatmaps.float() - target
     return 0.5 * (((error[:, left] - error[:, right]) ** 2).mean((2, 3)) * weight[:, left] * weight[:, right]).mean()
+
+
+def peak_divergence(
+    heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, sharpness: float = PEAK_SHARPNESS
+) -> torch.Tensor:
+    """How far the places that (B, K, h, w) heatmaps point to are from the target's, in nats, the mean over joints.
+
+    A heatmap times ``sharpness`` is taken for the logarithm of a probability over its pixels, and so is the target:
+    the divergence is 0 where they are equal, as the squared error is, but it looks at peaks alone. Its gradient does
+    not fade while a heatmap is still flat, and a second peak (the other leg) costs as much as the first one earns.
+
+    Args:
+        weight: (B, K) visibility of the joints.
+    """
+    own, wanted = (F.log_softmax(sharpness * x.float().flatten(2), 2) for x in (heatmaps, target))
+    return ((wanted.exp() * (wanted - own)).sum(2) * weight).mean()
 
 
 def distillation(student: torch.Tensor | BottomUpOutput, teacher: torch.Tensor | BottomUpOutput) -> torch.Tensor:

@@ -11,8 +11,8 @@ from scalenet.heads import BottomUpOutput
 
 
 def masked_mse(heatmaps: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of (B, K, h, w) heatmaps over all pixels, those where ``mask`` (B, h, w) is 0 counting 0."""
-    return (((heatmaps.float() - target) ** 2) * mask[:, None]).mean()
+    """Mean squared error of (B, K, h, w) heatmaps over all pixels; where ``mask`` (B, K, h, w) is 0 they count 0."""
+    return (((heatmaps.float() - target) ** 2) * mask).mean()
 
 
 def tag_losses(tags: torch.Tensor, joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -37,10 +37,12 @@ class Recipe:
 
     For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes
     by the size of the crop; ``convention`` is the heatmaps', default the data set's; ``partners`` weighs the error of
-    the difference between a left and a right joint's heatmaps beside the heatmaps'. Bottom-up, ``tags`` weighs the
-    tags' loss, ``people`` are the fewest and most of a composed crowd, ``backgrounds`` folders of pictures without
-    people, ``silence`` the share of samples with nobody in them and ``scenes`` that of whole photographs among the
-    others. ``eps`` is Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
+    the difference between a left and a right joint's heatmaps beside the heatmaps', ``peaks`` the divergence of the
+    places they point to. Bottom-up, ``tags`` weighs the tags' loss, ``people`` are the fewest and most of a composed
+    crowd, ``backgrounds`` folders of pictures without people, ``silence`` the share of samples with nobody in them and
+    ``scenes`` that of whole photographs among the others, in which ``neighbours`` (a file of ``python -m training
+    neighbours``) says where people without labels are. ``eps`` is Adam's: heatmap losses have gradients so small that
+    1e-8 slows them down.
     """
 
     name: str
@@ -92,11 +94,13 @@ class Recipe:
     sigma: float = 0.0
     convention: str = ""
     partners: float = 0.0
+    peaks: float = 0.0
     tags: float = 1e-3
     people: tuple[int, int] = (1, 5)
     backgrounds: tuple[str, ...] = ()
     silence: float = 0.0
     scenes: float = 0.0
+    neighbours: str = ""
     workers: int = 0
     seed: int = 0
     device: str = "auto"
@@ -105,17 +109,23 @@ class Recipe:
     out: str = ""
 
 
+PRETRAINED = "training/checkpoints/pretrain.safetensors"
 SMALL = {"stem_width": 32, "stage1_width": 16, "modules": (1, 2, 1), "depths": (1, 3)}
 S0_SPACE = SearchSpace("segmentation", 16, (360, 480), **SMALL)
-P0_SPACE = SearchSpace("pose", 16, (192, 144), **SMALL)
+P0_SPACE = SearchSpace("pose", 16, (256, 192), **SMALL)
 
 # class weights of 9 to 1 make rare classes spread: 1.9 mIoU less
 CAMVID = {"task": "segmentation", "root": "../shared/data/camvid", "space": S0_SPACE, "classes": 11,
           "early_size": (192, 256), "scale": (0.7, 2.1), "class_weights": False}  # fmt: skip
-LSP = {"task": "pose", "root": "../shared/data/lsp", "space": P0_SPACE, "classes": 14, "batch": 32, "size": (192, 144),
-       "early_size": (128, 96), "rotation": 40.0, "rescale": 0.3, "half_body": 0.15, "colour": 0.2,
-       "partners": 3.0, "eps": 1e-12}  # fmt: skip
-LSP_PEOPLE = 7993
+EVERYDAY = {"task": "pose", "root": "../shared/data/stanford40", "more_roots": ("../shared/data/lsp",),
+            "space": P0_SPACE, "classes": 17, "convention": "aligned", "batch": 32, "size": (256, 192),
+            "sizes": ((192, 144),), "early_size": (192, 144), "rotation": 35.0, "rescale": 0.3, "half_body": 0.3,
+            "colour": 0.3, "partners": 3.0, "peaks": 0.01, "eps": 1e-12, "decay": "cosine",
+            "ema": 0.999}  # fmt: skip
+PEOPLE_MASKS = {"task": "segmentation", "root": "../shared/data/people_masks", "space": S0_SPACE, "classes": 2,
+                "size": (288, 288), "early_size": (192, 192), "scale": (0.5, 1.6), "class_weights": False, "mix": 0.5,
+                "dusk": 0.5, "lovasz": 0.5, "decay": "cosine", "ema": 0.999}  # fmt: skip
+EVERYDAY_PEOPLE = 8007 + 7993
 COCO_PEOPLE = 149813  # of train2017, with a labelled joint
 CITYSCAPES_PICTURES = 2975
 CITYSCAPES = {"task": "segmentation", "root": "data/cityscapes", "classes": 19, "batch": 24, "size": (512, 1024),
@@ -171,12 +181,17 @@ def bottom_up_recipes(width: int, side: int, batch: int) -> tuple[Recipe, Recipe
 RECIPES = {
     r.name: r
     for r in (
-        Recipe(
-            "pretrain", "classification", "alone", "../shared/data/tiny_imagenet", S0_SPACE, classes=200, minutes=45,
-            batch=128, size=(64, 64), early_size=(48, 48), early=0.6, decay="cosine", weight_decay=0.05,
+        Recipe(  # photographs without labels, ImageNet's classes and features from a teacher
+            "pretrain", "distillation", "supernet", "../shared/data/stanford40", P0_SPACE, minutes=30, batch=64,
+            more_roots=("../shared/data/lsp", "../shared/data/tiny_imagenet", "../shared/data/camvid"),
+            teacher="efficientnet-lite0", distill=1.0, sandwich=1, size=(128, 128), lr=3e-3, decay="cosine", ema=0.998,
+        ),
+        Recipe(  # labels alone
+            "pretrain_labels", "classification", "alone", "../shared/data/tiny_imagenet", S0_SPACE, classes=200,
+            minutes=45, batch=128, size=(64, 64), early_size=(48, 48), early=0.6, decay="cosine", weight_decay=0.05,
         ),
         Recipe(
-            "s0_teacher", stage="alone", minutes=70, lr=3e-3, early=0.4, init="out/training/pretrain/final.safetensors",
+            "s0_teacher", stage="alone", minutes=70, lr=3e-3, early=0.4, init=PRETRAINED,
             **CAMVID,
         ),
         Recipe(
@@ -185,32 +200,26 @@ RECIPES = {
             **CAMVID,
         ),
         Recipe(
-            "s0_alone", stage="alone", minutes=40, lr=3e-3, early=0.4, init="out/training/pretrain/final.safetensors",
+            "s0_alone", stage="alone", minutes=40, lr=3e-3, early=0.4, init=PRETRAINED,
             arch="scalenet/archs/scalenet_s0.json", **CAMVID,
         ),
+        Recipe("s0_person", stage="supernet", minutes=60, lr=2e-3, early=0.3, init=PRETRAINED, **PEOPLE_MASKS),
+        Recipe("p0_teacher", stage="alone", minutes=90, early=0.5, init=PRETRAINED, **EVERYDAY),
+        Recipe("p0_supernet", stage="supernet", minutes=150, lr=2e-3, early=0.3, init=PRETRAINED, **EVERYDAY),
         Recipe(
-            "p0_teacher", stage="alone", minutes=90, early=0.6, init="out/training/pretrain/final.safetensors", **LSP,
+            "p0_alone", stage="alone", minutes=40, early=0.5, init=PRETRAINED, arch="scalenet/archs/scalenet_p0.json",
+            **EVERYDAY,
         ),
         Recipe(
-            "p0_supernet", stage="supernet", minutes=150, early=0.4, lr=3e-3,
-            init="out/training/p0_teacher/final.safetensors", teacher="out/training/p0_teacher/final.safetensors",
-            **LSP,
-        ),
-        Recipe(  # the supernet in one command, without a teacher
-            "p0_lsp", stage="supernet", minutes=150, early=0.6, init="out/training/pretrain/final.safetensors", **LSP,
+            "p0_finetune", stage="alone", steps=20 * EVERYDAY_PEOPLE // 32, lr=1e-3,
+            arch="scalenet/archs/scalenet_p0.json", init="scalenet/files/scalenet_p0.safetensors", **EVERYDAY,
         ),
         Recipe(
-            "p0_alone", stage="alone", minutes=40, early=0.6, init="out/training/pretrain/final.safetensors",
-            arch="scalenet/archs/scalenet_p0.json", **LSP,
-        ),
-        Recipe(
-            "p0_finetune", stage="alone", steps=20 * LSP_PEOPLE // 32, lr=1e-3, arch="scalenet/archs/scalenet_p0.json",
-            init="scalenet/files/scalenet_p0.safetensors", **LSP,
-        ),
-        Recipe(
-            "p0_bottomup", "bottomup", "alone", "../shared/data/lsp", P0_SPACE, classes=14, minutes=60, batch=8,
-            arch="scalenet/archs/scalenet_p0.json", init="scalenet/files/scalenet_p0.safetensors", lr=2e-3,
-            size=(512, 512), early_size=(320, 320), early=0.6, weight_decay=0.01, tags=2e-3,
+            "p0_bottomup", "bottomup", "supernet", "../shared/data/stanford40", P0_SPACE, classes=17, minutes=90,
+            more_roots=("../shared/data/lsp",), backgrounds=("../shared/data/tiny_imagenet", "../shared/data/camvid"),
+            people=(1, 8), silence=0.12, scenes=0.4, init="training/checkpoints/p0_supernet.safetensors", batch=8,
+            lr=2e-3, size=(512, 512), early_size=(320, 320), early=0.5, weight_decay=0.01, tags=2e-3, colour=0.3,
+            decay="cosine", ema=0.999,
         ),
         *cityscapes_recipes(32),
         *cityscapes_recipes(48),

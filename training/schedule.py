@@ -10,6 +10,8 @@ import random
 
 from scalenet.arch import Arch, SearchSpace
 
+from .recipes import Recipe
+
 FUSION_SHARES = (0.2, 0.5, 0.8)
 SMALLEST_FUSION = {"segmentation": 0.1, "pose": 0.0}
 
@@ -38,3 +40,18 @@ def arch_at(space: SearchSpace, step: int, seed: int = 0) -> Arch:
         return space.largest()
     share, depths = groups(space)[turn - 2]
     return space.sample(rng, depths, share)
+
+
+def step_archs(recipe: Recipe, step: int) -> list[Arch]:
+    """The sub-networks of a supernet's step: one (the paper's), or the sandwich's largest, smallest and sampled ones.
+
+    A sandwich's largest comes first, so that it can teach the others; the sampled ones go through the groups in turn.
+    """
+    space = recipe.space
+    if not recipe.sandwich:
+        return [arch_at(space, step, recipe.seed)]
+    cells = groups(space)
+    turns = [step * recipe.sandwich + i for i in range(recipe.sandwich)]
+    sampled = [turn // len(cells) * cycle_length(space) + 2 + turn % len(cells) for turn in turns]
+    smallest = space.smallest(random.Random(f"{recipe.seed}/{step}"), SMALLEST_FUSION[space.task])
+    return [space.largest(), smallest, *(arch_at(space, turn, recipe.seed) for turn in sampled)]

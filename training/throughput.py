@@ -13,7 +13,7 @@ from .data.keypoints import KeypointSource
 def crops_per_second(root: str, seconds: float = 10.0, workers: int = 2) -> float:
     """Augmented 256x192 crops with targets from a keypoint set's training split, batches of 32."""
     cv2.setNumThreads(1)
-    batches = iter(make_loader(KeypointSource(root, "train"), 32, lambda: (256, 192), workers=workers))
+    batches = iter(make_loader(KeypointSource(root, "train"), 32, lambda step: (256, 192), workers=workers))
     for _ in range(2 * workers):
         next(batches)
     started, count = time.perf_counter(), 0

@@ -24,7 +24,7 @@ def warm(networks: Networks) -> None:
         picture = outputs.write_picture(Path(folder), "plain", np.full((480, 640, 3), 127, np.uint8))
         asks = {
             "segmentation": lambda name: handlers.segment(picture, name, 0.5, 0),
-            "pose": lambda name: handlers.pose(picture, name, "", 1, 0),
+            "pose": lambda name: handlers.pose(picture, name, "0, 0, 640, 480", 1, 0),  # it shows nobody to be found
             "bottomup": lambda name: handlers.everyone(picture, name, 1, 0),
         }
         for task, ask in asks.items():
@@ -70,13 +70,13 @@ class Handlers:
     def pose(
         self, picture: str | None, model: str, boxes: str, opacity: float, threshold: float
     ) -> tuple[str, str, str, str, str]:
-        """Find the joints of the people in the boxes (lines "x, y, w, h"; empty: the whole picture is one person)."""
+        """Find the joints of the people in the boxes (lines "x, y, w, h"; empty: they are found, then looked at)."""
         return self._people("pose", picture, model, opacity, threshold, lambda: (parse_boxes(boxes),))
 
     def everyone(
         self, picture: str | None, model: str, opacity: float, threshold: float
     ) -> tuple[str, str, str, str, str]:
-        """Find the joints of everybody in the picture: drawn, people, facts; picture as PNG and JSON to take away."""
+        """Find everybody's joints in one look: drawn, people, facts; picture as PNG and JSON to take away."""
         return self._people("bottomup", picture, model, opacity, threshold, tuple)
 
     def _people(

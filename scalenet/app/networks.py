@@ -10,10 +10,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from .. import table
 from ..models import check_name
 from ..predict.bottomup import BottomUpPoseEstimator
+from ..predict.detector import Detector
 from ..predict.loading import model_input
+from ..predict.people import BottomUpDetector
 from ..predict.segmentation import Segmenter
 from ..predict.topdown import PoseEstimator
 
@@ -87,8 +91,14 @@ class Networks:
             raise LookupError(
                 f"there is no network {str(name)[:60]!r} here for {task}; choose from {', '.join(sources)}"
             )
+        finder = self._find_people if task == "pose" and self._sources["bottomup"] else "bottomup"
         with self._lock:  # so that visitors who come together load it once
-            return self._build(task, sources[name])
+            return self._build(task, sources[name], finder)
+
+    def _find_people(self, image: np.ndarray) -> np.ndarray:
+        """(N, 5) boxes of the people whom the first bottom-up network on offer finds; it is shared with its own tab."""
+        network = self.predictor("bottomup", self.names("bottomup")[0])
+        return BottomUpDetector(network)(image)
 
     def ask(self, predictor: Predictor, *args: Any) -> tuple[Any, float]:
         """What the predictor says, and the seconds it took; one visitor after the other, each with all cores.
@@ -113,8 +123,8 @@ def _sources(models: Sequence[str | Path]) -> dict[str, str]:
     return sources
 
 
-def _build(task: str, source: str) -> Predictor:
-    return PREDICTORS[task](source)
+def _build(task: str, source: str, finder: str | Detector) -> Predictor:
+    return PoseEstimator(source, detector=finder) if task == "pose" else PREDICTORS[task](source)
 
 
 def facts_of(predictor: Predictor) -> dict[str, Any]:

@@ -47,11 +47,12 @@ def picture_tabs(handlers: Handlers) -> tuple[PictureTab, ...]:
             ("Overlay PNG", "Mask PNG", "JSON"),
         ),
         PictureTab(
-            "Pose", "pose", "The joints of a person, or of each person in a box.", "Find joints", "pose", handlers.pose,
+            "Pose", "pose", "People are found, then each is looked at by itself; or give their boxes.",
+            "Find joints", "pose", handlers.pose,
             lambda: (opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"), lambda: (_boxes(),),
         ),
         PictureTab(
-            "Everyone", "bottomup", "The joints of everybody in the picture at once, without boxes.", "Find everyone",
+            "Everyone", "bottomup", "The joints of everybody in the picture in one look.", "Find everyone",
             "everyone", handlers.everyone, lambda: (opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"),
         ),
     )  # fmt: skip
@@ -157,5 +158,5 @@ def _boxes() -> Component:
 
     return gr.Textbox(
         value="", lines=2, max_lines=8, label="Boxes", placeholder="x, y, w, h",
-        info="One person a line, in pixels. Empty: the whole picture is one person.",
+        info="One person a line, in pixels. Empty: people are found.",
     )  # fmt: skip

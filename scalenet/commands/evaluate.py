@@ -6,7 +6,7 @@ import argparse
 import importlib
 from typing import Any
 
-from .options import numbers, positive
+from .options import height_width, numbers, positive
 
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict
     "camvid": "segmentation",
@@ -14,14 +14,21 @@ EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, data
     "coco": "pose",
     "lsp": "pose",
     "crowdpose": "pose",
+    "stanford40": "pose",
+    "folder": "segmentation",
 }
-POSE_OPTIONS = ("boxes", "decode", "results")
+OPTIONS = {  # of these data sets alone
+    "boxes": "pose", "detector": "pose", "input_size": "pose", "decode": "pose", "results": "pose",
+    "prefix": "segmentation",
+}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
-    parser.add_argument("--dataset", required=True, choices=EVALUATORS)
+    parser.add_argument(
+        "--dataset", required=True, choices=EVALUATORS, help="folder: pictures and masks of the network's own classes"
+    )
     parser.add_argument("--root", required=True, help="folder of the data set")
     parser.add_argument("--split", default="val", help="folder or annotation name (default: %(default)s)")
     parser.add_argument("--checkpoint", help="a .safetensors file to read instead of the published weights")
@@ -34,22 +41,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument("--batch-size", type=positive, help="pictures, or people, that run together")
+    segmentation = parser.add_argument_group("segmentation")
+    segmentation.add_argument("--prefix", metavar="P", help="segmentation: only pictures whose file name begins with P")
     pose = parser.add_argument_group("pose")
     pose.add_argument("--boxes", metavar="FILE", help="a detector's results (default: the annotations' boxes)")
+    pose.add_argument("--detector", metavar="WHO", help="who finds people instead, as in scalenet pose")
+    pose.add_argument("--input-size", type=height_width, metavar="HxW", help="of crops (default: the network's)")
     pose.add_argument("--decode", choices=("dark", "quarter"), help="joints from heatmaps (default: dark)")
     pose.add_argument("--results", metavar="FILE", help="also write the results, in the form COCO's server takes")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate; returns the figures as fractions, the number of pictures and the seconds it took."""
-    module = importlib.import_module(f"..evaluate.{EVALUATORS[args.dataset]}", __package__)
-    pose = {option: getattr(args, option) for option in POSE_OPTIONS if getattr(args, option) is not None}
+    kind = EVALUATORS[args.dataset]
+    module = importlib.import_module(f"..evaluate.{kind}", __package__)
+    given = {option: getattr(args, option) for option in OPTIONS if getattr(args, option) is not None}
+    for option in given:
+        if OPTIONS[option] != kind:
+            raise ValueError(
+                f"--{option.replace('_', '-')} is for {OPTIONS[option]} data sets, {args.dataset} is for {kind}"
+            )
     scales = {} if args.scales is None else {"scales": args.scales}
-    if pose and EVALUATORS[args.dataset] == "segmentation":
-        raise ValueError(f"--{next(iter(pose))} is for pose data sets, {args.dataset} is for segmentation")
     result = module.evaluate(
         args.name, args.dataset, args.root, args.split, checkpoint=args.checkpoint, limit=args.limit, flip=args.flip,
-        device=args.device, batch_size=args.batch_size, **scales, **pose,
+        device=args.device, batch_size=args.batch_size, **scales, **given,
     )  # fmt: skip
     if not args.json:
         print_figures(result)
@@ -59,12 +74,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def print_figures(result: dict[str, Any]) -> None:
     """Name and number, one a line."""
     for key, value in result.items():
-        if isinstance(value, dict):
+        if key == "joints_compared":
+            print(_compared(value, list(result["per_joint"])))
+        elif isinstance(value, dict):
             print(f"{key}:")
             for name, part in value.items():
                 print(f"  {name:20} {_number(part)}")
         else:
             print(f"{key:22} {_number(value)}")
+
+
+def _compared(names: list[str], joints: list[str]) -> str:
+    missing = ", ".join(joint for joint in joints if joint not in names)
+    why = f" ({missing} {'are' if ',' in missing else 'is'} not the network's)" if missing else ""
+    return f"{len(names)} of {len(joints)} joints compared{why}"
 
 
 def _number(value: Any) -> str:

@@ -11,7 +11,9 @@ from .clip import frames_together, run_video, target_of, the_video
 from .options import numbers, positive
 from .segment import keep_inputs, unique_names
 
-SAMPLE_BOX = [[-150, 0, 660, 1300]]  # corners; the portrait ends at the chest, the person does not
+# Corners. The portrait ends at the chest, the person does not: a network that learned from whole people is told where
+# the rest would be, and no detector is asked to find a person in half of one.
+SAMPLE_BOX = [[-150, 0, 660, 1300]]
 RESULTS = "keypoints.json"
 
 
@@ -27,10 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", action="store_true", help="also the portrait that ships in matplotlib")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
-        "--boxes", metavar="FILE", help="{file name: [[x, y, w, h], …]} or COCO results (default: one person a picture)"
+        "--boxes", metavar="FILE", help="{file name: [[x, y, w, h], …]} or COCO results (default: people are found)"
     )
-    people.add_argument("--detector", metavar="NAME", help="find people by a network of torchvision's (downloads it)")
-    people.add_argument("--bottom-up", action="store_true", help="everybody at once, without boxes")
+    people.add_argument(
+        "--detector", metavar="WHO",
+        help="finds people, who are then looked at one by one: bottomup (default), bottomup:NAME, torchvision:NAME "
+        "(downloads it), a .onnx file of YOLOX's form, or none (the whole picture is one person)",
+    )  # fmt: skip
+    people.add_argument("--bottom-up", action="store_true", help="everybody at once, without a second look")
     parser.add_argument(
         "--flip", action=argparse.BooleanOptionalAction, help="look at people mirrored too (default: not for bottom-up)"
     )
@@ -83,7 +89,7 @@ def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
     from ..predict.tracking import Tracker
 
     if args.boxes:
-        raise ValueError("--boxes names pictures; people in a video are found by --detector NAME or --bottom-up")
+        raise ValueError("--boxes names pictures; in a video people are found: see --detector and --bottom-up")
     target = target_of(video, args.out, "pose")
     return run_video(args, video, target, _estimator(args, frames_together(args)), Tracker() if args.track else None)
 
@@ -110,11 +116,7 @@ def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
     from ..predict.topdown import PoseEstimator
 
-    detector = None
-    if args.detector:
-        from ..predict.detector import torchvision_detector
-
-        detector = torchvision_detector(args.detector, device=args.device)
+    detector = None if args.detector == "none" else args.detector or "bottomup"
     return PoseEstimator(args.model, args.device, args.flip is not False, args.decode or "dark", batch_size, detector)
 
 

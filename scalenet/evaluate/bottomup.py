@@ -1,4 +1,4 @@
-"""A bottom-up network over a data set: results of everybody found."""
+"""Pictures of a data set in which people have to be found first: results of everybody found."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 from tqdm import tqdm
 
 from ..predict.bottomup import BottomUpPoseEstimator
+from ..predict.topdown import PoseEstimator
 from .keypoint_data import KeypointSet, Result
 
 
 def estimate(
-    estimator: BottomUpPoseEstimator, data: KeypointSet, image_ids: Sequence[Any], bar: bool = True
+    estimator: BottomUpPoseEstimator | PoseEstimator, data: KeypointSet, image_ids: Sequence[Any], bar: bool = True
 ) -> list[Result]:
     """COCO-form results of everybody found in the pictures.
 
     Args:
+        estimator: a bottom-up one, or a top-down one with a detector.
         bar: show progress on a terminal.
     """
     results: list[Result] = []

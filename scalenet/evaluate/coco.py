@@ -1,4 +1,4 @@
-"""Average precision of keypoints by COCO's own evaluator; suppression of near doubles. N people, K joints."""
+"""Average precision of keypoints by COCO's own evaluator. K joints."""
 
 from __future__ import annotations
 
@@ -7,26 +7,13 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..predict.pose_result import oks
+from ..predict.pose_result import NMS_THRESHOLD, oks_nms
 from .cocoeval import run_cocoeval
 from .keypoint_data import KeypointSet, Result
 
+__all__ = ["FIGURES", "NMS_THRESHOLD", "oks_nms", "score_coco"]
+
 FIGURES = ("ap", "ap50", "ap75", "apm", "apl", "ar")
-NMS_THRESHOLD = 0.9
-
-
-def oks_nms(
-    keypoints: np.ndarray, scores: np.ndarray, areas: np.ndarray, sigmas: np.ndarray, threshold: float = NMS_THRESHOLD
-) -> list[int]:
-    """Indices of the people kept, best first: nobody is more like a better-scored one than ``threshold``."""
-    order, kept = np.argsort(-scores, kind="stable"), []
-    while len(order):
-        first, order = order[0], order[1:]
-        kept.append(int(first))
-        order = order[oks(keypoints[first], keypoints[order], areas[first], areas[order], sigmas) <= threshold]
-    return kept
 
 
 def score_coco(

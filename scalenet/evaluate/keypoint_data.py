@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets import DATASETS, JOINT_SIGMAS, Labels, LabelsError
+from ..datasets import DATASETS, JOINT_SIGMAS, Labels, LabelsError, shared_joints
 from ..predict.images import SUFFIXES
 from ..whole import write_text
 from . import DataError
 
 PREFIXES = ("person_keypoints_", "", "crowdpose_", "image_info_")
 Result = dict[str, Any]
+Joints = list[tuple[int, int]]  # pairs: a joint of the file, the same joint of a network
 
 
 def read_json(path: str | Path, what: str) -> Any:
@@ -162,16 +163,31 @@ class KeypointSet:
         a.setdefault("area", a["bbox"][2] * a["bbox"][3])
         return a
 
-    def check_model(self, names: tuple[str, ...], outputs: int) -> None:
-        """Refuse a network whose joints are not the file's.
+    def match(self, names: Sequence[str], outputs: int, enough: Sequence[str] = ()) -> Joints | None:
+        """Which of the file's joints a network gives; None: all of them, one by one.
+
+        Args:
+            names: the network's joints in order; none for a network that names none, whose number alone must be right.
+            outputs: how many it gives.
+            enough: joints which to share is enough; none: all must be the file's, in its order.
+
+        Returns:
+            (file's joint, network's joint) of those shared, in the file's order.
 
         Raises:
-            DataError: naming both.
+            DataError: naming the joints of both.
         """
-        if self.labels is not None and (outputs != len(self.labels.names) or (names and names != self.labels.names)):
-            mine = f"{len(self.labels.names)} joints of {self.labels.dataset} ({', '.join(self.labels.names[:3])}, …)"
-            theirs = f"{outputs} joints ({', '.join(names[:3])}, …)" if names else f"{outputs} joints"
-            raise DataError(f"{self.path} has {mine}, the network gives {theirs}")
+        own = () if self.labels is None else self.labels.names
+        if self.labels is None or (outputs == len(own) and tuple(names) in ((), own)):
+            return None
+        pairs = shared_joints(own, names)
+        if enough and set(enough) <= {own[i] for i, _ in pairs}:
+            return pairs
+        theirs = ", ".join(names) or "it does not name them"
+        raise DataError(
+            f"{self.path} has {len(own)} joints of {self.labels.dataset} ({', '.join(own)}), the network gives "
+            f"{outputs} joints ({theirs})" + (f": both must have {' and '.join(enough)}" if enough else "")
+        )
 
     def people(self, image_ids: Iterable[Any] | None = None) -> People:
         """Everybody with a labelled joint and a box with an area; crowds are left out."""

@@ -5,7 +5,7 @@ Where a torso end is unlabelled, half the longer side of the box stands for the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,18 +28,22 @@ def torso_sizes(keypoints: np.ndarray, boxes: np.ndarray, labels: Labels) -> np.
 
 
 def pck(
-    predicted: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray, labels: Labels, threshold: float = THRESHOLD
-) -> dict[str, Any]:
+    predicted: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray, labels: Labels, threshold: float = THRESHOLD,
+    joints: Sequence[str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Right joints / labelled joints, over all and per joint.
 
     Args:
         predicted: (N, K, 2 or more) x, y; NaN for somebody not found.
         keypoints, boxes: the labelled people, (N, K, 3) and (N, 4) x1, y1, x2, y2.
+        joints: names of those compared; default all.
 
     Returns:
-        "pck", "per_joint" by name (None where a joint is never labelled), "joints" (how many are labelled).
+        "pck", "per_joint" by name (None where a joint is never labelled or not compared), "joints" (how many are
+        labelled and compared).
     """
-    labelled = keypoints[..., 2] > 0
+    compared = np.array([joints is None or name in joints for name in labels.names])
+    labelled = (keypoints[..., 2] > 0) & compared
     error = np.hypot(*np.moveaxis(predicted[..., :2] - keypoints[..., :2], -1, 0))
     right = labelled & (error <= threshold * torso_sizes(keypoints, boxes, labels)[:, None])
     counts, hits = labelled.sum(0), right.sum(0)
@@ -47,8 +51,18 @@ def pck(
     return {"pck": float(hits.sum() / max(1, counts.sum())), "per_joint": per_joint, "joints": int(counts.sum())}
 
 
-def score_pck(results: list[Result], data: KeypointSet, image_ids: Iterable[Any] | None = None) -> dict[str, Any]:
+def score_pck(
+    results: list[Result], data: KeypointSet, image_ids: Iterable[Any] | None = None,
+    joints: Sequence[str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """PCK of COCO-form results: the best-scored result of a picture answers for its one person; none is all wrong.
+
+    Args:
+        image_ids: score these pictures only.
+        joints: names of those that the results have, if not all of the file's; only these are compared.
+
+    Returns:
+        What :func:`pck` does, and with ``joints`` "joints_compared", their names.
 
     Raises:
         DataError: if the joints do not include the torso's ends, or a picture has more than one person.
@@ -56,8 +70,9 @@ def score_pck(results: list[Result], data: KeypointSet, image_ids: Iterable[Any]
     if data.labels is None or not set(TORSO) <= set(data.labels.names):
         raise DataError(f"{data.path}: PCK needs the joints {' and '.join(TORSO)}")
     people = data.people(image_ids)
-    if not len(people.keypoints):
-        raise DataError(f"{data.path} labels no joints in these pictures")
+    compared = [joints is None or name in joints for name in data.labels.names]
+    if not (people.keypoints[:, compared, 2] > 0).any():
+        raise DataError(f"{data.path} labels no joints in these pictures" + (" that are compared" if joints else ""))
     if len(set(people.image_ids.tolist())) < len(people.image_ids):
         raise DataError(f"{data.path} has several people in a picture: PCK is for one (score it as coco)")
     best: dict[Any, Result] = {}
@@ -68,4 +83,5 @@ def score_pck(results: list[Result], data: KeypointSet, image_ids: Iterable[Any]
     for row, image_id in zip(predicted, people.image_ids.tolist(), strict=True):
         if image_id in best:
             row[:] = np.reshape(best[image_id]["keypoints"], (-1, 3))[:, :2]
-    return pck(predicted, people.keypoints, people.boxes, data.labels)
+    figures = pck(predicted, people.keypoints, people.boxes, data.labels, joints=joints)
+    return figures if joints is None else {**figures, "joints_compared": list(joints)}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from ..datasets import map_keypoints
 from ..fold import fold
 from ..network import ScaleNet
 from ..predict.bottomup import BottomUpPoseEstimator
@@ -18,9 +20,11 @@ from ..predict.loading import load_model, name_of
 from ..predict.topdown import PoseEstimator
 from . import DataError, bottomup, topdown
 from .coco import NMS_THRESHOLD
-from .keypoint_data import KeypointSet, Result, read_results, write_json
+from .keypoint_data import Joints, KeypointSet, Result, read_results, write_json
+from .pck import TORSO
 from .scores import scorer
 
+ENOUGH = {"lsp": TORSO}  # data sets that score a network of other joints on those it shares, if these are among them
 Device = str | torch.device | None
 Estimate = Callable[[KeypointSet, Sequence[Any]], list[Result]]
 
@@ -37,6 +41,8 @@ def evaluate(
     device: Device = None,
     batch_size: int | None = None,
     boxes: str | Path | None = None,
+    detector: str | Path | None = None,
+    input_size: tuple[int, int] | None = None,
     decode: str | None = None,
     scales: Sequence[float] | None = None,
     results: str | Path | None = None,
@@ -45,37 +51,47 @@ def evaluate(
 
     Args:
         name, checkpoint: as in :func:`scalenet.predict.loading.load_model`.
-        dataset: "coco" (ap, ap50, ap75, apm, apl, ar), "crowdpose" (ap, ap50, ap75, ar, ap_easy, ap_medium, ap_hard)
-            or, for people in boxes, "lsp" (pck, per_joint, joints).
+        dataset: "coco" or "stanford40" (ap, ap50, ap75, apm, apl, ar), "crowdpose" (ap, ap50, ap75, ar, ap_easy,
+            ap_medium, ap_hard) or, for people in boxes, "lsp" (pck, per_joint, joints). A network's joints must be
+            those of the file; for "lsp" it is enough if the torso's ends are among those shared: then these alone
+            are compared, and joints_compared names them.
         root, split: ``annotations/person_keypoints_SPLIT.json`` and ``SPLIT/`` pictures, ``annotations/SPLIT.json`` and
             ``images/SPLIT/``, or ``json/crowdpose_SPLIT.json`` and ``images/``.
         limit: only the first pictures.
         flip: mirror test; default yes.
         boxes: top-down: a detector's result file; default the annotations' boxes.
+        detector: top-down: who finds people instead, as in :func:`~scalenet.predict.detector.make_detector`.
+        input_size: top-down: (H, W) of the crops; default the network's.
         decode: top-down: "dark" (default) or "quarter".
         scales: bottom-up: factors of the input size to look at; default 1.
-        results: also write the results to this file, in the form COCO's server takes.
+        results: also write the results to this file, in the form COCO's server takes and in the network's joints.
 
     Returns:
         model, dataset, split, flip, input_size, images, people, seconds; top-down boxes (source), decode and oks_nms,
         bottom-up scales; and the figures as fractions (none for a split without annotations, such as test-dev).
 
     Raises:
-        DataError: for folders or files that are not what was looked for, joints that are not the network's, or an
-            option that the network has no use for.
+        DataError: for folders or files that are not what was looked for, joints that are not the network's, an option
+            that the network has no use for, or a network that is not for pose.
     """
     network = fold(load_model(name, checkpoint))
+    if network.task == "segmentation":
+        raise DataError(f"{dataset} is for pose, {name_of(name)} is a segmentation network")
     bottom_up = network.task == "bottomup"
-    _check_options(bottom_up, dataset, boxes=boxes, decode=decode, scales=scales)
+    top_down_only = {"boxes": boxes, "detector": detector, "input_size": input_size, "decode": decode}
+    _check_options(bottom_up, top_down_only, scales)
     figures, data = scorer(dataset), KeypointSet.open(root, split)
-    data.check_model(network.labels.names if network.labels else (), network.num_classes)
-    if not (bottom_up or boxes or data.annotations):
+    names = network.labels.names if network.labels else ()
+    joints = data.match(names, network.num_classes, ENOUGH.get(dataset, ()))
+    if not (bottom_up or boxes or detector or data.annotations):
         raise DataError(f"{data.path} labels nobody: give a detector's boxes")
     image_ids = sorted(data.images)[:limit]
     if bottom_up:
         estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))
     else:
-        estimate, settings = _top_down(network, device, flip, batch_size, boxes, decode or "dark")
+        given = {"decode": decode or "dark", "batch_size": batch_size or 32, "input_size": input_size}
+        estimator = PoseEstimator(network, device, flip is not False, detector=detector, **given)
+        estimate, settings = _top_down(estimator, boxes, detector, joints)
     if flip and not settings["flip"]:
         raise DataError("the network names no left and right joints: evaluate it with --no-flip")
     started = time.perf_counter()
@@ -86,8 +102,21 @@ def evaluate(
     return {
         "model": name_of(name), "dataset": dataset, "split": split, **settings,
         "images": len(image_ids), "people": len(found), "seconds": seconds,
-        **(figures(read_results(found, data), data, image_ids) if data.annotations else {}),
+        **(_score(figures, found, data, image_ids, names, joints) if data.annotations else {}),
     }  # fmt: skip
+
+
+def _score(
+    figures: Callable[..., dict[str, Any]], found: list[Result], data: KeypointSet, image_ids: Sequence[Any],
+    names: Sequence[str], joints: Joints | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of results in the joints ``names``; with ``joints`` (of a network of others) on those alone."""
+    if joints is None:
+        return figures(read_results(found, data), data, image_ids)
+    own = data.labels.names
+    rows = [map_keypoints(np.reshape(r["keypoints"], (-1, 3)), names, own).ravel().tolist() for r in found]
+    mapped = [{**r, "keypoints": row} for r, row in zip(found, rows, strict=True)]
+    return figures(read_results(mapped, data), data, image_ids, joints=[own[i] for i, _ in joints])
 
 
 def _bottom_up(
@@ -99,20 +128,23 @@ def _bottom_up(
 
 
 def _top_down(
-    network: ScaleNet, device: Device, flip: bool | None, batch_size: int | None, boxes: str | Path | None, decode: str
+    estimator: PoseEstimator, boxes: str | Path | None, detector: str | Path | None, joints: Joints | None
 ) -> tuple[Estimate, dict[str, Any]]:
-    estimator = PoseEstimator(network, device, flip is not False, decode, batch_size or 32)
+    """Where boxes are from: a file, a detector, or the annotations."""
+    if boxes and detector:
+        raise DataError("boxes are from a file or from a detector, not from both: leave one of them out")
     settings = {
-        "flip": estimator.flip, "boxes": Path(boxes).name if boxes else "ground truth", "decode": decode,
-        "oks_nms": NMS_THRESHOLD, "input_size": list(estimator.input_size),
+        "flip": estimator.flip, "boxes": Path(boxes or detector).name if boxes or detector else "ground truth",
+        "decode": estimator.codec.decode_method, "oks_nms": NMS_THRESHOLD, "input_size": list(estimator.input_size),
     }  # fmt: skip
-    return partial(topdown.estimate, estimator, boxes=read_boxes(boxes) if boxes else None), settings
+    if detector:
+        return partial(bottomup.estimate, estimator), settings
+    rows = read_boxes(boxes) if boxes else None
+    return partial(topdown.estimate, estimator, boxes=rows, joints=joints), settings
 
 
-def _check_options(bottom_up: bool, dataset: str, **given: object) -> None:
-    kind = "bottom-up" if bottom_up else "top-down"
-    for option in ("boxes", "decode") if bottom_up else ("scales",):
-        if given[option]:
-            raise DataError(f"{option} has no meaning for a {kind} network: leave --{option} out")
-    if bottom_up and dataset == "lsp":
-        raise DataError("a bottom-up network is scored on coco or crowdpose, not on lsp")
+def _check_options(bottom_up: bool, top_down_only: Mapping[str, object], scales: Sequence[float] | None) -> None:
+    kind, useless = ("bottom-up", top_down_only) if bottom_up else ("top-down", {"scales": scales})
+    for option, value in useless.items():
+        if value:
+            raise DataError(f"{option} has no meaning for a {kind} network: leave --{option.replace('_', '-')} out")

@@ -13,7 +13,7 @@ from .keypoint_data import KeypointSet, read_results
 from .pck import score_pck
 
 SCORES: dict[str, Callable[..., dict[str, Any]]] = {
-    "coco": score_coco, "lsp": score_pck, "crowdpose": score_crowdpose,
+    "coco": score_coco, "lsp": score_pck, "crowdpose": score_crowdpose, "stanford40": score_coco,
 }  # fmt: skip
 
 
@@ -32,8 +32,8 @@ def score(results: str | Path, dataset: str, annotations: str | Path) -> dict[st
     """The usual figures for anybody's COCO-form results file; any joints and skeleton that ``annotations`` name.
 
     Args:
-        dataset: "coco" (ap, ap50, ap75, apm, apl, ar), "lsp" (pck, per_joint, joints) or "crowdpose" (ap, ap50, ap75,
-            ar, ap_easy, ap_medium, ap_hard).
+        dataset: "coco" or "stanford40" (ap, ap50, ap75, apm, apl, ar), "lsp" (pck, per_joint, joints) or "crowdpose"
+            (ap, ap50, ap75, ar, ap_easy, ap_medium, ap_hard).
 
     Raises:
         FileNotFoundError, DataError: for a file that is missing, in another form, or of other pictures or joints.

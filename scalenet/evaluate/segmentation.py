@@ -21,6 +21,8 @@ from . import DataError
 from .miou import ConfusionMatrix
 from .pairs import Pair, find_pairs, read_label
 
+FOLDER = "folder"  # any pictures and masks
+
 
 def count(pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int) -> ConfusionMatrix:
     """Predicted (H, W) index masks, one per pair, counted against the pairs' labels.
@@ -51,41 +53,60 @@ def evaluate(
     device: str | torch.device | None = None,
     batch_size: int | None = None,
     scales: Sequence[float] = (1.0,),
+    prefix: str = "",
 ) -> dict[str, Any]:
     """mIoU, IoU per class and pixel accuracy over a split.
 
     Args:
         name, checkpoint: as in :func:`scalenet.predict.loading.load_model`.
-        dataset: "camvid" or "cityscapes", which gives the classes.
+        dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", pictures and masks of the
+            network's own classes. Labels that are no class, such as 255, do not count.
         root, split: as in :func:`scalenet.evaluate.pairs.find_pairs`.
         limit: only the first pictures.
         flip: mean with the mirrored picture; default not.
         scales: factors of the picture's size to look at.
+        prefix: only pictures whose file name begins so; ``limit`` counts these.
 
     Returns:
         model, dataset, split, flip, scales, images, seconds, miou, pixel_accuracy, per_class (name -> IoU, None for a
-        class that is neither there nor predicted), all fractions.
+        class that is neither there nor predicted), all fractions; prefix if one was given.
 
     Raises:
-        DataError: for another folder than was looked for, or a label of another size than its picture.
-        ValueError: if the network has other classes than the data set.
+        DataError: for another folder than was looked for, no picture of that prefix, a label of another size than its
+            picture, or a network that is not for segmentation or has other classes than the data set.
     """
-    names = DATASETS[dataset].names
-    pairs = find_pairs(root, split)[:limit]
-    segmenter = Segmenter(fold(load_model(name, checkpoint)), device, batch_size or 1, bool(flip), scales, resize=False)
-    if segmenter.model.num_classes != len(names):
-        raise ValueError(f"{name} has {segmenter.model.num_classes} classes, {dataset} has {len(names)}")
-    labels = segmenter.model.labels
-    if labels is not None and labels.names != names:
-        mine, theirs = (", ".join(n[:3]) for n in (labels.names, names))
-        raise ValueError(f"the network's classes are {mine} …, those of {dataset} {theirs} …")
+    model = fold(load_model(name, checkpoint))
+    if model.task != "segmentation":
+        raise DataError(f"{dataset} is for segmentation, {name_of(name)} is a {model.task} network")
+    segmenter = Segmenter(model, device, batch_size or 1, bool(flip), scales, resize=False)
+    names = segmenter.labels.names if dataset == FOLDER else DATASETS[dataset].names
+    _check_classes(model, name_of(name), names, dataset)
+    pairs = _begin_with(prefix, find_pairs(root, split))[:limit]
     started = time.perf_counter()
     results = tqdm(segmenter.stream(picture for picture, _ in pairs), total=len(pairs), disable=None)
     matrix = count(pairs, (result.mask for result in results), len(names))
     per_class = {n: None if math.isnan(v) else float(v) for n, v in zip(names, matrix.iou(), strict=True)}
     seconds = round(time.perf_counter() - started, 2)
     return {
-        "model": name_of(name), "dataset": dataset, "split": split,
+        "model": name_of(name), "dataset": dataset, "split": split, **({"prefix": prefix} if prefix else {}),
         "flip": bool(flip), "scales": list(scales), "images": len(pairs), "seconds": seconds,
         "miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy(), "per_class": per_class,
     }  # fmt: skip
+
+
+def _check_classes(model: ScaleNet, name: str, names: tuple[str, ...], dataset: str) -> None:
+    if model.num_classes != len(names):
+        raise DataError(f"{name} has {model.num_classes} classes, {dataset} has {len(names)}")
+    if model.labels is not None and model.labels.names != names:
+        mine, theirs = (", ".join(n[:3]) for n in (model.labels.names, names))
+        raise DataError(f"the network's classes are {mine} …, those of {dataset} {theirs} …")
+
+
+def _begin_with(prefix: str, pairs: list[Pair]) -> list[Pair]:
+    found = [pair for pair in pairs if pair[0].name.startswith(prefix)]
+    if not found:
+        folder = pairs[0][0].parent
+        raise DataError(
+            f"none of the {len(pairs)} pictures, such as {pairs[0][0].name} in {folder}, begins with {prefix!r}"
+        )
+    return found

@@ -17,22 +17,25 @@ from ..predict.boxes import Boxes, boxes_of
 from ..predict.topdown import PoseEstimator
 from . import DataError
 from .coco import oks_nms
-from .keypoint_data import KeypointSet, Result, sigmas_of
+from .keypoint_data import Joints, KeypointSet, Result, sigmas_of
 
 PICTURES_A_TIME = 64
 
 
 def estimate(
-    estimator: PoseEstimator, data: KeypointSet, image_ids: Sequence[Any], boxes: Boxes | None = None, bar: bool = True
-) -> list[Result]:
-    """COCO-form results of every person box of the pictures, near doubles suppressed.
+    estimator: PoseEstimator, data: KeypointSet, image_ids: Sequence[Any], boxes: Boxes | None = None, bar: bool = True,
+    joints: Joints | None = None,
+) -> list[Result]:  # fmt: skip
+    """COCO-form results of every person box of the pictures, in the network's joints, near doubles suppressed.
 
     Args:
         boxes: a detector's, by image id or file name; None: the annotations' own.
         bar: show progress on a terminal.
+        joints: (file's, network's) of those that tell doubles; default all, one by one.
     """
-    labels = data.labels or estimator.labels
-    sigmas = sigmas_of(labels)
+    sigmas = sigmas_of(data.labels or estimator.labels)
+    pairs = np.array(joints or [(i, i) for i in range(len(sigmas))])
+    sigmas, own = sigmas[pairs[:, 0]], pairs[:, 1]
     results: list[Result] = []
     rows = _boxes_by_image(data, image_ids, boxes)
     starts = range(0, len(image_ids), PICTURES_A_TIME)
@@ -41,7 +44,7 @@ def estimate(
         found = estimator([data.picture(i) for i in ids], [rows[i] for i in ids])
         for image_id, result in zip(ids, found, strict=True):
             areas = crop_regions(rows[image_id], estimator.input_size)[:, 2:].prod(1)
-            kept = oks_nms(result.keypoints, result.scores, areas, sigmas)
+            kept = oks_nms(result.keypoints[:, own], result.scores, areas, sigmas)
             people = result.to_coco(image_id, data.category_id)
             results += [people[i] for i in kept]
     return results

@@ -1,13 +1,65 @@
-"""A person detector of torchvision's, for pictures that come without boxes."""
+"""Who finds people in pictures that come without boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+if TYPE_CHECKING:
+    from .bottomup import BottomUpPoseEstimator
+
 Detector = Callable[[np.ndarray], object]  # RGB (H, W, 3) uint8 -> (N, 4 or 5) boxes
+CHOICES = "bottomup, bottomup:NAME, torchvision:NAME, a .onnx file of YOLOX's form, or in Python a function or None"
+
+
+def make_detector(
+    spec: str | Path | Detector | BottomUpPoseEstimator | None, device: str | torch.device | None = None
+) -> Detector | None:
+    """A detector from what names it.
+
+    Args:
+        spec: "bottomup" (people of :class:`~scalenet.predict.people.BottomUpDetector`, whose network is loaded for the
+            first picture), "bottomup:NAME" (any bottom-up network: a registered name, "hf-hub:…", "local-dir:…" or a
+            ``.safetensors`` file) or a bottom-up estimator, "torchvision:NAME" (:func:`torchvision_detector`), a
+            ``.onnx`` file (:class:`~scalenet.predict.yolox.YoloxDetector`), a function from an RGB (H, W, 3) uint8
+            picture to (N, 4 or 5) boxes, which is taken as it is, or None: nobody looks, the picture is one person.
+        device: where networks run; ONNX files run on the processor.
+
+    Raises:
+        ValueError: naming the choices, for anything else, or for a file or network of another kind.
+        LookupError, FileNotFoundError, ImportError: for a name or file that is not there, or a missing package.
+    """
+    if isinstance(spec, (str, Path)):
+        return _named(str(spec), device)
+    if spec is not None and not callable(spec):
+        raise ValueError(f"no detector {spec!r}; choose from {CHOICES}")
+    from .bottomup import BottomUpPoseEstimator
+    from .people import BottomUpDetector
+
+    return BottomUpDetector(spec) if isinstance(spec, BottomUpPoseEstimator) else spec
+
+
+def _named(text: str, device: str | torch.device | None) -> Detector:
+    from .people import BottomUpDetector
+
+    kind, colon, name = text.partition(":")
+    if kind == "bottomup" and not colon:
+        return BottomUpDetector(device=device)
+    if kind == "bottomup" and name:
+        from .bottomup import BottomUpPoseEstimator
+
+        return BottomUpDetector(BottomUpPoseEstimator(name, device))
+    if kind == "torchvision" and name:
+        return torchvision_detector(name, device=device)
+    if text.lower().endswith(".onnx"):
+        from .yolox import YoloxDetector
+
+        return YoloxDetector(text)
+    raise ValueError(f"no detector {text!r}; choose from {CHOICES}")
 
 
 def torchvision_detector(

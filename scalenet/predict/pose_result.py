@@ -8,11 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..datasets import Labels
+from ..datasets import JOINT_SIGMAS, Labels
 from .draw_pose import draw_skeletons
 from .images import load_image
 
 JOINT_THRESHOLD = 0.2
+PLAIN_SIGMA = 0.08  # of joints that no data set gives one for: a shoulder's
+NMS_THRESHOLD = 0.9
 
 
 def person_scores(keypoints: np.ndarray, box_scores: np.ndarray | float = 1.0) -> np.ndarray:
@@ -37,6 +39,23 @@ def oks(
     return each.mean(-1) if counted is None else (each * counted).sum(-1) / np.maximum(counted.sum(-1), 1)
 
 
+def oks_nms(
+    keypoints: np.ndarray, scores: np.ndarray, areas: np.ndarray, sigmas: np.ndarray, threshold: float = NMS_THRESHOLD
+) -> list[int]:
+    """Indices of the people kept, best first: nobody is more like a better-scored one than ``threshold``."""
+    order, kept = np.argsort(-scores, kind="stable"), []
+    while len(order):
+        first, order = order[0], order[1:]
+        kept.append(int(first))
+        order = order[oks(keypoints[first], keypoints[order], areas[first], areas[order], sigmas) <= threshold]
+    return kept
+
+
+def likely_sigmas(labels: Labels) -> np.ndarray:
+    """(K,) OKS sigmas: the labels' own, else by the joint's name, else a middle one."""
+    return np.array(labels.sigmas or [JOINT_SIGMAS.get(name, PLAIN_SIGMA) for name in labels.names])
+
+
 @dataclass(frozen=True, eq=False)
 class PoseResult:
     """People in one picture; nobody found: arrays of length 0.
@@ -44,7 +63,8 @@ class PoseResult:
     Args:
         keypoints: (N, K, 3) float32 x, y, score; a whole number is the centre of a pixel.
         scores: (N,) float32 per person.
-        boxes: (N, 4) float32 x1, y1, x2, y2 that were looked into, or None (whole picture, or no boxes are used).
+        boxes: (N, 4) float32 x1, y1, x2, y2 that were looked into, given or a detector's; None where no boxes are used
+            or the whole picture was looked into.
         labels: names, skeleton and colours of the joints.
         ids: (N,) whole numbers that a :class:`~scalenet.predict.tracking.Tracker` gave, -1 for who cannot be followed;
             None if nobody is followed.

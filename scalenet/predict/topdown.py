@@ -1,4 +1,4 @@
-"""Top-down pose: boxes of people in, joints in pixels of the original picture out.
+"""Top-down pose: boxes of people, given or found, in; joints in pixels of the original picture out.
 
 N people, K joints, (H, W) input size of the network.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,10 +19,13 @@ from ..network import ScaleNet
 from .affine import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from .codec import HeatmapCodec
 from .cores import side_by_side
-from .detector import Detector
+from .detector import Detector, make_detector
 from .images import Picture, as_list, load_image, to_input
 from .loading import load_model, model_input, to_predict
-from .pose_result import PoseResult, person_scores
+from .pose_result import PoseResult, likely_sigmas, oks_nms, person_scores
+
+if TYPE_CHECKING:
+    from .bottomup import BottomUpPoseEstimator
 
 
 @dataclass
@@ -34,8 +37,21 @@ class _Batch:
     targets: list[np.ndarray] = field(default_factory=list)  # (K, 3) views that receive the joints
 
 
+@dataclass(frozen=True)
+class _People:
+    """The people of one picture, whose joints are filled in when their batches have run."""
+
+    keypoints: np.ndarray  # (N, K, 3)
+    boxes: np.ndarray  # (N, 5)
+    size: tuple[int, int]
+    source: str  # of the boxes: "given", "found", "picture"
+
+
 class PoseEstimator:
     """Finds the joints of every person in a box, in batches over people and pictures.
+
+    Where no boxes are given a detector finds people first. By default that is a bottom-up network, and each of those
+    it finds is looked at once more.
 
     Args:
         name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
@@ -43,12 +59,15 @@ class PoseEstimator:
         flip: also look at the mirrored person and take the mean (needs joints with known partners).
         decode: "dark" or "quarter", see :class:`~scalenet.predict.codec.HeatmapCodec`.
         batch_size: people a time; with thousands of boxes memory stays bounded by it.
-        detector: called with an RGB (H, W, 3) uint8 picture where no boxes are given; returns (N, 4 or 5) boxes.
+        detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
+            "bottomup", whose network is loaded when it is first needed, "bottomup:NAME" or a bottom-up estimator,
+            "torchvision:NAME", a ``.onnx`` file of YOLOX's form, or a function from an RGB (H, W, 3) uint8 picture to
+            (N, 4 or 5) boxes. None: the whole picture is one person.
         input_size: (H, W) of the crops; default what the network was trained for.
         sigma: of the heatmaps' Gaussians; default by the input size.
 
     Raises:
-        ValueError: if it is no top-down pose network.
+        ValueError: if it is no top-down pose network, or the detector is none.
     """
 
     def __init__(
@@ -58,7 +77,7 @@ class PoseEstimator:
         flip: bool = True,
         decode: str = "dark",
         batch_size: int = 32,
-        detector: Detector | None = None,
+        detector: str | Path | Detector | BottomUpPoseEstimator | None = "bottomup",
         input_size: tuple[int, int] | None = None,
         sigma: float = 0.0,
     ) -> None:
@@ -73,7 +92,8 @@ class PoseEstimator:
         self.dtype = model.conv1.weight.dtype
         joints = model.num_classes
         self.labels = model.labels or (COCO if joints == 17 else Labels.plain(joints, noun="joint"))
-        self.flip, self.batch_size, self.detector = flip and bool(self.labels.partners), batch_size, detector
+        self.flip, self.batch_size = flip and bool(self.labels.partners), batch_size
+        self.detector = make_detector(detector, self.device)
         own_size, self.statistics = model_input(model)
         self.input_size = tuple(input_size or own_size)
         self.codec = HeatmapCodec(self.input_size, None, sigma, self.labels.convention, decode)
@@ -88,6 +108,10 @@ class PoseEstimator:
             boxes: (N, 4 or 5) x1, y1, x2, y2[, score]; for a list of pictures a list of these. None: what the
                 detector finds, and without a detector the whole picture is one person.
             flip: another choice than the estimator's for this call.
+
+        Returns:
+            People in the order of the boxes given. Those a detector found come best-scored first, near doubles (OKS
+            above 0.9) left out; a picture in which it finds nobody holds nobody.
 
         Raises:
             BoxError: for boxes that are not finite or have no area. A box that lies outside its picture is answered
@@ -123,34 +147,37 @@ class PoseEstimator:
         for number, (image, given) in enumerate(pairs):
             picture = load_image(image)
             try:
-                rows = self._boxes(picture, given)
+                people = self._people(picture, given)
             except BoxError as e:
                 raise BoxError(f"picture {number}: {e}") from None
-            keypoints = np.zeros((len(rows), self.model.num_classes, 3), np.float32)
-            shown = None if given is None and self.detector is None else rows[:, :4].astype(np.float32)
-            waiting.append((keypoints, rows, shown, picture.shape[:2]))
+            waiting.append(people)
             ready = 0
-            for one, matrix, i in self._crops(picture, rows):
+            for one, matrix, i in self._crops(picture, people.boxes):
                 batch.crops.append(one)
                 batch.matrices.append(matrix)
-                batch.targets.append(keypoints[i])
+                batch.targets.append(people.keypoints[i])
                 if len(batch.crops) == self.batch_size:
                     self._flush(batch, flip)
                     batch, ready = _Batch(), len(waiting) - 1
             if not batch.crops or len(waiting) == self.batch_size:
                 self._flush(batch, flip)
                 batch, ready = _Batch(), len(waiting)
-            yield from (self._result(*parts) for parts in waiting[:ready])
+            yield from map(self._result, waiting[:ready])
             del waiting[:ready]
         self._flush(batch, flip)
-        yield from (self._result(*parts) for parts in waiting)
+        yield from map(self._result, waiting)
 
-    def _boxes(self, picture: np.ndarray, given: Any) -> np.ndarray:
-        """(N, 5) checked boxes: given, detected, or the whole picture."""
-        if given is None and self.detector is None:
-            return np.array([[0, 0, picture.shape[1], picture.shape[0], 1]], np.float64)
-        rows = self.detector(picture) if given is None else given
-        return check_boxes(rows.detach().cpu().numpy() if isinstance(rows, torch.Tensor) else rows)
+    def _people(self, picture: np.ndarray, given: Any) -> _People:
+        """Who is to be looked at: checked boxes, given, found, or the whole picture."""
+        size = picture.shape[:2]
+        if given is not None:
+            rows, source = given, "given"
+        elif self.detector is not None:
+            rows, source = self.detector(picture), "found"
+        else:
+            rows, source = [[0, 0, size[1], size[0]]], "picture"
+        boxes = check_boxes(rows.detach().cpu().numpy() if isinstance(rows, torch.Tensor) else rows)
+        return _People(np.zeros((len(boxes), self.model.num_classes, 3), np.float32), boxes, size, source)
 
     def _crops(self, picture: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         matrices = crop_matrices(crop_regions(rows, self.input_size), self.input_size, self.codec.aligned)
@@ -171,10 +198,14 @@ class PoseEstimator:
         for target, joints in zip(batch.targets, keypoints, strict=True):
             target[:] = joints
 
-    def _result(
-        self, keypoints: np.ndarray, rows: np.ndarray, shown: np.ndarray | None, size: tuple[int, int]
-    ) -> PoseResult:
+    def _result(self, people: _People) -> PoseResult:
+        keypoints, rows, size = people.keypoints, people.boxes, people.size
         outside = (rows[:, 0] >= size[1]) | (rows[:, 1] >= size[0]) | (rows[:, 2] <= 0) | (rows[:, 3] <= 0)
         keypoints[outside, :, 2] = 0
         scores = person_scores(keypoints, rows[:, 4]).astype(np.float32)
-        return PoseResult(keypoints, scores, shown, self.labels)
+        boxes = None if people.source == "picture" else rows[:, :4].astype(np.float32)
+        if people.source == "found":
+            areas = crop_regions(rows, self.input_size)[:, 2:].prod(1)
+            kept = oks_nms(keypoints, scores, areas, likely_sigmas(self.labels))
+            keypoints, scores, boxes = keypoints[kept], scores[kept], boxes[kept]
+        return PoseResult(keypoints, scores, boxes, self.labels)

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..datasets import JOINT_SIGMAS, Labels
-from .pose_result import JOINT_THRESHOLD, PoseResult, oks
+from .pose_result import JOINT_THRESHOLD, PoseResult, likely_sigmas, oks
 
-PLAIN_SIGMA = 0.08  # of joints that no data set gives one for: a shoulder's
 ENOUGH = 3  # joints that two poses must share before they are compared by joints
 
 
@@ -59,7 +57,7 @@ class Tracker:
         order = [i for i in _canonical(result.keypoints, boxes) if np.isfinite(boxes[i]).all()]
         ids = np.full(n, -1)
         people = result.keypoints[order].astype(float)
-        likeness = self._likenesses(people, seen[order], boxes[order], _sigmas(result.labels))
+        likeness = self._likenesses(people, seen[order], boxes[order], likely_sigmas(result.labels))
         found = dict(zip(*linear_sum_assignment(-likeness), strict=True))
         matched = set()
         for row, i in enumerate(order):
@@ -121,11 +119,6 @@ def _canonical(keypoints: np.ndarray, boxes: np.ndarray) -> list[int]:
     """An order of the people that depends on themselves alone."""
     columns = np.concatenate([keypoints.reshape(len(keypoints), 3 * keypoints.shape[1]), boxes], 1)
     return np.lexsort(columns.T).tolist() if len(columns) else []
-
-
-def _sigmas(labels: Labels) -> np.ndarray:
-    """(K,) OKS sigmas: the labels' own, else by the joint's name, else a middle one."""
-    return np.array(labels.sigmas or [JOINT_SIGMAS.get(name, PLAIN_SIGMA) for name in labels.names])
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ Pictures travel as uint8 (H, W, 3) and are normalised on the device.
 
 from __future__ import annotations
 
+import bisect
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +34,31 @@ class Source(Protocol):
         """One augmented sample of (H, W) ``size``: arrays of equal shape for every index."""
 
 
+class Joined:
+    """Several sources of like samples, one after the other."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = sources
+        self.ends = np.cumsum([len(s) for s in sources]).tolist()
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def _find(self, index: int) -> tuple[Source, int]:
+        part = bisect.bisect_right(self.ends, index)
+        return self.sources[part], index - (self.ends[part - 1] if part else 0)
+
+    def load(self, index: int, size: Size) -> np.ndarray:
+        """A picture as it is at prediction, (H, W) ``size``."""
+        source, own = self._find(index)
+        return source.load(own, size)
+
+    def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, ...]:
+        """One augmented sample; see :class:`Source`."""
+        source, own = self._find(index)
+        return source.sample(own, rng, size)
+
+
 class Requests(Dataset):
     """Adapts a source to a DataLoader: its keys are (index, seed, size)."""
 
@@ -48,28 +74,34 @@ class Requests(Dataset):
 class StepBatches(Sampler):
     """Requests of one rank, step by step: epochs are seeded permutations, split over the ranks."""
 
-    def __init__(self, length: int, batch: int, size: Callable[[], Size], seed: int, start: int, rank: int, world: int):
+    def __init__(
+        self, length: int, batch: int, size: Callable[[int], Size], seed: int, start: int, rank: int, world: int
+    ):
         self.length, self.batch, self.size, self.seed = length, batch, size, seed
         self.start, self.rank, self.world = start, rank, world
 
     def __iter__(self) -> Iterator[list[Request]]:
         step, epoch, order = self.start, -1, np.empty(0, int)
         while True:
-            requests = []
+            requests, size = [], self.size(step)
             for position in range(step * self.batch + self.rank, (step + 1) * self.batch, self.world):
                 if position // self.length != epoch:
                     epoch = position // self.length
                     order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-                requests.append((int(order[position % self.length]), (self.seed, position), self.size()))
+                requests.append((int(order[position % self.length]), (self.seed, position), size))
             yield requests
             step += 1
 
 
 def make_loader(
-    source: Source, batch: int, size: Callable[[], Size], *, seed: int = 0, start: int = 0, rank: int = 0,
+    source: Source, batch: int, size: Callable[[int], Size], *, seed: int = 0, start: int = 0, rank: int = 0,
     world: int = 1, workers: int = 0,
 ) -> DataLoader:  # fmt: skip
-    """Endless batches from ``source`` beginning with step ``start``; ``batch`` is over all ranks together."""
+    """Endless batches from ``source`` beginning with step ``start``; ``batch`` is over all ranks together.
+
+    Args:
+        size: (H, W) of a step's pictures, asked for when the step's batch is.
+    """
     if not len(source):
         raise DataError("the data set is empty")
     sampler = StepBatches(len(source), batch, size, seed, start, rank, world)
@@ -78,10 +110,18 @@ def make_loader(
 
 
 def spread(
-    load: Callable[[int], np.ndarray], length: int, count: int, batch: int, device: torch.device
+    load: Callable[[int], np.ndarray], length: int, count: int, batch: int, device: torch.device, seed: int = 0
 ) -> Iterator[torch.Tensor]:
-    """Network inputs of ``count`` pictures (at most ``length``), spread evenly over load(0) .. load(length - 1)."""
-    index = np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()
+    """Network inputs of ``count`` pictures (at most ``length``) of load(0) .. load(length - 1).
+
+    Args:
+        seed: 0 spreads them evenly, any other number draws them.
+    """
+    count = min(count, length)
+    if seed:
+        index = np.random.default_rng(seed).permutation(length)[:count].tolist()
+    else:
+        index = np.linspace(0, length - 1, count).round().astype(int).tolist()
     for start in range(0, len(index), batch):
         yield to_input(np.stack([load(i) for i in index[start : start + batch]]), device)
 

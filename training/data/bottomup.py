@@ -27,12 +27,25 @@ Arrays = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """A convex outline (P, 2) in pixels within which it is not known where ``joints`` (K,) bool are."""
+
+    outline: np.ndarray
+    joints: np.ndarray
+
+
+@dataclass(frozen=True)
 class Scene:
-    """A picture (H, W, 3), its people's keypoints (N, K, 3), and a mask (H, W) uint8: 0 where nothing is known."""
+    """A picture (H, W, 3), its people's keypoints (N, K, 3), and what is not known.
+
+    ``mask`` (H, W) uint8 is 0 where nothing is known. ``unknown`` are parts where some joints are not, beside those of
+    the people there.
+    """
 
     image: np.ndarray
     keypoints: np.ndarray
     mask: np.ndarray
+    unknown: tuple[Unknown, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,8 +71,9 @@ def targets(scene: Scene, labels: Labels) -> Arrays:
     """What a network of ``labels`` is to give for ``scene``.
 
     Returns:
-        heatmaps (K, H/4, W/4), heatmaps at half size (K, H/2, W/2), their masks, and joints (30, K): the stride-4 pixel
-        (row * width + column) of each person's joints, -1 where there is none or it lies outside.
+        heatmaps (K, H/4, W/4), heatmaps at half size (K, H/2, W/2), their masks of the same shapes (uint8, 0 where a
+        joint is not known), and joints (30, K): the stride-4 pixel (row * width + column) of each person's joints, -1
+        where there is none or it lies outside.
     """
     people = scene.keypoints
     if len(people) > MAX_PEOPLE:
@@ -71,7 +85,7 @@ def targets(scene: Scene, labels: Labels) -> Arrays:
         h, w = (-(-s // STRIDES[0]) * (STRIDES[0] // stride) for s in size)
         centres, there = place(people, stride, (h, w), labels.convention == "aligned")
         maps.append(draw_heatmaps(centres, there, (h, w)))
-        masks.append(cv2.resize(scene.mask, (w, h), interpolation=cv2.INTER_NEAREST_EXACT))
+        masks.append(joint_masks(scene, maps[-1], stride))
         if stride == STRIDES[0]:
             pixel = np.floor(centres + 0.5).astype(np.int64)
             joints = np.full((MAX_PEOPLE, len(labels.names)), -1, np.int64)
@@ -92,14 +106,34 @@ def draw_heatmaps(centres: np.ndarray, there: np.ndarray, size: Size, sigma: flo
     """(K, h, w) float32: Gaussians of peak 1 that end at three sigma, the higher where two meet."""
     (h, w), reach = size, int(np.ceil(3 * sigma))
     heatmaps = np.zeros((centres.shape[1], h, w), np.float32)
-    for n, j in np.argwhere(there):
-        x, y = centres[n, j]
-        columns = np.arange(max(0, int(x) - reach), min(w, int(x) + reach + 2))
-        rows = np.arange(max(0, int(y) - reach), min(h, int(y) + reach + 2))
-        squared = (rows[:, None] - y) ** 2 + (columns - x) ** 2
-        patch = heatmaps[j, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        np.maximum(patch, np.exp(squared / (-2 * sigma**2)), out=patch)
+    first = centres[there].astype(int) - reach
+    pixels = first[:, :, None] + np.arange(2 * reach + 2)
+    values = np.exp((pixels - centres[there][:, :, None]) ** 2 / (-2 * sigma**2)).astype(np.float32)
+    low, high = np.maximum(first, 0), np.minimum(first + 2 * reach + 2, [w, h])
+    for n, j in enumerate(np.nonzero(there)[1]):
+        (x0, y0), (x1, y1), (x, y) = low[n], high[n], first[n]
+        patch = heatmaps[j, y0:y1, x0:x1]
+        np.maximum(patch, values[n, 1, y0 - y : y1 - y, None] * values[n, 0, x0 - x : x1 - x], out=patch)
     return heatmaps
+
+
+def joint_masks(scene: Scene, heatmaps: np.ndarray, stride: int) -> np.ndarray:
+    """(K, h, w) uint8: 0 where a joint is not known.
+
+    Around a labelled joint (``heatmaps`` above 0) that joint is known whatever ``scene.unknown`` says, and where no
+    joint would be known, all are.
+    """
+    masks, common = np.ones(heatmaps.shape, np.uint8), np.ones(heatmaps.shape[1:], np.uint8)
+    for part in scene.unknown:
+        outline = np.round((part.outline + 0.5) / stride - 0.5).astype(np.int32)
+        for plane in [common] if part.joints.all() else [masks[j] for j in np.flatnonzero(part.joints)]:
+            cv2.fillConvexPoly(plane, outline, 0)
+    if scene.unknown:
+        there = heatmaps > 0
+        masks &= common | there.any(0)
+        masks |= there
+    mask = cv2.resize(scene.mask, heatmaps.shape[:0:-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return masks if mask.all() else masks * mask
 
 
 def warp_scene(scene: Scene, matrix: np.ndarray, size: Size, mirrored: bool, labels: Labels) -> Scene:
@@ -112,7 +146,10 @@ def warp_scene(scene: Scene, matrix: np.ndarray, size: Size, mirrored: bool, lab
         scene.mask, invert(matrix)[0], size[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderValue=1
     )
     order = labels.flip_order() if mirrored else slice(None)
-    return Scene(crop(scene.image, matrix[0], size), keypoints[:, order], mask)
+    unknown = tuple(
+        Unknown(part.outline @ matrix[0, :, :2].T + matrix[0, :, 2], part.joints[order]) for part in scene.unknown
+    )
+    return Scene(crop(scene.image, matrix[0], size), keypoints[:, order], mask, unknown)
 
 
 class BottomUpSource:
@@ -152,7 +189,7 @@ class BottomUpSource:
         """The picture as large as fits into (H, W) ``size``."""
         image = read_rgb(self.data.picture(self.image_ids[index]))
         side = min(size) * max(np.divide(image.shape[:2], size))
-        return crop(image, _region(image, size, side)[0], size)
+        return crop(image, region_matrix(image, size, side)[0], size)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> Arrays:
         """An augmented picture (H, W, 3) uint8 and its :func:`targets`."""
@@ -160,7 +197,7 @@ class BottomUpSource:
         side = min(scene.image.shape[:2]) * rng.uniform(*aug.scale)
         shift = rng.uniform(-1, 1, 2) * aug.translate / 200 * side
         angle = rng.uniform(-aug.rotation, aug.rotation)
-        matrix = _region(scene.image, size, side, shift, angle, self.labels.convention == "aligned")
+        matrix = region_matrix(scene.image, size, side, shift, angle, self.labels.convention == "aligned")
         mirrored = bool(rng.random() < aug.flip)
         if mirrored:
             matrix[:, 0] = -matrix[:, 0] + [0, 0, size[1] - 1]
@@ -169,7 +206,7 @@ class BottomUpSource:
         return image, *targets(scene, self.labels)
 
 
-def _region(
+def region_matrix(
     image: np.ndarray,
     size: Size,
     side: float,

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from scalenet.datasets import Labels, map_keypoints, shared_joints
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.predict.affine import crop, crop_matrices, crop_regions, transform
 from scalenet.predict.codec import HeatmapCodec
@@ -22,7 +23,7 @@ LOWER_BODY = ("hip", "knee", "ankle")
 HALF_BODY_JOINTS = 8  # half a person is cut out only where more joints than this are labelled
 HALF_BODY_PADDING = 1.5
 ROTATED_SHARE = 0.6
-KEEP_BYTES = 3 << 29  # 1.5 GB: pictures of a split that needs less are kept in memory once decoded
+KEEP_BYTES = 1 << 31  # 2 GB: pictures of a split that needs less are kept in memory once decoded
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,25 @@ class KeypointSource:
         root, split: as :meth:`scalenet.evaluate.keypoint_data.KeypointSet.open` finds them.
         sigma: of the targets in heatmap pixels; 0: by the crop's size.
         workers: loader processes, each of which keeps pictures of its own.
+        labels: joints wanted, in order; those of them that the split has not are unlabelled. Default the split's own.
 
     Raises:
-        DataError: if the split, a picture or labelled people are missing.
+        DataError: if the split, a picture or labelled people are missing, or none of its joints is wanted.
     """
 
     def __init__(
-        self, root: str, split: str, augmentation: Augmentation = Augmentation(), sigma: float = 0.0, workers: int = 0
-    ) -> None:
+        self, root: str, split: str, augmentation: Augmentation = Augmentation(), sigma: float = 0.0, workers: int = 0,
+        labels: Labels | None = None,
+    ) -> None:  # fmt: skip
         self.data = KeypointSet.open(root, split)
         people = self.data.people()
         if not len(people.keypoints):
             raise DataError(f"{self.data.path} labels nobody")
-        self.labels, self.augmentation, self.sigma = self.data.labels, augmentation, sigma
-        self.boxes, self.keypoints = people.boxes, people.keypoints
+        self.labels, self.augmentation, self.sigma = labels or self.data.labels, augmentation, sigma
+        names, wanted = self.data.labels.names, self.labels.names
+        if not shared_joints(names, wanted):
+            raise DataError(f"{self.data.path} has none of the joints {', '.join(wanted)}; it has {', '.join(names)}")
+        self.boxes, self.keypoints = people.boxes, map_keypoints(people.keypoints, names, wanted)
         self.image_ids = people.image_ids.tolist()
         self.flip_order = self.labels.flip_order()
         self.lower = np.array([any(part in name for part in LOWER_BODY) for name in self.labels.names])

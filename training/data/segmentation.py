@@ -2,28 +2,78 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from scalenet.evaluate.miou import IGNORE
-from scalenet.evaluate.pairs import find_pairs, read_label
+from scalenet.evaluate.pairs import Pair, find_pairs, read_label
 from scalenet.predict.images import read_rgb
 
-from . import Size
-from .augment import jitter, warp, window
+from . import DataError, Size
+from .augment import dusk, jitter, warp, window
 from .classification import MEAN_COLOUR
 
 CLASSES_FILE = "classes.txt"  # beside images/ and labels/: a class a line
 
 
+def joined_pairs(root: str, split: str) -> list[Pair]:
+    """Picture and label files of the splits joined by "+", each once; see :func:`find_pairs`."""
+    return list(dict.fromkeys(pair for part in split.split("+") for pair in find_pairs(root, part)))
+
+
+def validation_pairs(root: str, split: str, val_split: str, hold_out: str = "") -> list[Pair]:
+    """Picture and label files to validate on: of ``val_split``, or all that are held out of either split.
+
+    Raises:
+        DataError: if no name begins with ``hold_out``.
+    """
+    if not hold_out:
+        return joined_pairs(root, val_split)
+    pairs = joined_pairs(root, f"{split}+{val_split}")
+    held = [pair for pair in pairs if _held_out(pair, hold_out)]
+    if not held:
+        raise DataError(f"no picture of {split} or {val_split} under {root} begins with hold_out={hold_out}")
+    return held
+
+
+def _held_out(pair: Pair, prefix: str) -> bool:
+    return pair[0].stem.startswith(prefix)
+
+
 class SegmentationSource:
-    """Pictures and labels of a split, decoded once and kept (``cache``) or read each time."""
+    """Pictures and labels to learn from, decoded once and kept (``cache``) or read each time.
+
+    Args:
+        root, split: as :func:`joined_pairs`.
+        classes: labels from here on are ignored.
+        scale: least and greatest size of a sample's things.
+        hold_out: pictures whose names begin with it are left out.
+        mix: probability that a sample gets classes of another picture pasted in.
+        dusk: strength of changes of light, 0 to 1.
+
+    Raises:
+        DataError: if the split is missing, or nothing is left of it.
+    """
 
     def __init__(
-        self, root: str, split: str, classes: int, scale: tuple[float, float] = (0.5, 2.1), cache: bool = True
+        self,
+        root: str,
+        split: str,
+        classes: int,
+        scale: tuple[float, float] = (0.5, 2.1),
+        cache: bool = True,
+        *,
+        hold_out: str = "",
+        mix: float = 0.0,
+        dusk: float = 0.0,
     ) -> None:
-        self.pairs = find_pairs(root, split)
-        self.classes, self.scale = classes, scale
+        pairs = joined_pairs(root, split)
+        self.pairs = [pair for pair in pairs if not (hold_out and _held_out(pair, hold_out))]
+        if not self.pairs:
+            raise DataError(f"every picture of {split} under {root} begins with hold_out={hold_out}: none is left")
+        self.classes, self.scale, self.mix, self.dusk = classes, scale, mix, dusk
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if cache else None
+        self._rarity = 1 / np.maximum(1, self.class_counts()) if mix else None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -44,7 +94,17 @@ class SegmentationSource:
         return sum(np.bincount(x.ravel(), minlength=256)[: self.classes] for x in labels)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """A (H, W) crop at a random scale, flipped and recoloured; outside the picture the label is 255."""
+        """A (H, W) crop at a random scale, flipped, mixed and recoloured; outside the picture the label is 255."""
+        image, label = self._crop(index, rng, size)
+        if self.mix and rng.random() < self.mix:
+            self._paste(image, label, index, rng)
+        image = jitter(image, rng)
+        if self.dusk:
+            image = dusk(image, rng, self.dusk)
+        return image, label.astype(np.int64)
+
+    def _crop(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
+        """A picture (H, W, 3) and its label (H, W) uint8 at a random scale and place, flipped or not."""
         image, label = self.load(index)
         step = 1 / np.exp(rng.uniform(*np.log(self.scale)))
         room = np.array([image.shape[1] - size[1] * step, image.shape[0] - size[0] * step])
@@ -54,4 +114,17 @@ class SegmentationSource:
             matrix[0] = [-matrix[0, 0], 0, matrix[0, 2] + matrix[0, 0] * (size[1] - 1)]
         image = warp(image, matrix, size, fill=MEAN_COLOUR)
         label = warp(label, matrix, size, nearest=True, fill=IGNORE)
-        return jitter(image, rng), label.astype(np.int64)
+        return image, label
+
+    def _paste(self, image: np.ndarray, label: np.ndarray, index: int, rng: np.random.Generator) -> None:
+        """Put half the classes of a crop of another picture into this one, the rarer the likelier (ClassMix)."""
+        other = (index + 1 + int(rng.integers(max(1, len(self) - 1)))) % len(self)
+        picture, classes = self._crop(other, rng, label.shape)
+        present = np.flatnonzero(np.bincount(classes.ravel(), minlength=256)[: self.classes])
+        if not present.size:
+            return
+        chance = self._rarity[present]
+        chosen = rng.choice(present, (len(present) + 1) // 2, replace=False, p=chance / chance.sum())
+        mask = cv2.LUT(classes, np.isin(np.arange(256), chosen).astype(np.uint8))
+        cv2.copyTo(picture, mask, image)
+        cv2.copyTo(classes, mask, label)

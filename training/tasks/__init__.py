@@ -2,9 +2,11 @@
 
 from .bottomup import BottomUpTask
 from .classification import ClassificationTask
+from .distillation import DistillationTask
 from .pose import PoseTask
 from .segmentation import SegmentationTask
 
 TASKS = {
     "classification": ClassificationTask, "segmentation": SegmentationTask, "pose": PoseTask, "bottomup": BottomUpTask,
+    "distillation": DistillationTask,
 }  # fmt: skip

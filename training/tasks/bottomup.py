@@ -11,34 +11,38 @@ import torch
 from torch import nn
 
 from scalenet.arch import Arch
-from scalenet.datasets import LSP
 from scalenet.evaluate.bottomup import estimate
-from scalenet.evaluate.keypoint_data import KeypointSet, find_annotations, read_results
+from scalenet.evaluate.keypoint_data import KeypointSet, read_results
 from scalenet.evaluate.scores import scorer
 from scalenet.fold import fold
 from scalenet.heads import BottomUpOutput
 from scalenet.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 
-from ..data import DataError, spread
+from ..data import DataError, Size, spread
 from ..data.bottomup import BottomUpSource, RandomAffine
 from ..data.crowds import VAL_SIZE, CrowdSource, write_crowds
 from ..losses_bottomup import bottom_up_loss
 from ..recipes import Recipe
+from .base import Task
 
-VAL_CROWDS = 300
+VAL_CROWDS = 150
 
 
-class BottomUpTask:
-    """Heatmaps at two resolutions and tags: from COCO or CrowdPose, or from crowds composed of LSP's people."""
+class BottomUpTask(Task):
+    """Heatmaps at two resolutions and tags: from COCO or CrowdPose, or, where the recipe names backgrounds, from crowds
+    composed of single people and from their photographs."""
 
     figure = "ap"
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        self.composed = KeypointSet(find_annotations(recipe.root, recipe.split)).labels == LSP
+        super().__init__(recipe, device)
+        self.composed, self.roots = bool(recipe.backgrounds), (recipe.root, *recipe.more_roots)
         if self.composed:
-            self.source: CrowdSource | BottomUpSource = CrowdSource(recipe.root, recipe.split, colour=recipe.colour)
+            self.source: CrowdSource | BottomUpSource = CrowdSource(
+                self.roots, recipe.split, recipe.backgrounds, recipe.people, recipe.silence, recipe.scenes,
+                recipe.colour, recipe.neighbours,
+            )  # fmt: skip
         else:
             augmentation = RandomAffine(recipe.rotation, recipe.scale, colour=recipe.colour)
             self.source = BottomUpSource(recipe.root, recipe.split, augmentation)
@@ -51,27 +55,27 @@ class BottomUpTask:
         arch = arch.replace(input_size=self.recipe.size)  # the encoding may be one of people in boxes
         return ScaleNet(arch, task="bottomup", num_classes=self.recipe.classes, labels=self.labels)
 
-    def trunk(self, model: nn.Module) -> ScaleNet:
-        return model
-
     def loss(self, output: BottomUpOutput, *targets: torch.Tensor) -> torch.Tensor:
         return bottom_up_loss(output, *targets, self.recipe.tags)
 
-    def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
-        """Training pictures spread over the split, as they are, for BatchNorm statistics."""
-        load = partial(self.source.load, size=self.recipe.size)
-        return spread(load, len(self.source), pictures, batch, self.device)
+    def calibration(
+        self, pictures: int, batch: int = 4, size: Size | None = None, seed: int = 0
+    ) -> Iterator[torch.Tensor]:
+        """Training pictures as they are, or fixed samples of those that are composed, for BatchNorm statistics."""
+        load = partial(self.source.load, size=size or self.recipe.size)
+        return spread(load, len(self.source), pictures, batch, self.device, seed)
 
-    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
-        """COCO's or CrowdPose's figures with flip test; composed crowds (of 2-4 people, CrowdPose's) at 512x512."""
+    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
+        """COCO's or CrowdPose's figures with flip test; of composed crowds (1-8 people, 512x512) COCO's."""
         if not self.composed:
-            return self._score(model, self.val, self.recipe.size, limit)
+            return self._score(model, self.val, size or self.recipe.size, limit)
         with tempfile.TemporaryDirectory() as folder:
             count = min(limit or VAL_CROWDS, VAL_CROWDS)
-            crowds = write_crowds(self.recipe.root, self.recipe.val_split, Path(folder) / "crowds", count)
-            return self._score(model, crowds, VAL_SIZE, 0)
+            out = Path(folder) / "crowds"
+            crowds = write_crowds(self.roots, self.recipe.val_split, self.recipe.backgrounds, out, count)
+            return self._score(model, crowds, size or VAL_SIZE, 0)
 
-    def _score(self, model: nn.Module, val: KeypointSet, size: tuple[int, int], limit: int) -> dict[str, float]:
+    def _score(self, model: nn.Module, val: KeypointSet, size: Size, limit: int) -> dict[str, float]:
         estimator = BottomUpPoseEstimator(fold(model), self.device, flip=True, input_size=min(size))
         image_ids = sorted(val.images)[: limit or None]
         results = read_results(estimate(estimator, val, image_ids, bar=False), val)

@@ -15,17 +15,24 @@ from scalenet.arch import Arch
 from scalenet.network import ScaleNet
 from scalenet.predict.images import normalise
 
-from ..data import spread
+from ..data import Size, spread
 from ..data.classification import ClassificationSource
 from ..recipes import Recipe
+from ..teachers import Wanted
+from .base import Task
 
 CLASSIFIER_WIDTHS = (64, 128, 192, 256)
 
 
 class Classifier(nn.Module):
-    """A trunk under a classification head over its four branches: 1x1 convolution, BN, ReLU, global mean, linear."""
+    """A trunk under a classification head over its four branches: 1x1 convolution, BN, ReLU, global mean, linear.
 
-    def __init__(self, arch: Arch, classes: int) -> None:
+    Args:
+        features: widths of two 1x1 convolutions over branches 2 and 3, to learn another network's features by;
+            without them the network gives logits alone.
+    """
+
+    def __init__(self, arch: Arch, classes: int, features: tuple[int, int] | None = None) -> None:
         super().__init__()
         self.network = ScaleNet(arch, task="pose", num_classes=0)
         self.projections = nn.ModuleList(
@@ -34,21 +41,26 @@ class Classifier(nn.Module):
         )
         self.linear = nn.Linear(sum(CLASSIFIER_WIDTHS), classes)
         trunc_normal_(self.linear.weight, std=0.01)
+        widths = [info["num_chs"] for info in self.network.feature_info[2:]]
+        self.features = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths, features or (), strict=False))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) to (B, classes) logits."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor | Wanted:
+        """(B, 3, H, W) to (B, classes) logits, with ``features`` beside the features at strides 16 and 32."""
         maps = self.network.forward_branches(x)
         pooled = [project(m).mean((2, 3)) for project, m in zip(self.projections, maps, strict=True)]
-        return self.linear(torch.cat(pooled, 1))
+        logits = self.linear(torch.cat(pooled, 1))
+        if not self.features:
+            return logits
+        return Wanted(logits, *(convolve(m) for convolve, m in zip(self.features, maps[2:], strict=True)))
 
 
-class ClassificationTask:
+class ClassificationTask(Task):
     """Photographs of things: where a trunk starts from."""
 
     figure = "top1"  # of what ``evaluate`` returns, the one that says which network is better
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
+        super().__init__(recipe, device)
         self.source = ClassificationSource(recipe.root, recipe.split)
 
     def build(self, arch: Arch) -> nn.Module:
@@ -60,18 +72,21 @@ class ClassificationTask:
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(output, target, label_smoothing=0.1)
 
-    def calibration(self, pictures: int, batch: int = 32) -> Iterator[torch.Tensor]:
-        """Training pictures spread over the split, as they are, for BatchNorm statistics."""
-        load = partial(self.source.load, size=self.recipe.size)
-        return spread(load, len(self.source), pictures, batch, self.device)
+    def calibration(
+        self, pictures: int, batch: int = 32, size: Size | None = None, seed: int = 0
+    ) -> Iterator[torch.Tensor]:
+        """Training pictures as they are, for BatchNorm statistics."""
+        load = partial(self.source.load, size=size or self.recipe.size)
+        return spread(load, len(self.source), pictures, batch, self.device, seed)
 
     @torch.inference_mode()
-    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """Top-1 accuracy on the validation pictures."""
+        size = size or self.recipe.size
         val = ClassificationSource(self.recipe.root, self.recipe.val_split)
         hits, n = 0, min(len(val), limit or len(val))
         for start in range(0, n, 100):
             index = range(start, min(n, start + 100))
-            images = torch.from_numpy(np.stack([val.load(i, self.recipe.size) for i in index])).to(self.device)
+            images = torch.from_numpy(np.stack([val.load(i, size) for i in index])).to(self.device)
             hits += int((model(normalise(images)).argmax(1).cpu().numpy() == val.labels[list(index)]).sum())
         return {"top1": hits / n}

@@ -11,7 +11,7 @@ from torch import nn
 
 from scalenet.arch import Arch
 from scalenet.datasets import DATASETS
-from scalenet.evaluate.pairs import find_pairs, read_label
+from scalenet.evaluate.pairs import read_label
 from scalenet.evaluate.segmentation import count
 from scalenet.fold import fold
 from scalenet.network import ScaleNet
@@ -19,20 +19,27 @@ from scalenet.predict.images import pad_to_multiple
 from scalenet.predict.segmentation import COARSEST, Segmenter
 
 from .. import losses
-from ..data import spread
-from ..data.segmentation import SegmentationSource
-from ..recipes import Recipe
+from ..data import Size, spread
+from ..data.segmentation import SegmentationSource, validation_pairs
+from ..recipes import Recipe, RecipeError
+from .base import Task
 
 
-class SegmentationTask:
+class SegmentationTask(Task):
     """Index masks from pictures."""
 
     figure = "miou"
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        self.source = SegmentationSource(recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache)
-        self.val = find_pairs(recipe.root, recipe.val_split)
+        super().__init__(recipe, device)
+        for key in ("mix", "dusk"):
+            if not 0 <= getattr(recipe, key) <= 1:
+                raise RecipeError(f"{key} is from 0 to 1, got {getattr(recipe, key)}")
+        self.source = SegmentationSource(
+            recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache,
+            hold_out=recipe.hold_out, mix=recipe.mix, dusk=recipe.dusk,
+        )  # fmt: skip
+        self.val = validation_pairs(recipe.root, recipe.split, recipe.val_split, recipe.hold_out)
         read_label(self.val[0][1], recipe.classes)  # what is wrong with it is said before the training, not after
         self.weight = self._class_weights().to(device) if recipe.class_weights else None
 
@@ -42,23 +49,27 @@ class SegmentationTask:
     def build(self, arch: Arch) -> nn.Module:
         return ScaleNet(arch, num_classes=self.recipe.classes, labels=DATASETS.get(Path(self.recipe.root).name.lower()))
 
-    def trunk(self, model: nn.Module) -> ScaleNet:
-        return model
-
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        if self.recipe.ohem:
-            return losses.ohem_cross_entropy(output, target, self.recipe.ohem, self.recipe.ohem_pixels, self.weight)
-        return losses.cross_entropy(output, target, self.weight)
+        recipe = self.recipe
+        if recipe.ohem:
+            loss = losses.ohem_cross_entropy(output, target, recipe.ohem, recipe.ohem_pixels, self.weight)
+        else:
+            loss = losses.cross_entropy(output, target, self.weight)
+        if recipe.lovasz:
+            loss = loss + recipe.lovasz * losses.lovasz_softmax(output, target)
+        return loss
 
-    def calibration(self, pictures: int, batch: int = 4) -> Iterator[torch.Tensor]:
-        """Training pictures spread over the split, at full size and as they are validated, for BatchNorm statistics."""
+    def calibration(
+        self, pictures: int, batch: int = 4, size: Size | None = None, seed: int = 0
+    ) -> Iterator[torch.Tensor]:
+        """Training pictures at full size and as they are validated, for BatchNorm statistics."""
 
         def load(i: int) -> np.ndarray:
             return pad_to_multiple(self.source.load(i)[0], COARSEST)
 
-        return spread(load, len(self.source), pictures, batch, self.device)
+        return spread(load, len(self.source), pictures, batch, self.device, seed)
 
-    def evaluate(self, model: nn.Module, limit: int = 0) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """mIoU on the validation pictures at full size, one by one."""
         pairs = self.val[: limit or None]
         segmenter = Segmenter(fold(model), self.device, resize=False)

@@ -1,0 +1,99 @@
+"""Everyday photographs: ``python -m benchmarks.everyday DATA [--crowds FOLDER] [--model NAME] [--limit N]``.
+
+DATA holds ``stanford40``, ``tiny_imagenet`` and ``camvid``. Measured are the share of the labelled people found in
+whole photographs (OKS of 0.5 at least), how many people are found in photographs without any, and COCO's AP on a folder
+of composed crowds, as ``python -m training crowds`` writes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import Figure, show
+from scalenet.datasets import CAMVID
+from scalenet.evaluate.bottomup import estimate
+from scalenet.evaluate.coco import score_coco
+from scalenet.evaluate.keypoint_data import KeypointSet, read_results
+from scalenet.evaluate.pairs import find_pairs, read_label
+from scalenet.evaluate.recall import score_recall
+from scalenet.predict.bottomup import BottomUpPoseEstimator
+from scalenet.predict.images import decode_rgb, read_rgb
+from scalenet.predict.pose_result import JOINT_THRESHOLD
+
+PHOTOGRAPHS, EMPTY, CROWDS = 500, 200, 300
+PEOPLE = tuple(CAMVID.names.index(name) for name in ("pedestrian", "bicyclist"))
+PART, STEPS = 0.6, 5  # of a street's sides, and places along each, where nobody is looked for
+
+
+def without_people(data: Path, count: int) -> Iterator[np.ndarray]:
+    """Pictures of things, by their classes in turn, and as many parts of streets that show nobody."""
+    streets = [part for pair in find_pairs(data / "camvid", "val") if (part := _empty_part(*pair)) is not None]
+    streets = streets[: count // 2]
+    yield from streets
+    with tarfile.open(data / "tiny_imagenet" / "val.tar") as tar:
+        members = sorted((m for m in tar if m.isfile()), key=lambda m: m.name)
+        for n in np.linspace(0, len(members) - 1, count - len(streets)).round().astype(int):
+            yield decode_rgb(tar.extractfile(members[n]).read())
+
+
+def _empty_part(picture: Path, label: Path) -> np.ndarray | None:
+    """The first part of a street without a person's pixel, if there is one."""
+    people = np.isin(read_label(label, len(CAMVID.names)), PEOPLE)
+    h, w = (round(PART * s) for s in people.shape)
+    for top in np.linspace(0, people.shape[0] - h, STEPS).astype(int)[::-1]:
+        for left in np.linspace(0, people.shape[1] - w, STEPS).astype(int):
+            part = np.s_[top : top + h, left : left + w]
+            if not people[part].any():
+                return read_rgb(picture)[part]
+    return None
+
+
+def found_where_nobody_is(estimator: BottomUpPoseEstimator, data: Path, count: int) -> float:
+    """People of a score above 0.2 for each picture without people."""
+    found = [int((estimator(image).scores > JOINT_THRESHOLD).sum()) for image in without_people(data, count)]
+    return sum(found) / max(1, len(found))
+
+
+def recall(estimator: BottomUpPoseEstimator, data: Path, count: int) -> float:
+    """Share of Stanford 40's labelled people found in its whole validation photographs."""
+    photographs = KeypointSet.open(data / "stanford40", "val")
+    image_ids = sorted(photographs.images)[:count]
+    results = read_results(estimate(estimator, photographs, image_ids, bar=False), photographs)
+    return score_recall(results, photographs, image_ids)["recall"]
+
+
+def measure(argv: list[str]) -> list[Figure]:
+    """All figures; those of crowds only where there is a folder of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.everyday", description=__doc__)
+    parser.add_argument("data", nargs="?", default="../shared/data", help="folder of the data sets")
+    parser.add_argument("--crowds", help="folder of composed crowds, split val")
+    parser.add_argument("--model", default="scalenet_p0_bottomup", help="bottom-up network with COCO's joints")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many pictures of each kind")
+    args = parser.parse_args(argv)
+    data, most = Path(args.data), args.limit or max(PHOTOGRAPHS, EMPTY, CROWDS)
+    estimator = BottomUpPoseEstimator(args.model, flip=True)
+    figures = []
+    if (data / "stanford40").is_dir():
+        count = min(most, PHOTOGRAPHS)
+        value = recall(estimator, data, count)
+        figures.append(Figure(f"labelled people found, {count} whole photographs", value, "recall"))
+    if (data / "camvid").is_dir() and (data / "tiny_imagenet").is_dir():
+        count = min(most, EMPTY)
+        value = found_where_nobody_is(estimator, data, count)
+        figures.append(Figure(f"people found, {count} pictures without any", value, "a picture"))
+    if args.crowds:
+        crowds = KeypointSet.open(args.crowds, "val")
+        image_ids = sorted(crowds.images)[: min(most, CROWDS)]
+        scores = score_coco(read_results(estimate(estimator, crowds, image_ids, bar=False), crowds), crowds, image_ids)
+        name = f"{len(image_ids)} composed crowds"
+        figures += [Figure(f"{name}: {key.upper()}", scores[key] or 0.0, key.upper()) for key in ("ap", "ap50")]
+    return figures
+
+
+if __name__ == "__main__":
+    show(measure)

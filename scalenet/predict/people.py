@@ -1,0 +1,100 @@
+"""People found bottom-up as boxes, so that each can be looked at again top-down. N people, K joints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torchvision.ops import nms
+
+from .pose_result import JOINT_THRESHOLD, PoseResult
+
+if TYPE_CHECKING:
+    from .bottomup import BottomUpPoseEstimator
+
+FINDER = "scalenet_p0_bottomup"
+SURE = JOINT_THRESHOLD  # joints of a higher score count
+ENOUGH = 3  # joints that must be sure
+TINY = 0.05  # of the picture's short side: whose box has no side that long is left out
+DOUBLE = 0.9  # IoU of boxes above which a closer look would see the same person again
+MARGIN = 0.12  # of the hull's longer side, all around: a body reaches beyond its joints
+LEGS = ("hip", "knee", "ankle")
+SPANS = (  # how far joints lie apart, as shares of a body's height
+    ("left_eye", "right_eye", 0.037), ("left_ear", "right_ear", 0.09), ("nose", "left_ear", 0.07),
+    ("nose", "right_ear", 0.07), ("left_shoulder", "right_shoulder", 0.2), ("head", "neck", 0.18),
+    ("head_top", "neck", 0.18),
+)  # fmt: skip
+ABOVE, BELOW, BESIDE = 0.09, 0.45, 0.17  # of a body's height: from the highest joint up, down to the hips, to a side
+
+
+def people_boxes(people: PoseResult, size: tuple[int, int]) -> np.ndarray:
+    """(M, 5) x1, y1, x2, y2, score of the people whom a closer look is worth, M <= N, best first.
+
+    A box is the hull of the joints whose score is above 0.2, with a margin. Of whom no hip, knee or ankle is among
+    these, head and shoulders tell how tall the body is, and the box reaches down to where the hips should be. Boxes
+    end where the picture does. Whoever has fewer than 3 such joints, a box smaller than a twentieth of the picture's
+    short side, or nearly the box of somebody better (IoU above 0.9) is left out. The score is the person's.
+
+    Args:
+        people: of a bottom-up network; joints of other names than COCO's, CrowdPose's and LSP's only have the hull.
+        size: (H, W) of the picture.
+    """
+    rows = []
+    for joints, score in zip(people.keypoints, people.scores, strict=True):
+        sure = np.flatnonzero(joints[:, 2] > SURE)
+        if len(sure) < ENOUGH:
+            continue
+        names = [people.labels.names[k] for k in sure]
+        box = np.clip(_box(joints[sure, :2].astype(np.float64), names), 0, [size[1], size[0]] * 2)
+        sides = box[2:] - box[:2]
+        if sides.max() >= TINY * min(size) and sides.min() > 0:
+            rows.append([*box, score])
+    boxes = np.array(rows, np.float64).reshape(-1, 5)
+    return boxes[nms(torch.from_numpy(boxes[:, :4]), torch.from_numpy(boxes[:, 4]), DOUBLE).numpy()]
+
+
+def _box(joints: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """(4,) corners around (n, 2) sure joints, and around the likely rest of the upper body where legs are missing."""
+    low, high = joints.min(0), joints.max(0)
+    margin = MARGIN * (high - low).max()
+    low_corner, high_corner = low - margin, high + margin
+    if not any(name.endswith(LEGS) for name in names):
+        height, middle = _body_height(joints, names), (low[0] + high[0]) / 2
+        low_corner = np.minimum(low_corner, [middle - BESIDE * height, low[1] - ABOVE * height])
+        high_corner = np.maximum(high_corner, [middle + BESIDE * height, low[1] + BELOW * height])
+    return np.concatenate([low_corner, high_corner])
+
+
+def _body_height(joints: np.ndarray, names: Sequence[str]) -> float:
+    """Pixels from head to feet, judged by what is least foreshortened of head and shoulders; 0 if that cannot be."""
+    at = dict(zip(names, joints, strict=True))
+    return max((np.hypot(*(at[a] - at[b])) / share for a, b, share in SPANS if a in at and b in at), default=0.0)
+
+
+class BottomUpDetector:
+    """A detector that finds people bottom-up: RGB (H, W, 3) uint8 in, (N, 5) boxes out as :func:`people_boxes` makes.
+
+    Args:
+        estimator: who finds them; default ScaleNet-P0's bottom-up form, which is loaded for the first picture.
+        device: where the default runs.
+    """
+
+    def __init__(
+        self, estimator: BottomUpPoseEstimator | None = None, device: str | torch.device | None = None
+    ) -> None:
+        self._given, self._device = estimator, device
+
+    @cached_property
+    def estimator(self) -> BottomUpPoseEstimator:
+        """The one given, or the default, now loaded."""
+        if self._given is not None:
+            return self._given
+        from .bottomup import BottomUpPoseEstimator
+
+        return BottomUpPoseEstimator(FINDER, self._device)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        return people_boxes(self.estimator(image), image.shape[:2])

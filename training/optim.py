@@ -1,0 +1,37 @@
+"""The optimiser a recipe asks for, and its rate at a point of the run."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .recipes import Recipe, RecipeError
+
+
+def learning_rate(recipe: Recipe, progress: float, step: int) -> float:
+    """The rate at a point of the run: linear warm-up, then poly (power 0.9), cosine or steps."""
+    if recipe.decay == "cosine":
+        factor = 0.5 + 0.5 * math.cos(math.pi * progress)
+    elif recipe.decay == "steps":
+        factor = 0.1 ** sum(progress >= m for m in recipe.milestones)
+    elif recipe.decay == "poly":
+        factor = (1 - progress) ** 0.9
+    else:
+        raise RecipeError(f"decay must be poly, cosine or steps, got {recipe.decay!r}")
+    return recipe.lr * factor * min(1.0, (step + 1) / max(1, recipe.warmup))
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW, Adam or SGD; vectors (biases, BatchNorm) are not decayed. A parameter without gradient is left alone."""
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+    if recipe.optimizer not in kinds:
+        raise RecipeError(f"optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
+    return kinds[recipe.optimizer](groups, lr=recipe.lr, eps=recipe.eps, fused=True)

@@ -1,0 +1,78 @@
+"""What a task tells the engine: the network, the data, the losses and the score; and what most tasks share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from scalenet.arch import Arch
+from scalenet.fold import fold
+from scalenet.network import ScaleNet
+from scalenet.weights import read_weights, select
+
+from ..data import Size, Source
+from ..losses import distillation
+from ..recipes import Recipe
+
+
+class Task(ABC):
+    """One kind of training. A task holds ``recipe``, ``device`` and the training ``source``."""
+
+    figure: str  # of what ``evaluate`` returns, the one that says which network is better
+    source: Source
+    sized = False  # whether inputs have a size of their own, and not the pictures'
+    teaches_largest = False  # whether the teacher has something to tell the largest network of the space
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+
+    @abstractmethod
+    def build(self, arch: Arch) -> nn.Module:
+        """The network of an encoding with random weights."""
+
+    @abstractmethod
+    def loss(self, output: Any, *targets: torch.Tensor) -> torch.Tensor:
+        """What a batch's outputs cost; ``targets`` are what the source gives beside the picture."""
+
+    @abstractmethod
+    def calibration(
+        self, pictures: int, batch: int = 32, size: Size | None = None, seed: int = 0
+    ) -> Iterator[torch.Tensor]:
+        """Inputs (B, 3, H, W) from training pictures for BatchNorm statistics.
+
+        Args:
+            size: (H, W); default the recipe's.
+            seed: 0 spreads the pictures evenly over the split, any other number draws them.
+        """
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
+        """Figures of a network in evaluation mode on the validation pictures (the first ``limit``).
+
+        Args:
+            size: (H, W) of its inputs; default the recipe's.
+        """
+
+    def trunk(self, model: nn.Module) -> ScaleNet:
+        """The multi-resolution network within what :meth:`build` made."""
+        return model
+
+    def teacher(self) -> nn.Module:
+        """The network of the file ``recipe.teacher``: the largest of the space, folded, in evaluation mode.
+
+        Raises:
+            FileNotFoundError, WeightsError: if it is missing or another network's.
+        """
+        teacher = self.build(self.recipe.space.supernet())
+        state = read_weights(self.recipe.teacher)[0]
+        teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.teacher}"))
+        self.trunk(teacher).activate(self.recipe.space.largest())
+        return fold(teacher)
+
+    def distillation(self, output: Any, wanted: Any) -> torch.Tensor:
+        """How far a network's outputs are from a better one's."""
+        return distillation(output, wanted)

@@ -1,0 +1,101 @@
+"""Photographs without labels: a trunk learns from a network that knows ImageNet's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from scalenet.arch import Arch
+from scalenet.network import ScaleNet
+
+from ..data import Size, spread
+from ..data.photographs import PhotographSource
+from ..recipes import Recipe
+from ..teachers import CLASSES, Teacher, Wanted, find_teacher, load_teacher
+from .base import Task
+from .classification import Classifier
+
+TEMPERATURE = 2.0  # softens both networks' probabilities, so that the less likely classes count too
+FEATURES = 2.0  # weight of the features' distance, 0..2, beside the logits' divergence
+EVALUATED = 1000  # validation pictures, spread over the folders: more change the figures little
+
+
+class DistillationTask(Task):
+    """The folders ``root`` and ``more_roots`` are photographs; ``teacher`` is a name of :mod:`training.teachers`."""
+
+    figure = "agreement"
+    teaches_largest = True
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        super().__init__(recipe, device)
+        self.widths = find_teacher(recipe.teacher).widths
+        roots = (recipe.root, *recipe.more_roots)
+        self.source = PhotographSource(roots, recipe.split)
+        self.validation = PhotographSource(roots, recipe.val_split)
+        self._teacher: Teacher | None = None
+
+    def build(self, arch: Arch) -> nn.Module:
+        return Classifier(arch, CLASSES, self.widths)
+
+    def trunk(self, model: nn.Module) -> ScaleNet:
+        return model.network
+
+    def teacher(self) -> nn.Module:
+        """The teacher that the recipe names; see :func:`~training.teachers.load_teacher` for what it raises."""
+        if self._teacher is None:
+            self._teacher = load_teacher(self.recipe.teacher)
+        return self._teacher
+
+    def loss(self, output: Wanted) -> torch.Tensor:
+        """Nothing: there are no labels."""
+        return output.logits.float().sum() * 0
+
+    def distillation(self, output: Wanted, wanted: Wanted) -> torch.Tensor:
+        """The divergence of the logits and the weighted distance of the features, from any better network's."""
+        features = feature_distance(output.fine, wanted.fine) + feature_distance(output.coarse, wanted.coarse)
+        return divergence(output.logits, wanted.logits, TEMPERATURE) + FEATURES / 2 * features
+
+    def calibration(
+        self, pictures: int, batch: int = 32, size: Size | None = None, seed: int = 0
+    ) -> Iterator[torch.Tensor]:
+        """Training pictures as they are, for BatchNorm statistics."""
+        load = partial(self.source.load, size=size or self.recipe.size)
+        return spread(load, len(self.source), pictures, batch, self.device, seed)
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
+        """The share of validation pictures, spread over the folders, whose first class is the teacher's; the divergence
+        in nats."""
+        teacher = self.teacher().to(self.device)
+        load = partial(self.validation.load, size=size or self.recipe.size)
+        same, nats, n = 0, 0.0, 0
+        for x in spread(load, len(self.validation), limit or EVALUATED, 100, self.device):
+            logits, wanted = model(x).logits, teacher(x).logits
+            same += int((logits.argmax(1) == wanted.argmax(1)).sum())
+            nats += float(divergence(logits, wanted)) * len(x)
+            n += len(x)
+        return {"agreement": same / n, "divergence": nats / n}
+
+
+def divergence(logits: torch.Tensor, wanted: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """Kullback-Leibler divergence of (B, C) logits from the wanted ones, the batch's mean in nats.
+
+    Both are divided by the temperature; times its square, gradients keep their size.
+    """
+    own, theirs = (F.log_softmax(x.float() / temperature, 1) for x in (logits, wanted.detach()))
+    return F.kl_div(own, theirs, reduction="batchmean", log_target=True) * temperature**2
+
+
+def feature_distance(features: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """1 - the cosine between (B, c, h, w) features and the wanted ones, the mean over positions; 0..2, of any scale.
+
+    Wanted features of another (h, w) are resized.
+    """
+    wanted = wanted.detach().float()
+    if wanted.shape[2:] != features.shape[2:]:
+        wanted = F.interpolate(wanted, size=features.shape[2:], mode="bilinear", align_corners=False)
+    return 1 - F.cosine_similarity(features.float(), wanted, dim=1).mean()
