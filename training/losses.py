@@ -14,6 +14,7 @@ from scalenet.evaluate.miou import IGNORE
 from scalenet.heads import BottomUpOutput
 
 LOVASZ_PIXELS = 16384
+UNKNOWN = -1e4  # the logarithm of a probability that nothing is left of
 PEAK_SHARPNESS = 10.0  # a peak of 1 holds 0.97 of the probability over 64x48 pixels
 
 
@@ -105,19 +106,26 @@ def partner_mse(
 
 
 def peak_divergence(
-    heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, sharpness: float = PEAK_SHARPNESS
-) -> torch.Tensor:
+    heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None,
+    known: torch.Tensor | None = None, sharpness: float = PEAK_SHARPNESS,
+) -> torch.Tensor:  # fmt: skip
     """How far the places that (B, K, h, w) heatmaps point to are from the target's, in nats, the mean over joints.
 
     A heatmap times ``sharpness`` is taken for the logarithm of a probability over its pixels, and so is the target:
     the divergence is 0 where they are equal, as the squared error is, but it looks at peaks alone. Its gradient does
     not fade while a heatmap is still flat, and a second peak (the other leg) costs as much as the first one earns.
+    Where a heatmap has several peaks, they share the probability; of one without any it is even.
 
     Args:
-        weight: (B, K) visibility of the joints.
+        weight: (B, K) visibility of the joints; default all count.
+        known: (B, K, h, w), 0 where a pixel is left out; default none is.
     """
-    own, wanted = (F.log_softmax(sharpness * x.float().flatten(2), 2) for x in (heatmaps, target))
-    return ((wanted.exp() * (wanted - own)).sum(2) * weight).mean()
+    own, wanted = (sharpness * x.float() for x in (heatmaps, target))
+    if known is not None:
+        own, wanted = (x.masked_fill(known == 0, UNKNOWN) for x in (own, wanted))
+    own, wanted = (F.log_softmax(x.flatten(2), 2) for x in (own, wanted))
+    divergence = (wanted.exp() * (wanted - own)).sum(2)
+    return (divergence if weight is None else divergence * weight).mean()
 
 
 def distillation(student: torch.Tensor | BottomUpOutput, teacher: torch.Tensor | BottomUpOutput) -> torch.Tensor:

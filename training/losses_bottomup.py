@@ -9,6 +9,8 @@ import torch
 
 from scalenet.heads import BottomUpOutput
 
+from .losses import peak_divergence
+
 
 def masked_mse(heatmaps: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean squared error of (B, K, h, w) heatmaps over all pixels; where ``mask`` (B, K, h, w) is 0 they count 0."""
@@ -50,8 +52,18 @@ def bottom_up_loss(
     mask_x2: torch.Tensor,
     joints: torch.Tensor,
     tag_weight: float = 1e-3,
+    peak_weight: float = 0.0,
 ) -> torch.Tensor:
-    """Heatmap errors at both resolutions plus ``tag_weight`` x (pull + push), the mean over the pictures."""
+    """Heatmap errors at both resolutions plus ``tag_weight`` x (pull + push), the mean over the pictures.
+
+    Args:
+        peak_weight: of the divergence of peaks, see :func:`~training.losses.peak_divergence`, at both resolutions.
+    """
     pull, push = tag_losses(output.tags, joints)
-    coarse = masked_mse(output.heatmaps, heatmaps, mask)
-    return coarse + masked_mse(output.heatmaps_x2, heatmaps_x2, mask_x2) + tag_weight * (pull + push).mean()
+    loss = tag_weight * (pull + push).mean()
+    maps = ((output.heatmaps, heatmaps, mask), (output.heatmaps_x2, heatmaps_x2, mask_x2))
+    for found, target, known in maps:
+        loss = loss + masked_mse(found, target, known)
+        if peak_weight:
+            loss = loss + peak_weight * peak_divergence(found, target, known=known)
+    return loss

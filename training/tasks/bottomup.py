@@ -56,7 +56,7 @@ class BottomUpTask(Task):
         return ScaleNet(arch, task="bottomup", num_classes=self.recipe.classes, labels=self.labels)
 
     def loss(self, output: BottomUpOutput, *targets: torch.Tensor) -> torch.Tensor:
-        return bottom_up_loss(output, *targets, self.recipe.tags)
+        return bottom_up_loss(output, *targets, self.recipe.tags, self.recipe.peaks)
 
     def calibration(
         self, pictures: int, batch: int = 4, size: Size | None = None, seed: int = 0
