@@ -122,7 +122,8 @@ def _score(
 def _bottom_up(
     network: ScaleNet, device: Device, flip: bool | None, batch_size: int | None, scales: Sequence[float]
 ) -> tuple[Estimate, dict[str, Any]]:
-    estimator = BottomUpPoseEstimator(network, device, flip is not False, scales, batch_size or 1)
+    everybody = {"scales": scales, "batch_size": batch_size or 1, "person_threshold": 0.0}
+    estimator = BottomUpPoseEstimator(network, device, flip is not False, **everybody)
     settings = {"flip": estimator.flip, "scales": list(scales), "input_size": estimator.input_size}
     return partial(bottomup.estimate, estimator), settings
 

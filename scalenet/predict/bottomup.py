@@ -25,6 +25,7 @@ from .pose_result import PoseResult
 from .threads import neighbours, one_ahead
 
 MULTIPLE = 64  # sides of the network's input are multiples of it
+PERSON_THRESHOLD = 0.1
 LONGEST = 4  # times the short side: what is longer is made to fit, so that memory is bounded
 
 
@@ -66,6 +67,7 @@ class BottomUpPoseEstimator:
         batch_size: pictures of one input size that run together.
         input_size: of the picture's short side; default what the network was trained for.
         max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.predict.grouping.group_keypoints`.
+        person_threshold: people of a lower score are left out; 0 gives everybody, as COCO's figures are measured.
 
     Raises:
         ValueError: if it is no bottom-up network, or a setting is out of range.
@@ -82,6 +84,7 @@ class BottomUpPoseEstimator:
         max_people: int = 30,
         detection_threshold: float = 0.1,
         tag_threshold: float = 1.0,
+        person_threshold: float = PERSON_THRESHOLD,
     ) -> None:
         model = load_model(name_or_model)
         if model.task != "bottomup" or not model.num_classes:
@@ -101,6 +104,7 @@ class BottomUpPoseEstimator:
         self.input_size = input_size or min(own_size)
         if self.input_size < 1:
             raise ValueError(f"input_size must be at least 1, got {input_size}")
+        self.person_threshold = person_threshold
         self.grouping = {
             "max_people": max_people, "detection_threshold": detection_threshold, "tag_threshold": tag_threshold,
         }  # fmt: skip
@@ -146,6 +150,7 @@ class BottomUpPoseEstimator:
             back = np.repeat(invert(canvas.matrix(canvas.size, self.aligned)), len(keypoints), 0)
             keypoints = np.where(missing, 0, transform(back, keypoints))
             best = np.argsort(-scores, kind="stable")
+            best = best[scores[best] >= self.person_threshold]
             yield PoseResult(keypoints[best].astype(np.float32), scores[best], None, self.labels)
 
     @torch.inference_mode()

@@ -43,7 +43,7 @@ def finder(name: str, device: str | None = None) -> Finder:
         if "person" not in segmenter.labels.names:
             raise ValueError(f"{name} does not tell people from other things: it has no class person")
         return lambda image: squares(segmenter(image).mask == segmenter.labels.names.index("person"))
-    estimator = BottomUpPoseEstimator(model, device, detection_threshold=JOINT, input_size=SIDE)
+    estimator = BottomUpPoseEstimator(model, device, detection_threshold=JOINT, input_size=SIDE, person_threshold=0.0)
 
     def find(image: np.ndarray) -> np.ndarray:
         """(N, 4) corner boxes."""

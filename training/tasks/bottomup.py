@@ -76,7 +76,9 @@ class BottomUpTask(Task):
             return self._score(model, crowds, size or VAL_SIZE, 0)
 
     def _score(self, model: nn.Module, val: KeypointSet, size: Size, limit: int) -> dict[str, float]:
-        estimator = BottomUpPoseEstimator(fold(model), self.device, flip=True, input_size=min(size))
+        estimator = BottomUpPoseEstimator(
+            fold(model), self.device, flip=True, input_size=min(size), person_threshold=0.0
+        )
         image_ids = sorted(val.images)[: limit or None]
         results = read_results(estimate(estimator, val, image_ids, bar=False), val)
         dataset = "crowdpose" if all("crowdIndex" in image for image in val.images.values()) else "coco"
