@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 import search.__main__  # noqa: E402
 import training.__main__  # noqa: E402
-from scalenet import cli, facts, table  # noqa: E402
+from scalenet import cli, facts  # noqa: E402
 from scalenet.whole import write_text  # noqa: E402
 
 MARK = "<!-- made by {} -->"
@@ -96,8 +96,8 @@ def zoo_facts() -> str:
     """One row for each network: all figures, and the terms of its weights."""
     lines = ["| network | encoding | reported | measured | terms |", "|---|---|---|---|---|"]
     for f in sorted(facts.registered_facts(), key=lambda f: f.name):
-        entry = table.find(f.name)
-        cells = [f"`{f.name}`", f"`{f.arch.digest}`", figures(f.reported), figures(f.measured), entry.terms]
+        known = f.metadata
+        cells = [f"`{f.name}`", f"`{f.arch.digest}`", figures(f.reported), figures(known.measured()), known.terms]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -6,7 +6,6 @@ with ``weights_only=True``.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import zipfile
@@ -22,8 +21,9 @@ from . import weights
 from .arch import Arch, SearchSpace
 from .datasets import CITYSCAPES, COCO, Labels
 from .heads import count_outputs
+from .metadata import CheckpointMetadata
 from .network import ScaleNet
-from .origin import SUPERNET_STATISTICS
+from .old_metadata import CONVERTED, SUPERNET_STATISTICS
 from .table import Entry
 from .weights import WeightsError
 
@@ -160,18 +160,13 @@ def convert_checkpoint(path: str | Path, out: str | Path, arch: Arch, entry: Ent
     model, selected = select_network(state, arch, outputs, headless)
     stale = needs_recalibration(arch, entry, state, path)
     labels = entry.labels if entry and not headless else _labels(model)
-    metadata = {
-        "format": "scalenet", "arch": arch.to_json(), "task": model.task, "source": Path(path).name,
-        "source_sha256": weights.digest_of(path), "convention": "authors",
-        "batchnorm": SUPERNET_STATISTICS if stale else "the file's own",
-        "license": entry.terms if entry else "the terms of the data it was trained on apply",
-        "figures": "{}", "recipe": json.dumps({"recipe": f"converted from {Path(path).name}"}),
-    }  # fmt: skip
-    if entry and not headless:
-        metadata["network"] = f"{entry.name}.{entry.tag}"
-    if labels is not None:
-        metadata |= {"labels": json.dumps(labels.to_dict()), "dataset": labels.dataset}
-    weights.save_weights(out, selected, metadata)
+    known = entry.metadata().without_metrics() if entry and not headless else CheckpointMetadata()
+    metadata = replace(
+        known, arch=arch, task=model.task, labels=labels, datasets=(labels.dataset,) if labels else (),
+        terms=entry.terms if entry else "the terms of the data it was trained on apply", recipe=CONVERTED,
+        init=Path(path).name, parent_sha256=weights.digest_of(path), batchnorm=SUPERNET_STATISTICS if stale else "",
+    )  # fmt: skip
+    weights.save_weights(out, selected, metadata.header())
     return {
         "path": str(out), "arch": arch.name or arch.digest, "task": model.task, "outputs": model.num_classes,
         "entries": len(selected), "of": len(state), "needs_recalibration": stale, "head": not headless,

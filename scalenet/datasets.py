@@ -150,7 +150,6 @@ PERSON = Labels("people_masks", ("background", "person"), ((48, 48, 48), (220, 2
 # COCO's joints in this project's own networks: pixels are areas and their centres scale, as in LSP's, so that heatmaps
 # round nothing and the flip test needs no shift. The authors' networks were trained without, and keep COCO.
 COCO_ALIGNED = replace(COCO, convention="aligned")
-COMPOSED = replace(CROWDPOSE, dataset="composed crowds", convention=LSP.convention)  # of LSP's people
 
 DATASETS = {labels.dataset: labels for labels in (CAMVID, CITYSCAPES, COCO, CROWDPOSE, LSP, PERSON)}
 JOINT_SIGMAS = {n: s for d in DATASETS.values() if d.sigmas for n, s in zip(d.names, d.sigmas, strict=True)}

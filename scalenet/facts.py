@@ -10,8 +10,9 @@ from typing import Any
 from . import models, table, weights
 from .arch import Arch
 from .cost import count
+from .metadata import UNUSABLE, CheckpointMetadata, flat_metrics
 from .network import ScaleNet
-from .origin import UNUSABLE, Origin, origin_of
+from .provenance import metadata_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Facts:
         outputs: classes or keypoints.
         input_size: (H, W) the multiply-adds are counted at.
         weights: whether there are any ("available"), a "summary", and where they are from.
-        reported, measured: figures of the paper, and this project's own.
+        reported: figures of the paper.
+        metadata: what is known of the weights, this project's own figures among it.
         in_chans: channels of a picture.
     """
 
@@ -34,21 +36,25 @@ class Facts:
     arch: Arch
     weights: Mapping[str, Any]
     reported: Mapping[str, Any] = field(default_factory=dict)
-    measured: Mapping[str, Any] = field(default_factory=dict)
+    metadata: CheckpointMetadata = field(default_factory=CheckpointMetadata)
     in_chans: int = 3
 
     def summary(self) -> dict[str, Any]:
-        """Plain JSON values of everything but the encoding; macs are convolution multiply-adds at ``input_size``."""
+        """Plain JSON values of everything but the encoding; macs are convolution multiply-adds at ``input_size``,
+        measured is data set -> split -> metric."""
+        known = self.metadata
         cost = count(self.arch, self.input_size, task=self.task, outputs=self.outputs, in_chans=self.in_chans)
         return {
             "name": self.name, "task": self.task, "outputs": self.outputs, "width": self.arch.width,
             "input_size": list(self.input_size), "params": cost.params, "macs": cost.macs,
-            "weights": dict(self.weights), "reported": dict(self.reported), "measured": dict(self.measured),
+            "weights": dict(self.weights), "reported": dict(self.reported), "measured": dict(known.metrics),
+            "protocol": known.protocol, "command": known.command,
         }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """``summary`` with the encoding and its digest."""
-        return {**self.summary(), "arch": self.arch.to_dict(), "digest": self.arch.digest}
+        """``summary`` with the encoding, its digest, and how the weights were made."""
+        made = {"provenance": self.metadata.provenance()}
+        return {**self.summary(), **made, "arch": self.arch.to_dict(), "digest": self.arch.digest}
 
 
 def registered_facts() -> Iterator[Facts]:
@@ -64,7 +70,7 @@ def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
         size = "x".join(map(str, row["input_size"]))
         cells = [
             row["name"], row["task"], size, f"{row['params']:,}", f"{row['macs'] / 1e9:.3f}",
-            _first(row["reported"]), _first(row["measured"]), row["weights"]["summary"],
+            _first(row["reported"]), _first(flat_metrics(row["measured"])), row["weights"]["summary"],
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -86,14 +92,14 @@ def find_facts(name: str) -> Facts:
     entry = table.find(base, tag)
     if entry is None:
         raise LookupError(models.NO_ENCODING)
-    return _from_entry(entry)
+    return _from_entry(entry, weights.read_metadata(entry.path) if entry.is_file else None)
 
 
-def _from_entry(entry: table.Entry) -> Facts:
+def _from_entry(entry: table.Entry, said: CheckpointMetadata | None = None) -> Facts:
     arch = models.resolve_arch(entry.name)
     return Facts(
-        entry.name, entry.task, len(entry.labels.names), entry.input_size, arch, _entry_weights(entry), entry.reported,
-        entry.measured,
+        table.shown_name(entry), entry.task, len(entry.labels.names), entry.input_size, arch, _entry_weights(entry),
+        entry.reported, entry.metadata(said),
     )  # fmt: skip
 
 
@@ -119,19 +125,20 @@ def _from_model(name: str) -> Facts:
     from .predict.loading import load_model, model_input
 
     model: ScaleNet = load_model(name)
-    origin = origin_of(model) or Origin()
+    known = metadata_of(model) or CheckpointMetadata()
     dataset = model.labels.dataset if model.labels else "unknown"
     source = {
         "available": True,
         "summary": name,
-        "note": "" if origin.usable else f"{name}: {UNUSABLE}",
+        "note": "" if known.usable else f"{name}: {UNUSABLE}",
         "dataset": dataset,
-        "terms": origin.terms,
+        "license": known.license or None,
+        "terms": known.terms,
         "file": name if Path(name).is_file() else None,
     }
     kind, sign, place = name.partition(":")
     label = name if kind.startswith("hf") and sign else Path(place).name if sign else Path(name).stem
     return Facts(
-        label, model.task, model.num_classes, model_input(model)[0], model.arch, source, measured=origin.figures,
+        label, model.task, model.num_classes, model_input(model)[0], model.arch, source, metadata=known,
         in_chans=model.in_chans,
     )  # fmt: skip

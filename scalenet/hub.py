@@ -10,7 +10,6 @@ import copy
 import os
 import shutil
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch
 from . import weights
 from .card import model_card
 from .network import ScaleNet, unwrap
+from .provenance import recorded
 
 FILES = ("config.json", "model.safetensors", "README.md")
 GENERIC = "scalenet"
@@ -38,9 +38,8 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     labels = model.labels.to_dict() if model.labels else None
     arguments = {"arch": model.arch.to_dict(), "task": model.task, "in_chans": model.in_chans, "labels": labels}
     config: dict[str, Any] = {"label_names": list(model.labels.names)} if model.labels else {}
-    origin, known = getattr(model, "origin", (None, ""))
-    if origin is not None:
-        config["origin"] = {**asdict(origin), "fingerprint": known}
+    if record := recorded(model):
+        config["metadata"] = record
     model_args = {k: v for k, v in arguments.items() if v is not None}
     # timm writes what the model says of itself, and tensors that are contiguous alone
     speaker = copy.deepcopy(model).to(memory_format=torch.contiguous_format)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from . import repository, table, weights
 from .arch import Arch, ArchError
 from .network import ScaleNet
-from .origin import Origin, mark
+from .provenance import mark
 from .repository import PREFIX
 from .table import encoding_file
 
@@ -100,9 +101,9 @@ def _create(
         pretrained_filter_fn=_whole, feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
     )  # fmt: skip
     if published and isinstance(model, ScaleNet):
+        known = entry.metadata(weights.read_metadata(overlay["file"]))
         same = model.labels == entry.labels and model.in_chans == 3
-        network, figures = (f"{entry.name}.{entry.tag}", entry.measured) if same else ("", {})
-        mark(model, Origin(network, figures=figures, terms=entry.terms))
+        mark(model, known if same else replace(known.without_metrics(), network=""))
     return model
 
 
@@ -123,13 +124,13 @@ def scalenet(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 
 @register_model
 def scalenet_s0(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-S0, this project's own: searched and trained on CamVid, 11 classes, 360x480."""
+    """ScaleNet-S0, this project's own, 360x480: CamVid's 11 classes, or with the tag ``person`` people."""
     return _create("scalenet_s0", pretrained, **kwargs)
 
 
 @register_model
 def scalenet_p0(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-P0, this project's own: searched and trained on LSP, 14 joints of one person, 192x144."""
+    """ScaleNet-P0, this project's own: COCO's 17 joints of one person in everyday scenes, 256x192."""
     return _create("scalenet_p0", pretrained, **kwargs)
 
 
@@ -183,7 +184,7 @@ def scalenet_p4(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 
 @register_model
 def scalenet_p0_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-P0 under a HigherHRNet-style head, this project's own: 14 joints of everyone in a picture, 512x512."""
+    """ScaleNet-P0 under a HigherHRNet-style head, this project's own: 17 joints of everyone, 512x512."""
     return _create("scalenet_p0_bottomup", pretrained, **kwargs)
 
 
@@ -236,7 +237,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         check_name(name)
     path = kwargs.get("checkpoint_path")
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
-    labels = weights.read_labels(path) if path else None
+    known = weights.read_metadata(path) if path else None
     if path and kwargs.get("features_only"):  # timm would look for the file's names in the wrapped network
         pretrained, kwargs["checkpoint_path"] = True, ""
         overlay["file"] = str(path)
@@ -253,10 +254,12 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
             raise
         what = path or name
         raise weights.WeightsError(f"{what}: its weights are damaged or another network's ({str(e)[:120]})") from e
-    if isinstance(model, ScaleNet) and labels is not None and "labels" not in kwargs:
-        model.name_outputs(labels)
-    if isinstance(model, ScaleNet) and pretrained and ":" in name and not path:
-        model.origin = repository.recorded_origin(name, cache_dir)
+    if isinstance(model, ScaleNet) and known is not None:
+        if known.labels is not None and "labels" not in kwargs:
+            model.name_outputs(known.labels)
+        weights.adopt(model, known)
+    elif isinstance(model, ScaleNet) and pretrained and ":" in name:
+        mark(model, *repository.recorded_metadata(name, cache_dir))
     return model
 
 

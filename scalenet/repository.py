@@ -10,7 +10,7 @@ from typing import Any
 import timm
 from timm.models._hub import download_from_hf, load_model_config_from_hf, load_model_config_from_path
 
-from .origin import Origin
+from .metadata import CheckpointMetadata
 from .weights import ONLY_CONVERT, WeightsError
 
 SAFE = "model.safetensors"
@@ -53,12 +53,31 @@ def safe_weights(name: str) -> dict[str, str]:
     return {}
 
 
-def recorded_origin(name: str, cache_dir: str | Path | None = None) -> tuple[Origin, str]:
-    """Where the weights of a repository or folder whose config was checked are from, and their fingerprint."""
+def weights_file(name: str, cache_dir: str | Path | None = None) -> Path:
+    """Where the weights of a repository or folder are, downloaded if they are not here yet."""
+    scheme, _, place = name.partition(":")
+    return Path(place) / SAFE if scheme == "local-dir" else Path(download_from_hf(place, SAFE, cache_dir=cache_dir))
+
+
+def recorded_metadata(name: str, cache_dir: str | Path | None = None) -> tuple[CheckpointMetadata, str]:
+    """What the checked config of a repository or folder says of its weights, and the fingerprint of these.
+
+    Raises:
+        WeightsError: if it says what cannot be.
+    """
     scheme, _, place = name.partition(":")
     file = Path(place) / "config.json"
     if scheme != "local-dir":
         file = Path(download_from_hf(place, "config.json", cache_dir=cache_dir))
-    said: Any = json.loads(file.read_text(encoding="utf-8")).get("origin")
-    said = said if isinstance(said, dict) else {}
-    return Origin.from_dict(said), str(said.get("fingerprint", ""))
+    config: Any = json.loads(file.read_text(encoding="utf-8"))
+    said = config.get("metadata", config.get("origin"))
+    try:
+        if "metadata" not in config:
+            metadata = CheckpointMetadata.from_origin(said)
+        elif isinstance(said, dict):
+            metadata = CheckpointMetadata.from_dict(said)
+        else:
+            raise ValueError(f"metadata: an object is needed, not a {type(said).__name__}")
+    except ValueError as e:
+        raise WeightsError(f"{name}: its config.json: {e}") from None
+    return metadata, str(said.get("fingerprint", "")) if isinstance(said, dict) else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from .arch import Arch, ArchError
+from .arch import Arch
 from .cost import DEFAULT_OUTPUTS
-from .datasets import Labels, LabelsError
 from .heads import CLASSIFIERS, count_outputs
+from .metadata import INPUT, CheckpointMetadata
 from .network import ScaleNet
-from .origin import Origin, mark
-from .table import INPUT, Entry
+from .provenance import mark
+from .table import TABLE, Entry
 from .whole import whole_file
 
 OWN_WEIGHTS = 'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path='
@@ -157,32 +156,41 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
         return {k: f.get_tensor(k) for k in names}, dict(f.metadata() or {})
 
 
-def read_labels(path: str | Path) -> Labels | None:
-    """What a weights file says its outputs are, if it says it; no tensor is read.
+def read_metadata(path: str | Path) -> CheckpointMetadata:
+    """What is known of a weights file: what it says, and of a published one what the table of weights says. No tensor
+    is read.
 
     Raises:
-        FileNotFoundError, WeightsError: if it is missing, damaged, or a pickled file.
+        FileNotFoundError, WeightsError: if it is missing, damaged, or a pickled file, or says what cannot be.
     """
     refuse_pickled(path)
     with _opened(path) as f:
-        metadata = dict(f.metadata() or {})
-    return labels_of(metadata, path)
-
-
-def labels_of(metadata: Mapping[str, str], path: str | Path) -> Labels | None:
-    """What the metadata of the weights file ``path`` says its outputs are.
-
-    Raises:
-        WeightsError: if that is malformed.
-    """
+        header = dict(f.metadata() or {})
     try:
-        return _labels(metadata)
-    except (LabelsError, ValueError, TypeError, RecursionError) as e:
+        said = CheckpointMetadata.from_dict(header)
+    except ValueError as e:
         raise WeightsError(f"{path}: {e}") from None
+    entry = published(path)
+    return entry.metadata(said) if entry else said
 
 
-def _labels(metadata: Mapping[str, str]) -> Labels | None:
-    return Labels.from_dict(json.loads(metadata["labels"])) if metadata.get("labels") else None
+def published(path: str | Path) -> Entry | None:
+    """The table's entry whose weights, as they are in the package, a file holds."""
+    size = Path(path).stat().st_size
+    same = [e for e in TABLE if e.sha256 and e.is_file and e.path.stat().st_size == size]
+    return next((e for e in same if digest_of(path) == e.sha256), None)
+
+
+def adopt(model: ScaleNet, metadata: CheckpointMetadata) -> None:
+    """Say of a network what is known of the file that its weights were read from.
+
+    Of another network's file, a supernet's for one, only a part was read: what it learned from alone is true of it.
+    """
+    same = metadata.arch is not None and metadata.arch.digest == model.arch.digest
+    if same and metadata.task in ("", model.task):
+        mark(model, metadata)
+    else:
+        mark(model, metadata.inherited(), known="")
 
 
 def select(state: Mapping[str, torch.Tensor], model: nn.Module, what: str = "the file") -> dict[str, torch.Tensor]:
@@ -211,12 +219,12 @@ def load_model(path: str | Path) -> ScaleNet:
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or says nothing of its encoding.
     """
-    state, metadata = read_weights(path)
-    if "arch" not in metadata:
+    state, metadata = read_weights(path)[0], read_metadata(path)
+    if metadata.arch is None:
         raise WeightsError(f"{path} holds tensors but no encoding: it was not written by scalenet")
     try:
         model = _described_model(state, metadata)
-    except (ArchError, LabelsError, ValueError, TypeError, RecursionError) as e:
+    except (ValueError, TypeError, RecursionError) as e:
         raise WeightsError(f"{path}: {e}") from None
     wanted = model.state_dict()
     unexpected = [k for k in state if k not in wanted]
@@ -225,17 +233,19 @@ def load_model(path: str | Path) -> ScaleNet:
     selected = select(state, model, str(path))
     own = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in selected.items()}
     model.load_state_dict(own, assign=True)  # copies: what was read is still mapped from the file
-    mark(model.requires_grad_(), Origin.from_metadata(metadata))
+    mark(model.requires_grad_(), metadata)
     return model.eval()
 
 
-def _described_model(state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> ScaleNet:
+def _described_model(state: Mapping[str, torch.Tensor], metadata: CheckpointMetadata) -> ScaleNet:
     """The network that metadata describes, on the meta device: nothing is allocated before all shapes are known."""
-    arch = Arch.from_json(metadata["arch"])
-    labels = _labels(metadata)
-    task = metadata.get("task") or arch.task
+    arch, labels = metadata.arch, metadata.labels
+    task = metadata.task or arch.task
     outputs = len(labels.names) if labels else count_outputs(state, task)
     stem = state.get("conv1.weight")
     in_chans = stem.shape[1] if stem is not None and stem.ndim == 4 else 3
     with torch.device("meta"):
-        return ScaleNet(arch, task, outputs, in_chans, labels)
+        model = ScaleNet(arch, task, outputs, in_chans, labels)
+    size = (in_chans, *arch.input_size)
+    model.pretrained_cfg = plain_cfg(arch, task, outputs) | dict(metadata.preprocessing) | {"input_size": size}
+    return model

@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--seeds", type=positive, default=1, help="how often to recalibrate, on other pictures each time"
     )
+    score.add_argument("-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy")
     deploy = commands.add_parser("deploy", help="write an encoding of an archive and its recalibrated weights")
     deploy.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     deploy.add_argument("archive")
@@ -97,6 +98,8 @@ def score(args: argparse.Namespace) -> None:
         arch = named_arch(evaluator.space, name)
         arch = arch if Path(name).is_file() and not recipe.sizes else arch.replace(input_size=size)
         record, *others = evaluator.repeated(arch, args.seeds)
+        if args.output:
+            Archive(args.output).add(record)
         row = {"arch": name, "input_size": list(arch.input_size), "params": record.params, "macs": record.macs,
                evaluator.figure: round(record.score, 4)}  # fmt: skip
         if others:

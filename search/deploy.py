@@ -5,12 +5,12 @@ Nothing is trained here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scalenet.datasets import DATASETS
-from scalenet.weights import save_weights
+from scalenet.weights import digest_of, save_weights
 from scalenet.whole import write_text
 
 from .archive import Archive, ArchiveError, Record
@@ -52,22 +52,22 @@ def deploy(
             f"{dataset} has {len(labels.names)} names, the network {evaluator.task.recipe.classes} outputs"
         )
     folder = Path(folder)
-    arch = record.arch.replace(name=name)
-    network = evaluator.static(arch)
+    network = evaluator.static(record.arch.replace(name=name))
+    arch = network.arch  # bottom-up has another input size than the people in boxes an encoding may be of
     if network.labels is not None and network.labels.names == labels.names:
         labels = network.labels  # with the pixel convention it was trained under
     for parameter in network.parameters():
         if parameter.ndim > 1:  # what the file will hold
             parameter.data = parameter.data.half().float()
     figures = evaluator.task.evaluate(network, size=evaluator.size(arch))
-    metadata = {
-        "format": "scalenet", "arch": arch.to_json(), "task": evaluator.task.recipe.task, "dataset": dataset,
-        "labels": json.dumps(labels.to_dict()), "figures": json.dumps({f"{dataset} val": figures}),
-        "recipe": json.dumps({"supernet": evaluator.metadata.get("recipe", ""),
-                              "steps": evaluator.metadata.get("steps", ""),
-                              "minutes": evaluator.metadata.get("minutes", ""), "searched": len(archive)}),
-        "license": terms or evaluator.metadata.get("license", ""),
-    }  # fmt: skip
-    weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata, half=True)
+    recipe, parent = evaluator.task.recipe, evaluator.metadata
+    metadata = replace(
+        parent, arch=arch, task=recipe.task, labels=labels, datasets=parent.datasets or (dataset,),
+        terms=terms or parent.terms, metrics={evaluator.task.validation: {recipe.val_split: figures}},
+        searched=len(archive), protocol="", command="",
+        init=evaluator.file.name, parent_sha256=digest_of(evaluator.file), space=None, network="",
+        batchnorm=f"recalibrated on {evaluator.calibration} training pictures",
+    )  # fmt: skip
+    weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata.header(), half=True)
     write_text(folder / f"{name}.json", arch.to_json() + "\n")
     return {**figures, "params": record.params, "macs": record.macs, "digest": record.digest, "weights": str(weights)}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import torch
 
-from scalenet.arch import Arch, SearchSpace
+from scalenet.arch import Arch
 from scalenet.cost import count
 from scalenet.network import ScaleNet
-from scalenet.weights import WeightsError, read_weights, select
+from scalenet.weights import WeightsError, read_metadata, read_weights, select
 from training import distributed
 from training.recalibrate import recalibrate
 from training.recipes import Recipe
@@ -22,28 +21,16 @@ from .archive import Record
 Size = tuple[int, int]
 
 
-def read_space(metadata: dict[str, str], path: str | Path) -> SearchSpace:
-    """The search space a supernet file names.
-
-    Raises:
-        WeightsError: if it names none.
-    """
-    try:
-        data = json.loads(metadata["space"])
-        return SearchSpace(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-    except (KeyError, ValueError, TypeError):
-        raise WeightsError(f"{path} is not a supernet of the training package (it names no search space)") from None
-
-
 class Evaluator:
     """A supernet with the data to score its sub-networks on."""
 
     def __init__(
         self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0, seed: int = 0
     ) -> None:
-        state, metadata = read_weights(supernet)
-        self.metadata = metadata
-        self.space = read_space(metadata, supernet)
+        state, self.metadata, self.file = read_weights(supernet)[0], read_metadata(supernet), Path(supernet)
+        if self.metadata.space is None:
+            raise WeightsError(f"{supernet} is not a supernet of the training package (it names no search space)")
+        self.space = self.metadata.space
         self.device = distributed.start(recipe.device)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.limit, self.figure = limit, self.task.figure

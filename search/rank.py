@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 
 from scalenet.arch import Arch
-from scalenet.weights import read_weights
+from scalenet.weights import read_metadata
 from scalenet.whole import write_text
 from training import distributed
 from training.curves import read_lines
@@ -77,9 +77,10 @@ def _train(alone: Recipe, arch: Arch, folder: Path, figure: str) -> Row:
     distributed.agree(0.0)  # the others wait for the file
     weights = Run(dataclasses.replace(alone, arch=str(encoding), out=str(folder))).run()
     distributed.agree(0.0)
-    metadata = read_weights(weights)[1]
-    steps, score = int(metadata["steps"]), json.loads(metadata["figures"])[figure]
-    return {"digest": arch.digest, "budget": _budget(alone), "trained_steps": steps, "alone": score}
+    metadata = read_metadata(weights)
+    (splits,) = metadata.metrics.values()
+    score = splits[alone.val_split][figure]
+    return {"digest": arch.digest, "budget": _budget(alone), "trained_steps": metadata.steps, "alone": score}
 
 
 def kendall_tau(rows: list[Row], one: str = "inherited", other: str = "alone") -> float:

@@ -46,13 +46,14 @@ RECIPES = {
     r.name: r
     for r in (
         SearchRecipe("s0", "s0_supernet", "training/checkpoints/s0_supernet.safetensors"),
+        SearchRecipe("s0_person", "s0_person", "training/checkpoints/s0_person_supernet.safetensors"),
         SearchRecipe(
-            "p0",
-            "p0_supernet",
-            "training/checkpoints/p0_supernet.safetensors",
-            sizes=((256, 192), (192, 144)),
-            calibration=128,
-            limit=300,
+            "p0", "p0_supernet", "training/checkpoints/p0_supernet.safetensors", sizes=((256, 192), (192, 144)),
+            calibration=128, limit=300,
+        ),
+        SearchRecipe(
+            "p0_bottomup", "p0_bottomup", "training/checkpoints/p0_bottomup_supernet.safetensors", calibration=64,
+            limit=50,
         ),
         *(
             SearchRecipe(name, name, f"out/training/{name}/final.safetensors", **PAPER)
@@ -60,7 +61,7 @@ RECIPES = {
         ),
         SearchRecipe("s0_paper_budget", "s0_supernet", "training/checkpoints/s0_supernet.safetensors", **PAPER),
     )
-}
+}  # fmt: skip
 
 
 def get_recipe(name: str, overrides: list[str] = ()) -> SearchRecipe:

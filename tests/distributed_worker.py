@@ -69,7 +69,7 @@ def searched(data: Path, out: Path, weights: str, rank: int) -> dict[str, Any]:
     archs = [SPACE.smallest(), SPACE.largest(), SPACE.hrnet()]
     evaluate_all(evaluator, archs, 4, archive, tqdm(disable=True))
     return {
-        "records": {d: [r.score, r.macs, r.generation] for d, r in archive.records.items()}, "scored": scored,
+        "records": {r.digest: [r.score, r.macs, r.generation] for r in archive.records.values()}, "scored": scored,
         "written": archive.path.is_file(),
     }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,9 @@ from torch import nn
 
 from scalenet.arch import SearchSpace
 from scalenet.datasets import CAMVID, DATASETS, Labels
+from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
+from scalenet.provenance import described
 from scalenet.weights import save_weights
 
 from .small_data import photographs
@@ -40,11 +42,8 @@ def small_network(
 def write(net: ScaleNet, path: Path) -> Path:
     """The network as a ``.safetensors`` file of this project."""
     labels = net.labels or DATASETS["camvid"]
-    metadata = {
-        "format": "scalenet", "arch": net.arch.to_json(), "task": net.task, "dataset": labels.dataset,
-        "labels": json.dumps(labels.to_dict()), "figures": "{}",
-    }  # fmt: skip
-    return save_weights(path, net.state_dict(), metadata)
+    metadata = replace(described(net, CheckpointMetadata(datasets=(labels.dataset,))), labels=labels)
+    return save_weights(path, net.state_dict(), metadata.header())
 
 
 def picture(height: int, width: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from scalenet.arch import SearchSpace
+from scalenet.weights import read_metadata
 from training.recipes import RECIPES, Recipe
 
 TINY = {"stem_width": 24, "stage1_width": 16, "modules": (1, 2, 2), "depths": (1, 2)}
@@ -18,3 +19,9 @@ def tiny_recipe(root: Path, out: Path) -> Recipe:
         RECIPES["s0_supernet"], root=str(root), space=SPACE, classes=3, steps=4, minutes=0.0, batch=2, size=(48, 48),
         early=0.0, init="", teacher="", out=str(out), lr=1e-3, warmup=1, device="cpu",
     )  # fmt: skip
+
+
+def metrics_of(file: Path) -> dict[str, float | None]:
+    """What a run measured on its one data set's validation split, as its file says it."""
+    (splits,) = read_metadata(file).metrics.values()
+    return dict(splits["val"])

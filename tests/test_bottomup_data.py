@@ -10,7 +10,6 @@ import pytest
 from scalenet.arch import SearchSpace
 from scalenet.datasets import COCO_ALIGNED, CROWDPOSE, Labels
 from scalenet.evaluate import DataError
-from scalenet.weights import read_weights
 from training.data.bottomup import (
     BottomUpSource,
     RandomAffine,
@@ -24,6 +23,8 @@ from training.data.bottomup import (
 )
 from training.engine import Run
 from training.recipes import RECIPES, get_recipe
+
+from .small_training import metrics_of
 
 TWO = Labels("two", ("left_eye", "right_eye"), partners=((0, 1),), sigmas=(0.1, 0.1), convention="aligned")
 
@@ -181,12 +182,14 @@ def test_training_on_coco_and_crowdpose_folders(tmp_path, form):
         file.write_text(json.dumps(data))
     changes = ["steps=2", "minutes=0", "batch=2", "size=64,64", "early_size=64,64", "device=cpu", "arch=hrnet", "init="]
     changes += [f"root={root}", f"split={split}", f"val_split={split}", "classes=2", f"out={tmp_path / 'run'}"]
-    recipe = get_recipe("p0_bottomup", [*changes, "rotation=30", "scale=0.75,1.5", "colour=0.0"])
+    recipe = get_recipe(
+        "p0_bottomup", [*changes, "rotation=30", "scale=0.75,1.5", "colour=0.0", "backgrounds=", "more_roots="]
+    )
     recipe = dataclasses.replace(recipe, space=SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (1, 1)))
     run = Run(recipe)
     assert isinstance(run.task.source, BottomUpSource)
     assert run.task.source.augmentation == RandomAffine(30.0, (0.75, 1.5), colour=0.0)
-    figures = json.loads(read_weights(run.run())[1]["figures"])
+    figures = metrics_of(run.run())
     assert set(figures) >= ({"ap", "apm", "apl"} if form == "coco" else {"ap", "ap_easy", "ap_hard"})
     with pytest.raises(DataError, match="has 2 joints, classes=3"):
         Run(dataclasses.replace(recipe, classes=3))

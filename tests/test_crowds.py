@@ -328,5 +328,5 @@ def check_packing(file, packed, stage):
     model = load_model(packed)
     assert model.arch.input_size == (64, 64), "what it was trained for, not the space's"
     assert model.task == "bottomup" and model.labels.names == COCO.names and model.labels.convention == "aligned"
-    assert set(json.loads(metadata["figures"])) == {"crowds val"}
+    assert set(json.loads(metadata["figures"])) == {"crowds"} and json.loads(metadata["datasets"])[0] == "crowds"
     assert main(["pack", str(packed), "-o", str(packed)]) == 2

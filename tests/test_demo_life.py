@@ -87,7 +87,7 @@ def test_networks_that_do_not_exist_are_told_before_the_app_starts(models, tmp_p
         Networks({"segmentation": ["scalenet_so"]})
     with pytest.raises(ValueError, match="two networks are called tiny_pose"):
         Networks({"pose": models["pose"], "bottomup": models["pose"]})
-    assert "scalenet_s0" in Networks().names("segmentation")
+    assert Networks().names("segmentation") == ["scalenet_s0.camvid", "scalenet_s0.person"]
 
 
 def test_a_task_without_weights_says_so(tmp_path):

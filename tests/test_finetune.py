@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 import scalenet
-from scalenet.weights import load_model, read_weights
+from scalenet.provenance import metadata_of
+from scalenet.table import TABLE
+from scalenet.weights import digest_of, load_model, read_weights
 from training.__main__ import main
 from training.data import DataError
 from training.finetune import read_classes
@@ -40,7 +42,12 @@ def test_it_ends_with_weights_a_card_and_figures(own, start, tmp_path, capsys):
     assert read_weights(figures["weights"])[1]["license"].startswith("those of the pictures of street")
     card = (tmp_path / "out" / "model" / "README.md").read_text()
     assert "### Measured" in card and f"{figures['miou']:.4f}"[:5] in card and "pictures of street" in card
-    assert scalenet.create_model(f"local-dir:{figures['folder']}", pretrained=True).num_classes == 3
+    again = scalenet.create_model(f"local-dir:{figures['folder']}", pretrained=True)
+    assert again.num_classes == 3
+    known = metadata_of(model)
+    assert metadata_of(again) == known and known.metrics["street"]["val"]["miou"] == figures["miou"]
+    assert known.datasets == ("street", "camvid") and (known.recipe, known.steps) == ("finetune", 1)
+    assert (known.init, known.parent_sha256) == (str(start), digest_of(start))
 
 
 def test_the_terms_of_the_weights_it_began_from_stay(own, tmp_path, capsys):
@@ -48,6 +55,8 @@ def test_the_terms_of_the_weights_it_began_from_stay(own, tmp_path, capsys):
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert "CamVid after Tiny-ImageNet" in read_weights(figures["weights"])[1]["license"]
     assert "CamVid after Tiny-ImageNet" in (tmp_path / "out" / "model" / "README.md").read_text()
+    (entry,) = [e for e in TABLE if f"{e.name}.{e.tag}" == "scalenet_s0.camvid"]
+    assert load_model(figures["weights"]).checkpoint_metadata[0].parent_sha256 == entry.sha256
 
 
 def test_class_lists_with_and_without_colours(tmp_path):

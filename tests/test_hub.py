@@ -13,7 +13,7 @@ import scalenet
 from scalenet.arch import SearchSpace
 from scalenet.datasets import CAMVID, LSP, Labels
 from scalenet.facts import find_facts
-from scalenet.origin import origin_of, start_terms
+from scalenet.provenance import metadata_of, start_terms
 from scalenet.weights import WeightsError
 
 from .conftest import TINY
@@ -180,15 +180,21 @@ def test_where_weights_are_from_travels_with_a_folder(tmp_path):
     model = scalenet.create_model("scalenet_s0", pretrained=True)
     folder = scalenet.save_pretrained(model, tmp_path / "one")
     again = scalenet.create_model(f"local-dir:{folder}", pretrained=True)
-    assert origin_of(again) == origin_of(model) and "research only" in origin_of(again).terms
+    assert metadata_of(again) == metadata_of(model) and "research only" in metadata_of(again).terms
     twice = scalenet.save_pretrained(again, tmp_path / "two")
     assert "research only" in (twice / "README.md").read_text()
     with torch.no_grad():
         again.conv1.weight.mul_(2)
         again.bn1.bias.add_(1)
-    assert origin_of(again) is None and "research only" in start_terms(again)
-    edit(folder, lambda c: c.__setitem__("origin", {"figures": "many", "usable": "no", "terms": 7, "x": 1}))
-    assert origin_of(scalenet.create_model(f"local-dir:{folder}", pretrained=True)) is None
+    assert metadata_of(again) is None and "research only" in start_terms(again)
+    changed = scalenet.save_pretrained(again, tmp_path / "three")
+    said = json.loads((changed / "config.json").read_text())["metadata"]
+    assert set(said) == {"format_version", "datasets", "license", "license_id"}, "of changed weights no metrics"
+    again = scalenet.create_model(f"local-dir:{changed}", pretrained=True)
+    assert metadata_of(again) is None and "research only" in start_terms(again)
+    strange = {"figures": "many", "usable": "no", "terms": 7, "x": 1}
+    edit(folder, lambda c: (c.pop("metadata"), c.__setitem__("origin", strange)))
+    assert metadata_of(scalenet.create_model(f"local-dir:{folder}", pretrained=True)) is None
 
 
 def test_wrapped_networks_can_be_saved_and_others_not(tmp_path):

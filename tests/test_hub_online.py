@@ -21,6 +21,8 @@ import scalenet
 from scalenet import cli, table
 from scalenet.arch import SearchSpace
 from scalenet.datasets import CAMVID
+from scalenet.metadata import CheckpointMetadata
+from scalenet.provenance import metadata_of
 
 from .hub_server import TOKEN, Hub, sha
 from .small_networks import small_network
@@ -68,11 +70,19 @@ def command(*argv: str) -> tuple[int, str]:
 
 def load_published(sha256: str, cache: Path) -> torch.Tensor:
     """ScaleNet-S0 as if its weights were published on the Hub under that hash."""
-    (entry,) = [e for e in table.TABLE if e.name == "scalenet_s0"]
+    (entry,) = [e for e in table.TABLE if (e.name, e.tag) == ("scalenet_s0", "camvid")]
     with pytest.MonkeyPatch.context() as patch:
         for field, value in {"file": "", "hub_id": "user/s0", "sha256": sha256}.items():
             patch.setitem(vars(entry), field, value)
         return load("scalenet_s0", cache)
+
+
+def push_published(name: str, repo: str) -> str:
+    return scalenet.push_to_hub(scalenet.create_model(name, pretrained=True), repo, token=TOKEN)
+
+
+def describe(name: str, cache: Path) -> CheckpointMetadata | None:
+    return metadata_of(scalenet.create_model(name, pretrained=True, cache_dir=cache))
 
 
 # -- the two sides -----------------------------------------------------------------------------------------------
@@ -111,6 +121,13 @@ def test_push_writes_the_hubs_form_and_keeps_a_card(hub, online, revisions):
     assert b"pedestrian" in first["README.md"] and json.loads(first["config.json"])["architecture"] == "scalenet"
     classes, text = online(failure, push, 1, "user/new", "hf_wrong")
     assert "HfHubHTTPError" in classes and "401" in text and "user/new" not in hub.repos
+
+
+@pytest.mark.parametrize("name", ["scalenet_s0", "scalenet_p0", "scalenet_p0_bottomup"])
+def test_what_is_known_of_weights_comes_back_from_the_hub(hub, online, tmp_path, name):
+    online(push_published, name, f"user/{name}")
+    known = metadata_of(scalenet.create_model(name, pretrained=True))
+    assert known.metrics and online(describe, f"hf-hub:user/{name}", tmp_path) == known
 
 
 def test_a_branch_is_made_and_written_to(hub, online, revisions, tmp_path):

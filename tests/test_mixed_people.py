@@ -50,6 +50,16 @@ def test_joints_are_found_by_name_and_the_others_are_unlabelled(roots):
     assert source.labels == SPOTS and np.allclose(heatmaps[1:], theirs[[1, 0]])
 
 
+def test_joints_that_a_crop_does_not_show_can_be_absent(roots):
+    free, held = (KeypointSource(roots[1], "train", STILL, labels=SPOTS, absent=a) for a in (0.0, 0.5))
+    for source in (free, held):
+        source.keypoints[0, 1] += 500  # right_a, far outside the crop
+        source.keypoints[0, 2, 2] = 0  # a nose that is not labelled
+    (_, maps, weights), (_, _, others) = (s.sample(0, np.random.default_rng(0), SIZE) for s in (held, free))
+    assert weights.tolist() == [0, 0.5, 0.5] and not maps.any(), "left_a is not a joint of this split: unknown"
+    assert others.tolist() == [0, 0, 0]
+
+
 def test_joints_of_nobody_wanted_are_refused_naming_both_lists(roots):
     with pytest.raises(DataError, match=r"none of the joints a, b; it has nose, right_a, tail"):
         KeypointSource(roots[1], "train", STILL, labels=Labels("ab", ("a", "b")))

@@ -186,7 +186,7 @@ def test_detectors_are_named_or_given(everyone, weights):
     assert make_detector(None) is None and make_detector(own) is own
     assert make_detector(everyone).estimator is everyone
     default = make_detector("bottomup", "cpu")
-    assert default.estimator.labels.names == CROWDPOSE.names and default.estimator is default.estimator
+    assert default.estimator.labels.names == COCO.names and default.estimator is default.estimator
     assert make_detector(f"bottomup:{weights['bottomup']}", "cpu").estimator.input_size == 48
 
 

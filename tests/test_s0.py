@@ -8,12 +8,13 @@ import torch
 
 import scalenet
 from scalenet import cli, table, weights
+from scalenet.commands.pose import sample_portrait
 
 from .small_data import photographs
 
 
 def test_it_loads_offline_and_is_small():
-    (entry,) = [e for e in table.TABLE if e.name == "scalenet_s0"]
+    (entry,) = [e for e in table.TABLE if (e.name, e.tag) == ("scalenet_s0", "camvid")]
     assert entry.is_file and entry.path.stat().st_size <= 4_000_000
     model = scalenet.create_model("scalenet_s0", pretrained=True)
     assert model.num_classes == 11 and model.labels.names[0] == "sky" and model.arch.input_size == (360, 480)
@@ -29,6 +30,27 @@ def test_sky_is_above_and_trees_are_below():
     sky = result.mask == result.classes.index("sky")
     assert sky[:100, 350:].mean() > 0.8 and sky[-60:].mean() < 0.1
     assert np.isclose(result.shares.sum(), 1)
+
+
+def test_its_weights_for_people_come_by_their_tag(capsys):
+    (entry,) = [e for e in table.TABLE if (e.name, e.tag) == ("scalenet_s0", "person")]
+    assert entry.is_file and entry.path.stat().st_size <= 4_000_000
+    model = scalenet.create_model("scalenet_s0.person", pretrained=True)
+    assert model.labels.names == ("background", "person") and model.arch == scalenet.create_model("scalenet_s0").arch
+    assert cli.main(["info", "scalenet_s0.person", "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert info["name"] == "scalenet_s0.person" and info["outputs"] == 2 and info["weights"]["available"]
+    assert cli.main(["list", "scalenet_s0", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["models"]
+    assert [row["name"] for row in rows] == ["scalenet_s0", "scalenet_s0.person"]
+
+
+def test_people_are_found_in_a_portrait():
+    result = scalenet.Segmenter("scalenet_s0.person", device="cpu")(sample_portrait())
+    person = result.mask == result.classes.index("person")  # she fills the middle; beside her is blue on the right
+    h, w = person.shape
+    assert person[h // 4 :, 2 * w // 5 : 3 * w // 5].mean() > 0.95
+    assert person[: h // 2, 7 * w // 8 :].mean() < 0.05
 
 
 def test_the_demo(capsys, tmp_path):

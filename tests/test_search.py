@@ -10,10 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import scalenet
 from scalenet.arch import Arch, SearchSpace
 from scalenet.datasets import DATASETS, Labels
 from scalenet.network import ScaleNet
-from scalenet.weights import read_weights, save_weights
+from scalenet.provenance import metadata_of
+from scalenet.weights import digest_of, load_model, read_weights, save_weights
 from search import evolution
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record
@@ -195,6 +197,15 @@ def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
     assert figures["miou"] == pytest.approx(best.score, abs=0.02)
     assert state["conv1.weight"].dtype == torch.float16 and state["bn1.weight"].dtype == torch.float32
     assert evaluator.task.evaluate(static)["miou"] == pytest.approx(figures["miou"], abs=1e-9)
+    deployed = load_model(tmp_path / "net.safetensors")
+    known = metadata_of(deployed)
+    assert known.metrics[evaluator.task.validation]["val"]["miou"] == figures["miou"]
+    assert known.terms == "for all who test"
+    assert (known.recipe, known.searched, known.space) == ("tiny", 1, None)
+    assert (known.init, known.parent_sha256) == ("supernet.safetensors", digest_of(weights))
+    assert known.batchnorm == "recalibrated on 4 training pictures" and known.usable
+    folder = scalenet.save_pretrained(deployed, tmp_path / "folder")
+    assert metadata_of(scalenet.create_model(f"local-dir:{folder}", pretrained=True)) == known
 
 
 def test_deployed_figures_are_those_of_the_weights_as_written(world, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from scalenet.datasets import COCO, LSP, Labels
 from scalenet.evaluate.pose import evaluate
 from scalenet.predict.affine import BoxError
 from scalenet.predict.boxes import boxes_for, boxes_of, read_boxes
+from scalenet.predict.codec import HeatmapCodec
 from scalenet.predict.detector import torchvision_detector
 from scalenet.predict.images import save_picture
 from scalenet.predict.pose_result import PoseResult, person_scores
@@ -405,3 +406,21 @@ def test_a_boxes_file_that_found_nobody(weights, tmp_path, capsys):
 def test_results_can_be_told_apart(estimator, picture):
     one, other = estimator([picture, picture])
     assert one == one and one != other and len({one, other}) == 2
+
+
+def test_a_joint_beyond_the_pictures_edge_is_not_seen(monkeypatch):
+    estimator = PoseEstimator(SpotNetwork(), "cpu", flip=False, detector=None)
+    picture = paint((100, 80), [person(40, 50, 60)])
+    decode = HeatmapCodec.decode
+
+    def moved(self, *args):
+        joints = decode(self, *args)
+        joints[:, 0, 0] -= 30  # out of the crop, which is the picture
+        return joints
+
+    before = estimator(picture)
+    monkeypatch.setattr(HeatmapCodec, "decode", moved)
+    after = estimator(picture)
+    assert before.keypoints[0, 0, 2] > 0.5 and after.keypoints[0, 0, 0] < 0 == after.keypoints[0, 0, 2]
+    assert np.array_equal(after.keypoints[0, 1:], before.keypoints[0, 1:])
+    assert after.scores[0] == before.scores[0], "the person's score is the paper's, of all joints"

@@ -24,7 +24,7 @@ from training.recipes import RECIPES, RecipeError, get_recipe, override
 from training.schedule import arch_at, cycle_length, groups
 
 from .conftest import status_of
-from .small_training import SPACE
+from .small_training import SPACE, metrics_of
 
 
 def test_the_papers_segmentation_recipes():
@@ -46,7 +46,7 @@ def test_the_papers_segmentation_recipe_on_a_small_data_set(camvid, tmp_path):
     )  # fmt: skip
     run = Run(recipe)
     assert run.task.weight is None and run.task.source.load(0)[0] is not run.task.source.load(0)[0]
-    assert "miou" in json.loads(read_weights(run.run())[1]["figures"])
+    assert "miou" in metrics_of(run.run())
 
 
 # -- schedule ------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_a_supernet_run_stops_resumes_and_ends_like_one_piece(recipe, tmp_path):
     assert a.keys() == b.keys()
     for k in a:
         torch.testing.assert_close(a[k], b[k], rtol=1e-4, atol=1e-5)
-    assert json.loads(meta["figures"])["miou"] > 0 and meta["steps"] == "4"
+    assert metrics_of(whole)["miou"] > 0 and meta["steps"] == "4"
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert "final" in lines[-1]
     assert (tmp_path / "run" / "curves.png").read_bytes()[:4] == b"\x89PNG"
@@ -299,7 +299,7 @@ def test_a_classifier_can_be_a_supernet_too(tmp_path):
         RECIPES["pretrain_labels"], stage="supernet", root=str(tmp_path), space=SPACE, steps=1, minutes=0.0, batch=2,
         size=(64, 64), early_size=(64, 64), out=str(tmp_path / "run"), device="cpu",
     )  # fmt: skip
-    assert "top1" in json.loads(read_weights(Run(recipe).run())[1]["figures"])
+    assert "top1" in metrics_of(Run(recipe).run())
 
 
 def test_a_diverged_run_stops(recipe):

@@ -14,9 +14,11 @@ from scalenet.card import model_card
 from scalenet.cost import count
 from scalenet.datasets import CAMVID, COCO, Labels
 from scalenet.facts import markdown_table, registered_facts
+from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
-from scalenet.origin import SUPERNET_STATISTICS, Origin, mark, origin_of
+from scalenet.old_metadata import SUPERNET_STATISTICS
 from scalenet.predict.loading import load_model as load_named
+from scalenet.provenance import mark, metadata_of
 from scalenet.weights import WeightsError, load_model, save_weights
 
 from .conftest import TINY
@@ -24,7 +26,7 @@ from .small_networks import small_network, write
 from .test_ground import ROOT
 
 ENTRIES = {f"{e.name}.{e.tag}": e for e in table.TABLE}
-DATA_SETS = {"segmentation": ("camvid", "cityscapes"), "pose": ("coco", "lsp"), "bottomup": ("coco", "composed crowds")}
+DATA_SETS = {"segmentation": ("camvid", "cityscapes", "people_masks"), "pose": ("coco",), "bottomup": ("coco",)}
 
 
 # -- the table ---------------------------------------------------------------------------------------------------
@@ -54,7 +56,7 @@ def test_an_entry_is_true(key):
     if entry.task != "segmentation":
         assert entry.labels.skeleton and entry.labels.sigmas and entry.labels.partners
     if entry.is_file:
-        assert weights.digest_of(entry.path) == entry.sha256 and entry.measured["command"].startswith("scalenet ")
+        assert weights.digest_of(entry.path) == entry.sha256 and entry.command.startswith("scalenet ")
     if entry.hub_id:
         assert entry.sha256 and len(entry.revision) == 40, "what is downloaded is pinned and checked"
 
@@ -102,7 +104,7 @@ def test_a_replaced_file_of_the_package_is_refused(tmp_path, monkeypatch):
 
 def test_a_cfg_taken_from_timm_brings_the_labels():
     model = timm.create_model("scalenet_s0", pretrained=True, pretrained_cfg=timm.get_pretrained_cfg("scalenet_s0"))
-    assert model.labels == CAMVID and origin_of(model).figures["camvid val miou"] > 0.5
+    assert model.labels == CAMVID and metadata_of(model).metrics["camvid"]["val"]["miou"] > 0.5
 
 
 def test_checkpoint_path_reads_safetensors_alone_and_features_too(tmp_path):
@@ -235,7 +237,7 @@ def test_figures_belong_to_the_weights_they_were_measured_on():
     assert "research only" in headed, "the terms of the pictures stay on what is made of the weights"
     with torch.no_grad():
         model.stage4[0].branches[0][0].bn1.running_mean.add_(0.01)
-    assert origin_of(model) is None and "Measured" not in model_card(model, "trained on")
+    assert metadata_of(model) is None and "Measured" not in model_card(model, "trained on")
     assert "It began from weights with these: trained on CamVid" in model_card(model, "trained on")
 
 
@@ -243,14 +245,14 @@ def test_reported_figures_need_the_authors_weights_with_statistics_of_their_own(
     model = scalenet.create_model("scalenet_s1")
     assert "Reported" not in model_card(model, "random")
     source = {"network": "scalenet_s1.cityscapes", "source": "superscalenet_seg_w32.pth", "source_sha256": "ab12"}
-    mark(model, Origin.from_metadata(source | {"batchnorm": SUPERNET_STATISTICS}))
+    mark(model, CheckpointMetadata.from_dict(source | {"batchnorm": SUPERNET_STATISTICS}))
     card = model_card(model, "raw")
     assert "Reported" not in card and "recalibrate" in card and "superscalenet_seg_w32.pth, SHA-256 ab12" in card
-    mark(model, Origin.from_metadata(source | {"batchnorm": "recalibrated on 8 batches"}))
+    mark(model, CheckpointMetadata.from_dict(source | {"batchnorm": "recalibrated on 8 batches"}))
     card = model_card(model, "recalibrated")
     assert "### Reported" in card and "0.805" in card and "### Measured" not in card and "recalibrate on" not in card
     other = small_network()
-    mark(other, Origin.from_metadata(source))
+    mark(other, CheckpointMetadata.from_dict(source))
     assert "Reported" not in model_card(other, "another encoding")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import random
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from .optim import learning_rate, make_optimizer
 from .recalibrate import recalibrate
 from .recipes import Recipe, RecipeError, TrainingError, nearest
 from .schedule import step_archs
-from .start import load_start, named_arch
+from .start import load_start, named_arch, run_metadata, start_metadata
 from .tasks import TASKS
 
 LOG_EVERY = 20
@@ -103,6 +103,7 @@ class Run:
             self.trunk.activate(self.largest)
         if recipe.init:
             load_start(self.trunk, recipe.init)
+        self.start = start_metadata(recipe.init if self.main else "")
         self._place()
         self.teacher = self._make_teacher()
         self.optimizer = make_optimizer(recipe, self.model)
@@ -165,36 +166,27 @@ class Run:
         """Score the network (a supernet: its largest) and write ``final.safetensors``."""
         distributed.average_buffers(self.model)
         path = self.folder / "final.safetensors"
-        minutes = self.clock.elapsed / 60
+        budget = self.clock.step, self.clock.elapsed / 60
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
         if self.supernet:
             self.trunk.activate(self.largest)
-        if self.supernet or self.average is not None:
+        pictures = CALIBRATION if self.supernet or self.average is not None else 0
+        if pictures:
             # a supernet's running statistics mix all sub-networks, an average's are of other weights;
             # SyncBatchNorm needs every rank for new ones
-            recalibrate(self.model, self.task.calibration(CALIBRATION))
+            recalibrate(self.model, self.task.calibration(pictures))
         if not self.main:
             return path
         self.model.eval()
-        metadata = self._metadata(minutes)
-        save_weights(path, self.trunk.state_dict(), metadata)  # whatever comes of scoring
+        metadata = run_metadata(self.recipe, self.trunk, self.start, *budget, pictures)
+        save_weights(path, self.trunk.state_dict(), metadata.header())  # whatever comes of scoring
         figures = self.task.evaluate(self.model)
-        save_weights(path, self.trunk.state_dict(), metadata | {"figures": json.dumps(figures)})
+        metadata = replace(metadata, metrics={self.task.validation: {self.recipe.val_split: figures}})
+        save_weights(path, self.trunk.state_dict(), metadata.header())
         self._log({"step": self.clock.step, "final": figures})
         plot(self.folder)
         return path
-
-    def _metadata(self, minutes: float) -> dict[str, str]:
-        metadata = {
-            "arch": self.trunk.arch.to_json(), "task": self.recipe.task, "recipe": self.recipe.name,
-            "space": json.dumps(dataclasses.asdict(self.recipe.space)), "steps": str(self.clock.step),
-            "minutes": f"{minutes:.1f}", "dataset": Path(self.recipe.root).name,
-            "license": "the terms of the data it was trained on apply",
-        }  # fmt: skip
-        if self.trunk.labels is not None:
-            metadata |= {"labels": json.dumps(self.trunk.labels.to_dict()), "dataset": self.trunk.labels.dataset}
-        return metadata
 
     # -- the loop ------------------------------------------------------------------------------------------
     def run(self) -> Path:

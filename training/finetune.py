@@ -7,23 +7,27 @@ with pictures under ``images/``, of any skeleton.
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 from scalenet.arch import SearchSpace
 from scalenet.datasets import Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.keypoint_data import KeypointSet
+from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
-from scalenet.origin import Origin, fingerprint, mark, start_terms
 from scalenet.predict.loading import load_model
-from scalenet.weights import read_weights, save_weights
+from scalenet.provenance import described, fingerprint, mark, start_of
+from scalenet.repository import weights_file
+from scalenet.table import find
+from scalenet.weights import digest_of, read_metadata, read_weights, save_weights
 from scalenet.whole import write_text
 
 from . import distributed
 from .data.segmentation import CLASSES_FILE
 from .engine import Run
 from .recipes import Recipe, override
+from .start import terms_after
 
 LARGEST_CROP = {"segmentation": (512, 1024), "pose": (512, 512)}
 
@@ -82,14 +86,33 @@ def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: b
     if distributed.rank() == 0:
         write_text(out / "arch.json", model.arch.to_json())
         if not scratch:
-            save_weights(start, model.state_dict(), {})
+            save_weights(start, model.state_dict(), described(model, start_of(model)).header())
     distributed.agree(0.0)  # the others wait for the files
     return recipe
 
 
-def _terms(labels: Labels, start: str) -> str:
-    began = f"; the weights it began from: {start}" if start else ""
-    return f"those of the pictures of {labels.dataset}, which it was fine-tuned on{began}"
+def _digest(model_name: str) -> str:
+    """SHA-256 of the weights that a name means."""
+    if model_name.endswith(".safetensors"):
+        return digest_of(model_name)
+    if ":" in model_name:
+        return digest_of(weights_file(model_name))
+    name, _, tag = model_name.partition(".")
+    entry = find(name, tag)
+    return entry.sha256 if entry else ""
+
+
+def _describe(file: Path, model_name: str, model: ScaleNet, labels: Labels, scratch: bool) -> CheckpointMetadata:
+    """What is known of fine-tuned weights: what their run says, on the data of a user's, of the network named."""
+    metadata = read_metadata(file)
+    own = f"those of the pictures of {labels.dataset}, which it was fine-tuned on"
+    start = CheckpointMetadata() if scratch else start_of(model)
+    (splits,) = metadata.metrics.values()
+    return replace(
+        metadata, labels=labels, datasets=tuple(dict.fromkeys((labels.dataset, *start.datasets))),
+        terms=terms_after(own, start.terms), metrics={labels.dataset: splits},
+        init="" if scratch else model_name, parent_sha256="" if scratch else _digest(model_name),
+    )  # fmt: skip
 
 
 def finetune(
@@ -116,16 +139,12 @@ def finetune(
     weights = run.run()
     if distributed.rank():
         return {}
-    state, metadata = read_weights(weights)
-    figures = json.loads(metadata["figures"])
+    metadata = _describe(weights, model_name, model, labels, scratch)
     tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
-    tuned.load_state_dict(state)
-    start = "random" if scratch else model_name
-    terms = _terms(labels, "" if scratch else start_terms(model))
-    mark(tuned, Origin(figures={f"{labels.dataset} val": figures}, terms=terms))
-    metadata |= {
-        "labels": json.dumps(labels.to_dict()), "dataset": labels.dataset, "license": terms, "start": start,
-    }  # fmt: skip
-    save_weights(weights, state, metadata)
+    tuned.load_state_dict(read_weights(weights)[0])
+    mark(tuned, metadata)
+    save_weights(weights, tuned.state_dict(), metadata.header())
     folder = save_pretrained(tuned.eval(), out / "model")
+    figures = next(iter(metadata.metrics.values()))[run.recipe.val_split]
+    start = metadata.init or "random"
     return {**figures, "start": start, "weights": str(weights), "folder": str(folder)}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
-from scalenet.arch import SUPERNET, Arch
-from scalenet.weights import WeightsError, read_weights, save_weights
-
-RUN = ("recipe", "steps", "minutes")
+from scalenet.arch import SUPERNET
+from scalenet.weights import WeightsError, read_metadata, read_weights, save_weights
 
 
 def pack(file: str | Path, out: str | Path, terms: str = "", dataset: str = "") -> Path:
@@ -24,18 +22,14 @@ def pack(file: str | Path, out: str | Path, terms: str = "", dataset: str = "") 
     Raises:
         FileNotFoundError, WeightsError: if there is no such file, or it is no training run's.
     """
-    state, metadata = read_weights(file)
-    if not {"arch", "task", "figures", *RUN} <= metadata.keys():
+    state, metadata = read_weights(file)[0], read_metadata(file)
+    if not (metadata.arch and metadata.space and metadata.recipe and metadata.metrics):
         raise WeightsError(f"{file} was not written by python -m training run")
-    if Arch.from_json(metadata["arch"]).name != SUPERNET and "labels" in metadata:
-        labels = json.loads(metadata["labels"])
-        labels["dataset"] = dataset = dataset or labels["dataset"]
-        metadata = {
-            "arch": metadata["arch"], "task": metadata["task"], "labels": json.dumps(labels), "format": "scalenet",
-            "dataset": dataset,
-            "figures": json.dumps({f"{dataset} val": json.loads(metadata["figures"])}),
-            "recipe": json.dumps({k: metadata[k] for k in RUN}), "license": terms or metadata.get("license", ""),
-        }  # fmt: skip
-    else:
-        metadata |= {k: v for k, v in (("license", terms), ("dataset", dataset)) if v}
-    return save_weights(out, state, metadata, half=True)
+    if metadata.arch.name != SUPERNET and metadata.labels is not None:
+        metadata = replace(metadata, space=None)
+        if dataset:
+            metadata = replace(metadata, labels=replace(metadata.labels, dataset=dataset))
+    if dataset:
+        (splits,) = metadata.metrics.values()
+        metadata = replace(metadata, datasets=(dataset, *metadata.datasets[1:]), metrics={dataset: splits})
+    return save_weights(out, state, replace(metadata, terms=terms or metadata.terms).header(), half=True)

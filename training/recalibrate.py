@@ -6,6 +6,7 @@ A supernet's running statistics mix all sub-networks; a deployed one needs its o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from scalenet.evaluate import DataError
 from scalenet.network import ScaleNet
 from scalenet.predict.images import SUFFIXES, pad_to_multiple, read_rgb, to_input
 from scalenet.predict.segmentation import COARSEST
-from scalenet.weights import load_model, read_weights, save_weights
+from scalenet.weights import load_model, read_metadata, save_weights
 
 from .data import holds_labels
 from .data.keypoints import KeypointSource
@@ -127,7 +128,7 @@ def recalibrate_file(
         DataError, FileNotFoundError, WeightsError: for what is missing or damaged.
     """
     model = load_model(path)
-    metadata = {k: v for k, v in read_weights(path)[1].items() if k != "figures"}  # of other statistics than these
+    metadata = read_metadata(path).without_metrics()  # they are of other statistics than these
     count = recalibrate(model, picture_batches(model, root, split, batches, batch_size))
-    metadata |= {"batchnorm": f"recalibrated on {count} batches of {batch_size} training pictures"}
-    return save_weights(out or path, model.state_dict(), metadata)
+    metadata = replace(metadata, batchnorm=f"recalibrated on {count} batches of {batch_size} training pictures")
+    return save_weights(out or path, model.state_dict(), metadata.header())

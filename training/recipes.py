@@ -36,13 +36,13 @@ class Recipe:
     on and not learned from. ``split`` may join several by "+".
 
     For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes
-    by the size of the crop; ``convention`` is the heatmaps', default the data set's; ``partners`` weighs the error of
-    the difference between a left and a right joint's heatmaps beside the heatmaps', ``peaks`` the divergence of the
-    places they point to. Bottom-up, ``tags`` weighs the tags' loss, ``people`` are the fewest and most of a composed
-    crowd, ``backgrounds`` folders of pictures without people, ``silence`` the share of samples with nobody in them and
-    ``scenes`` that of whole photographs among the others, in which ``neighbours`` (a file of ``python -m training
-    neighbours``) says where people without labels are. ``eps`` is Adam's: heatmap losses have gradients so small that
-    1e-8 slows them down.
+    by the size of the crop; ``convention`` is the heatmaps', default the data set's; ``absent`` weighs the empty
+    heatmaps of joints that a crop does not show; ``partners`` weighs the error of the difference between a left and a
+    right joint's heatmaps beside the heatmaps', ``peaks`` the divergence of the places they point to. Bottom-up,
+    ``tags`` weighs the tags' loss, ``people`` are the fewest and most of a composed crowd, ``backgrounds`` folders of
+    pictures without people, ``silence`` the share of samples with nobody in them and ``scenes`` that of whole
+    photographs among the others, in which ``neighbours`` (a file of ``python -m training neighbours``) says where
+    people without labels are. ``eps`` is Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
     """
 
     name: str
@@ -93,6 +93,7 @@ class Recipe:
     colour: float = 0.3
     sigma: float = 0.0
     convention: str = ""
+    absent: float = 0.0
     partners: float = 0.0
     peaks: float = 0.0
     tags: float = 1e-3
@@ -120,8 +121,8 @@ CAMVID = {"task": "segmentation", "root": "../shared/data/camvid", "space": S0_S
 EVERYDAY = {"task": "pose", "root": "../shared/data/stanford40", "more_roots": ("../shared/data/lsp",),
             "space": P0_SPACE, "classes": 17, "convention": "aligned", "batch": 32, "size": (256, 192),
             "sizes": ((192, 144),), "early_size": (192, 144), "rotation": 35.0, "rescale": 0.3, "half_body": 0.3,
-            "colour": 0.3, "partners": 3.0, "peaks": 0.01, "eps": 1e-12, "decay": "cosine",
-            "ema": 0.999}  # fmt: skip
+            "colour": 0.3, "partners": 3.0, "peaks": 0.01, "absent": 0.5, "eps": 1e-12,
+            "decay": "cosine", "ema": 0.999}  # fmt: skip
 PEOPLE_MASKS = {"task": "segmentation", "root": "../shared/data/people_masks", "space": S0_SPACE, "classes": 2,
                 "size": (288, 288), "early_size": (192, 192), "scale": (0.5, 1.6), "class_weights": False, "mix": 0.5,
                 "dusk": 0.5, "lovasz": 0.5, "decay": "cosine", "ema": 0.999}  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..predict.pose_result import JOINT_THRESHOLD
+from ..predict.draw_pose import DRAWN_THRESHOLD
 from .examples import example_pictures
 from .handlers import Handlers
 from .inputs import uploads_only
@@ -149,7 +149,7 @@ def threshold_slider() -> Component:
     import gradio as gr
 
     return gr.Slider(
-        0, 1, JOINT_THRESHOLD, step=0.05, label="Joint threshold", info="Less certain joints are not drawn."
+        0, 1, DRAWN_THRESHOLD, step=0.05, label="Joint threshold", info="Less certain joints are not drawn."
     )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..metadata import CheckpointMetadata
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +20,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     facts = find_facts(args.name)
     if not args.json:
-        _print(facts.to_dict())
+        _print(facts.to_dict(), facts.metadata)
     return facts.to_dict()
 
 
-def _print(facts: dict[str, Any]) -> None:
+def _print(facts: dict[str, Any], known: CheckpointMetadata) -> None:
     arch = facts["arch"]
     print(f"{facts['name']}: {facts['task']}, {facts['outputs']} outputs, encoding {facts['digest']}")
     print(f"  width {facts['width']}, stem {arch['stem_width']}, stage 1 {arch['stage1_width']}")
@@ -32,9 +35,12 @@ def _print(facts: dict[str, Any]) -> None:
     print(f"  weights: {facts['weights']['note'] or facts['weights']['summary']}")
     if facts["weights"].get("terms"):
         print(f"  terms: {facts['weights']['terms']}")
-    for kind in ("reported", "measured"):
-        if facts[kind]:
-            print(f"  {kind}: " + ", ".join(f"{k} {v}" for k, v in facts[kind].items()))
+    for what, text in (("made with", known.made()), ("from", known.parent()), ("BatchNorm", known.batchnorm)):
+        if text:
+            print(f"  {what}: {text}")
+    for kind, figures in (("reported", facts["reported"]), ("measured", known.measured())):
+        if figures:
+            print(f"  {kind}: " + ", ".join(f"{k} {v}" for k, v in figures.items()))
 
 
 def _module(module: dict[str, Any]) -> str:

@@ -18,8 +18,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from ..facts import markdown_table, registered_facts
     from ..models import list_models
 
-    known = {entry.name: entry for entry in registered_facts()}
-    rows = [known[name].summary() for name in list_models(args.pattern) if name in known]
+    names = list_models(args.pattern)
+    known = [facts.summary() for facts in registered_facts() if facts.name.partition(".")[0] in names]
+    rows = sorted(known, key=lambda row: names.index(row["name"].partition(".")[0]))
     rows = [row for row in rows if row["weights"]["available"] or not args.pretrained]
     if args.markdown and not args.json:
         print(markdown_table(rows))

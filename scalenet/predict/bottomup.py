@@ -25,7 +25,7 @@ from .pose_result import PoseResult
 from .threads import neighbours, one_ahead
 
 MULTIPLE = 64  # sides of the network's input are multiples of it
-PERSON_THRESHOLD = 0.1
+PERSON_THRESHOLD = 0.2
 LONGEST = 4  # times the short side: what is longer is made to fit, so that memory is bounded
 
 

@@ -9,11 +9,16 @@ from ..datasets import Colour, Labels, palette
 from .draw import FONT, INK
 
 PERSON_COLOURS = palette(16)
+DRAWN_THRESHOLD = 0.3  # of joints: legs guessed for a portrait score up to here
 SHIFT = 4  # OpenCV's fixed point: a sixteenth of a pixel
 
 
 def draw_skeletons(
-    image: np.ndarray, keypoints: np.ndarray, labels: Labels, threshold: float = 0.2, ids: np.ndarray | None = None
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    labels: Labels,
+    threshold: float = DRAWN_THRESHOLD,
+    ids: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of an RGB (H, W, 3) uint8 picture with limbs and joints of (N, K, 3) keypoints.
 

@@ -97,12 +97,11 @@ def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
     """
-    weights.refuse_pickled(path)
-    state, metadata = weights.read_weights(path)
-    labels = weights.labels_of(metadata, path)
-    model.load_state_dict(weights.select(state, model, str(path)))
-    if labels is not None:
-        model.name_outputs(labels)
+    metadata = weights.read_metadata(path)
+    model.load_state_dict(weights.select(weights.read_weights(path)[0], model, str(path)))
+    if metadata.labels is not None:
+        model.name_outputs(metadata.labels)
+    weights.adopt(model, metadata)
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:

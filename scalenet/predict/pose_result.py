@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from ..datasets import JOINT_SIGMAS, Labels
-from .draw_pose import draw_skeletons
+from .draw_pose import DRAWN_THRESHOLD, draw_skeletons
 from .images import load_image
 
-JOINT_THRESHOLD = 0.2
+JOINT_THRESHOLD = 0.2  # of joints that count for a person's score
 PLAIN_SIGMA = 0.08  # of joints that no data set gives one for: a shoulder's
 NMS_THRESHOLD = 0.9
 
@@ -79,7 +79,7 @@ class PoseResult:
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def draw(self, image: Any, threshold: float = JOINT_THRESHOLD, strength: float = 1.0) -> np.ndarray:
+    def draw(self, image: Any, threshold: float = DRAWN_THRESHOLD, strength: float = 1.0) -> np.ndarray:
         """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn,
         and ids if there are.
 

@@ -115,7 +115,7 @@ class PoseEstimator:
 
         Raises:
             BoxError: for boxes that are not finite or have no area. A box that lies outside its picture is answered
-                with scores of 0.
+                with scores of 0, as are joints beyond the picture's edge.
         """
         images, single = as_list(image)
         if single:
@@ -202,10 +202,17 @@ class PoseEstimator:
         keypoints, rows, size = people.keypoints, people.boxes, people.size
         outside = (rows[:, 0] >= size[1]) | (rows[:, 1] >= size[0]) | (rows[:, 2] <= 0) | (rows[:, 3] <= 0)
         keypoints[outside, :, 2] = 0
-        scores = person_scores(keypoints, rows[:, 4]).astype(np.float32)
+        scores = person_scores(keypoints, rows[:, 4]).astype(np.float32)  # the paper's, of all joints wherever they are
+        keypoints[_beyond(keypoints, size), 2] = 0
         boxes = None if people.source == "picture" else rows[:, :4].astype(np.float32)
         if people.source == "found":
             areas = crop_regions(rows, self.input_size)[:, 2:].prod(1)
             kept = oks_nms(keypoints, scores, areas, likely_sigmas(self.labels))
             keypoints, scores, boxes = keypoints[kept], scores[kept], boxes[kept]
         return PoseResult(keypoints, scores, boxes, self.labels)
+
+
+def _beyond(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(N, K) bool, which joints lie beyond the (H, W) picture's edge."""
+    xy = keypoints[..., :2]
+    return ((xy < -0.5) | (xy > np.array(size[::-1]) - 0.5)).any(-1)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..whole import whole_file
 from .draw import corner_legend, overlay
+from .draw_pose import DRAWN_THRESHOLD
 from .threads import Behind, ahead
 from .tracking import Tracker
 from .video_read import Frame, VideoError, VideoInfo, is_video, probe, read_frames
@@ -245,7 +246,7 @@ class _Job:
         return {}
 
 
-def drawer(strength: float = 0.6, legend: bool = True, threshold: float = 0.2) -> Draw:
+def drawer(strength: float = 0.6, legend: bool = True, threshold: float = DRAWN_THRESHOLD) -> Draw:
     """A ``draw`` for :func:`process_video` that leaves frames their size; make one for each video.
 
     Args:

@@ -114,6 +114,8 @@ def spread(
 ) -> Iterator[torch.Tensor]:
     """Network inputs of ``count`` pictures (at most ``length``) of load(0) .. load(length - 1).
 
+    They come ``batch`` at a time where they have one size, else one by one.
+
     Args:
         seed: 0 spreads them evenly, any other number draws them.
     """
@@ -123,7 +125,10 @@ def spread(
     else:
         index = np.linspace(0, length - 1, count).round().astype(int).tolist()
     for start in range(0, len(index), batch):
-        yield to_input(np.stack([load(i) for i in index[start : start + batch]]), device)
+        pictures = [load(i) for i in index[start : start + batch]]
+        together = len({p.shape for p in pictures}) == 1
+        for group in [pictures] if together else [[p] for p in pictures]:
+            yield to_input(np.stack(group), device)
 
 
 def holds_labels(folder: Path) -> bool:

@@ -53,6 +53,9 @@ class KeypointSource:
         sigma: of the targets in heatmap pixels; 0: by the crop's size.
         workers: loader processes, each of which keeps pictures of its own.
         labels: joints wanted, in order; those of them that the split has not are unlabelled. Default the split's own.
+        absent: weight of the empty heatmap of a joint that the crop does not show: one that lies outside it, or that
+            the split labels on others and not on this person. 0, the paper's, leaves such heatmaps free, and a network
+            then invents legs for a portrait.
 
     Raises:
         DataError: if the split, a picture or labelled people are missing, or none of its joints is wanted.
@@ -60,7 +63,7 @@ class KeypointSource:
 
     def __init__(
         self, root: str, split: str, augmentation: Augmentation = Augmentation(), sigma: float = 0.0, workers: int = 0,
-        labels: Labels | None = None,
+        labels: Labels | None = None, absent: float = 0.0,
     ) -> None:  # fmt: skip
         self.data = KeypointSet.open(root, split)
         people = self.data.people()
@@ -71,6 +74,7 @@ class KeypointSource:
         if not shared_joints(names, wanted):
             raise DataError(f"{self.data.path} has none of the joints {', '.join(wanted)}; it has {', '.join(names)}")
         self.boxes, self.keypoints = people.boxes, map_keypoints(people.keypoints, names, wanted)
+        self.absent = np.array([absent if name in names else 0.0 for name in wanted], np.float32)
         self.image_ids = people.image_ids.tolist()
         self.flip_order = self.labels.flip_order()
         self.lower = np.array([any(part in name for part in LOWER_BODY) for name in self.labels.names])
@@ -112,7 +116,8 @@ class KeypointSource:
         image = crop(self.picture(index), matrix[0], size)
         if aug.colour:
             image = jitter(image, rng, aug.colour)
-        return image, *codec.encode(keypoints)
+        heatmaps, weights = codec.encode(keypoints)
+        return image, heatmaps, np.where(weights > 0, weights, self.absent)
 
     def _region(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, float]:
         """A random (1, 4) region around the person or half of it, and a random rotation in degrees."""

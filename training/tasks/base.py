@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,6 +57,11 @@ class Task(ABC):
         Args:
             size: (H, W) of its inputs; default the recipe's.
         """
+
+    @property
+    def validation(self) -> str:
+        """What :meth:`evaluate` looks at ``val_split`` of, for people."""
+        return Path(self.recipe.root).name
 
     def trunk(self, model: nn.Module) -> ScaleNet:
         """The multi-resolution network within what :meth:`build` made."""

@@ -51,6 +51,10 @@ class BottomUpTask(Task):
         if recipe.classes != len(self.labels.names):
             raise DataError(f"{recipe.root} has {len(self.labels.names)} joints, classes={recipe.classes}")
 
+    @property
+    def validation(self) -> str:
+        return "composed crowds" if self.composed else super().validation
+
     def build(self, arch: Arch) -> nn.Module:
         arch = arch.replace(input_size=self.recipe.size)  # the encoding may be one of people in boxes
         return ScaleNet(arch, task="bottomup", num_classes=self.recipe.classes, labels=self.labels)

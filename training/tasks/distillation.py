@@ -35,7 +35,7 @@ class DistillationTask(Task):
         self.widths = find_teacher(recipe.teacher).widths
         roots = (recipe.root, *recipe.more_roots)
         self.source = PhotographSource(roots, recipe.split)
-        self.validation = PhotographSource(roots, recipe.val_split)
+        self.held_out = PhotographSource(roots, recipe.val_split)
         self._teacher: Teacher | None = None
 
     def build(self, arch: Arch) -> nn.Module:
@@ -71,9 +71,9 @@ class DistillationTask(Task):
         """The share of validation pictures, spread over the folders, whose first class is the teacher's; the divergence
         in nats."""
         teacher = self.teacher().to(self.device)
-        load = partial(self.validation.load, size=size or self.recipe.size)
+        load = partial(self.held_out.load, size=size or self.recipe.size)
         same, nats, n = 0, 0.0, 0
-        for x in spread(load, len(self.validation), limit or EVALUATED, 100, self.device):
+        for x in spread(load, len(self.held_out), limit or EVALUATED, 100, self.device):
             logits, wanted = model(x).logits, teacher(x).logits
             same += int((logits.argmax(1) == wanted.argmax(1)).sum())
             nats += float(divergence(logits, wanted)) * len(x)

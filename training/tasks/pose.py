@@ -38,7 +38,10 @@ class PoseTask(Task):
         augmentation = Augmentation(recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour)
         roots = (recipe.root, *recipe.more_roots)
         self.source = Joined(
-            [KeypointSource(r, recipe.split, augmentation, recipe.sigma, recipe.workers, self.labels) for r in roots]
+            [
+                KeypointSource(r, recipe.split, augmentation, recipe.sigma, recipe.workers, self.labels, recipe.absent)
+                for r in roots
+            ]
         )
         self.partners = torch.tensor(self.labels.partners, device=device, dtype=torch.long)
         sigmas_of(self.labels)  # what the validation needs is missed before the training, not after

@@ -1,0 +1,80 @@
+"""What a network knows of its weights.
+
+It keeps the metadata of the weights it was given. They hold as long as the weights are, to the last BatchNorm
+statistic, as they were read; of weights that have changed since, only what they began from is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from .metadata import INPUT, OF_NETWORK, CheckpointMetadata, read_preprocessing
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of all vectors of a network (biases and BatchNorm): any training step or recalibration changes it."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        if tensor.ndim == 1:
+            digest.update(name.encode())
+            digest.update(tensor.detach().to("cpu", torch.float32).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def mark(model: nn.Module, metadata: CheckpointMetadata, known: str | None = None) -> None:
+    """Remember what is known of a network's weights.
+
+    Args:
+        known: fingerprint of the weights that ``metadata`` are of; default those that the network holds now.
+    """
+    model.checkpoint_metadata = (metadata, fingerprint(model) if known is None else known)
+
+
+def start_of(model: nn.Module) -> CheckpointMetadata:
+    """What stays true of whatever is made of the last weights that something is known of; empty if there are none."""
+    return getattr(model, "checkpoint_metadata", (CheckpointMetadata(), ""))[0].inherited()
+
+
+def start_terms(model: nn.Module) -> str:
+    """The terms of the last weights whose terms are known, which stay on what was made of them; "" if none are."""
+    return start_of(model).terms
+
+
+def metadata_of(model: nn.Module) -> CheckpointMetadata | None:
+    """What is known of a network's weights, or None if nothing is or they have changed since.
+
+    Raises:
+        ValueError: if the network's own cfg (mean, std, input size) is malformed.
+    """
+    metadata, known = getattr(model, "checkpoint_metadata", (None, ""))
+    return described(model, metadata) if metadata is not None and fingerprint(model) == known else None
+
+
+def described(model: nn.Module, metadata: CheckpointMetadata) -> CheckpointMetadata:
+    """Metadata with what a network says itself: encoding, task, labels and preprocessing.
+
+    Raises:
+        ValueError: if its cfg (mean, std, input size) is malformed.
+    """
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    arch, size = model.arch, cfg.get("input_size")
+    try:
+        preprocessing = read_preprocessing({k: cfg.get(k) or v for k, v in INPUT.items()})
+        arch = arch.replace(input_size=tuple(size)[1:]) if size else arch
+    except (ValueError, TypeError, OverflowError) as e:
+        raise ValueError(f"the network's cfg: {e}") from None
+    return replace(metadata, arch=arch, task=model.task, labels=model.labels, preprocessing=preprocessing)
+
+
+def recorded(model: nn.Module) -> dict[str, Any]:
+    """What a hub config says of a network's weights beside the network: plain JSON, empty if nothing is known."""
+    known, start = metadata_of(model), start_of(model)
+    if known is None and start == CheckpointMetadata():
+        return {}
+    said = {k: v for k, v in (known or start).to_dict().items() if k not in OF_NETWORK}
+    return said if known is None else said | {"fingerprint": fingerprint(model)}
