@@ -22,6 +22,7 @@ def tiny_recipe(root: Path, out: Path) -> Recipe:
 
 
 def metrics_of(file: Path) -> dict[str, float | None]:
-    """What a run measured on its one data set's validation split, as its file says it."""
+    """What a run measured on its one data set, as its file says it."""
     (splits,) = read_metadata(file).metrics.values()
-    return dict(splits["val"])
+    (metrics,) = splits.values()
+    return dict(metrics)
