@@ -6,7 +6,6 @@ import argparse
 import itertools
 import json
 import sys
-from pathlib import Path
 
 from scalenet.cli import MainParser
 from scalenet.commands.options import positive
@@ -94,10 +93,10 @@ def score(args: argparse.Namespace) -> None:
 
     recipe = get_recipe(args.recipe, args.overrides)
     evaluator = make_evaluator(recipe)
-    for name, size in itertools.product(args.arch, recipe.sizes or (evaluator.space.input_size,)):
+    for name, size in itertools.product(args.arch, recipe.sizes or (None,)):
         arch = named_arch(evaluator.space, name)
-        arch = arch if Path(name).is_file() and not recipe.sizes else arch.replace(input_size=size)
-        record, *others = evaluator.repeated(arch, args.seeds)
+        arch = arch.replace(input_size=size) if size else arch
+        record, *others = (evaluator.score(arch, seed=seed) for seed in range(args.seeds))
         if args.output:
             Archive(args.output).add(record)
         row = {"arch": name, "input_size": list(arch.input_size), "params": record.params, "macs": record.macs,

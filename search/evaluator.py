@@ -24,9 +24,7 @@ Size = tuple[int, int]
 class Evaluator:
     """A supernet with the data to score its sub-networks on."""
 
-    def __init__(
-        self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0, seed: int = 0
-    ) -> None:
+    def __init__(self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0) -> None:
         state, self.metadata, self.file = read_weights(supernet)[0], read_metadata(supernet), Path(supernet)
         if self.metadata.space is None:
             raise WeightsError(f"{supernet} is not a supernet of the training package (it names no search space)")
@@ -37,41 +35,31 @@ class Evaluator:
         self.model: ScaleNet = self.task.build(self.space.supernet())
         self.model.load_state_dict(select(state, self.model, str(supernet)))
         self.model.to(self.device, memory_format=torch.channels_last).eval()
-        self.calibration, self.seed = calibration, seed
-        self._batches: dict[Size | None, list[torch.Tensor]] = {}
+        self.calibration = calibration
+        self._batches: dict[tuple[Size | None, int], list[torch.Tensor]] = {}
 
     def size(self, arch: Arch) -> Size | None:
         """(H, W) that an encoding is run at, None where the pictures say it."""
         return arch.input_size if self.task.sized else None
 
-    def batches(self, arch: Arch) -> list[torch.Tensor]:
-        """The training pictures that an encoding's BatchNorm statistics are measured on."""
+    def batches(self, arch: Arch, seed: int = 0) -> list[torch.Tensor]:
+        """The training pictures that an encoding's BatchNorm statistics are measured on; another seed, other ones."""
         size = self.size(arch)
-        if size not in self._batches:
-            self._batches[size] = list(self.task.calibration(self.calibration, size=size, seed=self.seed))
-        return self._batches[size]
+        if (size, seed) not in self._batches:
+            self._batches[size, seed] = list(self.task.calibration(self.calibration, size=size, seed=seed))
+        return self._batches[size, seed]
 
-    def score(self, arch: Arch, generation: int = 0) -> Record:
-        """Recalibrate and validate one sub-network."""
+    def score(self, arch: Arch, generation: int = 0, seed: int = 0) -> Record:
+        """Recalibrate, on the pictures of ``seed``, and validate one sub-network."""
         started = time.monotonic()
         with self.model.activated(self.space.validate(arch)):
-            recalibrate(self.model, self.batches(arch))
+            recalibrate(self.model, self.batches(arch, seed))
             figures = self.task.evaluate(self.model, self.limit, self.size(arch))
         spent = count(
             arch, self.size(arch) or self.model.arch.input_size, task=self.model.task, outputs=self.model.num_classes
         )
         seconds = round(time.monotonic() - started, 2)
         return Record(arch, figures[self.figure], spent.macs, spent.params, generation, seconds)
-
-    def repeated(self, arch: Arch, seeds: int) -> list[Record]:
-        """Scores of one sub-network whose statistics are measured on other pictures each time."""
-        records = []
-        for self.seed in range(seeds):
-            self._batches.clear()
-            records.append(self.score(arch))
-        self.seed = 0
-        self._batches.clear()
-        return records
 
     def static(self, arch: Arch) -> ScaleNet:
         """The static network of ``arch`` with the supernet's weights and statistics of its own, in evaluation mode."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from scalenet.fold import fold
 from scalenet.network import ScaleNet
 from scalenet.weights import read_weights, select
 
-from ..data import Size, Source
+from ..data import Size, Source, spread
 from ..losses import distillation
 from ..recipes import Recipe
 
@@ -25,6 +26,7 @@ class Task(ABC):
 
     figure: str  # of what ``evaluate`` returns, the one that says which network is better
     source: Source
+    calibration_batch = 32
     sized = False  # whether inputs have a size of their own, and not the pictures'
     teaches_largest = False  # whether the teacher has something to tell the largest network of the space
 
@@ -39,16 +41,18 @@ class Task(ABC):
     def loss(self, output: Any, *targets: torch.Tensor) -> torch.Tensor:
         """What a batch's outputs cost; ``targets`` are what the source gives beside the picture."""
 
-    @abstractmethod
     def calibration(
-        self, pictures: int, batch: int = 32, size: Size | None = None, seed: int = 0
+        self, pictures: int, batch: int = 0, size: Size | None = None, seed: int = 0
     ) -> Iterator[torch.Tensor]:
-        """Inputs (B, 3, H, W) from training pictures for BatchNorm statistics.
+        """Inputs (B, 3, H, W) from training pictures, as they are, for BatchNorm statistics.
 
         Args:
+            batch: pictures that run together; default ``calibration_batch``.
             size: (H, W); default the recipe's.
             seed: 0 spreads the pictures evenly over the split, any other number draws them.
         """
+        load = partial(self.source.load, size=size or self.recipe.size)
+        return spread(load, len(self.source), pictures, batch or self.calibration_batch, self.device, seed)
 
     @abstractmethod
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +17,7 @@ from scalenet.heads import BottomUpOutput
 from scalenet.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 
-from ..data import DataError, Size, spread
+from ..data import DataError, Size
 from ..data.bottomup import BottomUpSource, RandomAffine
 from ..data.crowds import VAL_SIZE, CrowdSource, write_crowds
 from ..losses_bottomup import bottom_up_loss
@@ -34,6 +32,7 @@ class BottomUpTask(Task):
     composed of single people and from their photographs."""
 
     figure = "ap"
+    calibration_batch = 4
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
@@ -61,13 +60,6 @@ class BottomUpTask(Task):
 
     def loss(self, output: BottomUpOutput, *targets: torch.Tensor) -> torch.Tensor:
         return bottom_up_loss(output, *targets, self.recipe.tags, self.recipe.peaks)
-
-    def calibration(
-        self, pictures: int, batch: int = 4, size: Size | None = None, seed: int = 0
-    ) -> Iterator[torch.Tensor]:
-        """Training pictures as they are, or fixed samples of those that are composed, for BatchNorm statistics."""
-        load = partial(self.source.load, size=size or self.recipe.size)
-        return spread(load, len(self.source), pictures, batch, self.device, seed)
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """COCO's or CrowdPose's figures with flip test; of composed crowds (1-8 people, 512x512) COCO's."""

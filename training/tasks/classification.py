@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,7 +12,7 @@ from scalenet.arch import Arch
 from scalenet.network import ScaleNet
 from scalenet.predict.images import normalise
 
-from ..data import Size, spread
+from ..data import Size
 from ..data.classification import ClassificationSource
 from ..recipes import Recipe
 from ..teachers import Wanted
@@ -71,13 +68,6 @@ class ClassificationTask(Task):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(output, target, label_smoothing=0.1)
-
-    def calibration(
-        self, pictures: int, batch: int = 32, size: Size | None = None, seed: int = 0
-    ) -> Iterator[torch.Tensor]:
-        """Training pictures as they are, for BatchNorm statistics."""
-        load = partial(self.source.load, size=size or self.recipe.size)
-        return spread(load, len(self.source), pictures, batch, self.device, seed)
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:

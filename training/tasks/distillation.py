@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -58,13 +57,6 @@ class DistillationTask(Task):
         """The divergence of the logits and the weighted distance of the features, from any better network's."""
         features = feature_distance(output.fine, wanted.fine) + feature_distance(output.coarse, wanted.coarse)
         return divergence(output.logits, wanted.logits, TEMPERATURE) + FEATURES / 2 * features
-
-    def calibration(
-        self, pictures: int, batch: int = 32, size: Size | None = None, seed: int = 0
-    ) -> Iterator[torch.Tensor]:
-        """Training pictures as they are, for BatchNorm statistics."""
-        load = partial(self.source.load, size=size or self.recipe.size)
-        return spread(load, len(self.source), pictures, batch, self.device, seed)
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import nn
@@ -20,7 +18,7 @@ from scalenet.network import ScaleNet
 from scalenet.predict.topdown import PoseEstimator
 
 from .. import losses
-from ..data import DataError, Joined, Size, spread
+from ..data import DataError, Joined, Size
 from ..data.keypoints import Augmentation, KeypointSource
 from ..recipes import Recipe
 from .base import Task
@@ -66,13 +64,6 @@ class PoseTask(Task):
         if self.recipe.peaks:
             loss = loss + self.recipe.peaks * losses.peak_divergence(output, heatmaps, weights)
         return loss
-
-    def calibration(
-        self, pictures: int, batch: int = 32, size: Size | None = None, seed: int = 0
-    ) -> Iterator[torch.Tensor]:
-        """Training crops as they are, for BatchNorm statistics."""
-        load = partial(self.source.load, size=size or self.recipe.size)
-        return spread(load, len(self.source), pictures, batch, self.device, seed)
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """PCK@0.2 on LSP, COCO's figures elsewhere; annotated boxes, flip test, DARK decoding."""
