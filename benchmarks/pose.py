@@ -22,7 +22,7 @@ from benchmarks import Figure, show
 from benchmarks._process import run
 from scalenet.commands.pose import sample_portrait
 from scalenet.commands.segment import sample_photograph
-from scalenet.datasets import COCO
+from scalenet.datasets import COCO, DECODERS
 from scalenet.predict.affine import crop_matrices, crop_regions, invert, transform
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 from scalenet.predict.codec import HeatmapCodec
@@ -47,7 +47,7 @@ def decode_ms(convention: str, method: str) -> float:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
-    codec = HeatmapCodec((384, 288), convention=convention, decode_method=method)
+    codec = HeatmapCodec((384, 288), convention=convention, decode_method=method, sigmas=COCO.sigmas)
     joints = np.concatenate([rng.uniform(0, (288, 384), (64, 17, 2)), np.ones((64, 17, 1))], 2)
     heatmaps = codec.encode(joints)[0] + rng.normal(0, 0.02, (64, 17, 96, 72)).astype(np.float32)
     mirrored = np.ascontiguousarray(heatmaps[..., ::-1])
@@ -105,7 +105,7 @@ def measure(argv: list[str]) -> list[Figure]:
     parser.add_argument("--everyone", default="scalenet_p0_bottomup", help="bottom-up network that finds people")
     parser.add_argument("--threads", type=int, default=2, help="of the network")
     args = parser.parse_args(argv)
-    ways = [(c, m) for c in ("authors", "aligned") for m in ("quarter", "dark")]
+    ways = [(c, m) for c in ("authors", "aligned") for m in DECODERS]
     figures = [
         Figure(f"pose: decode 64 people at 96x72, {c}, {m}, 1 thread", decode_ms(c, m), "ms", at_most=25)
         for c, m in ways

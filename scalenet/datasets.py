@@ -15,6 +15,7 @@ import numpy as np
 
 Colour = tuple[int, int, int]
 CONVENTIONS = ("authors", "aligned")
+DECODERS = ("oks", "dark", "quarter")
 
 
 class LabelsError(ValueError):
@@ -42,6 +43,8 @@ class Labels:
         partners: (left, right) joint pairs that change places in a mirrored picture.
         sigmas: OKS sigma per joint.
         convention: pixel convention of the heatmaps, "authors" (x / 4) or "aligned" ((x + 0.5) / 4 - 0.5).
+        decode: how heatmaps become joints where nothing else is asked for, "oks" of those that were taught to be
+            probabilities; "" is "dark". See :class:`scalenet.predict.codec.HeatmapCodec`.
     """
 
     dataset: str
@@ -51,6 +54,7 @@ class Labels:
     partners: tuple[tuple[int, int], ...] = ()
     sigmas: tuple[float, ...] = ()
     convention: str = "authors"
+    decode: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -70,10 +74,13 @@ class Labels:
             raise LabelsError(f"{self.dataset}: colours are red, green, blue, 0..255")
         if self.convention not in CONVENTIONS:
             raise LabelsError(f"convention must be one of {', '.join(CONVENTIONS)}, got {self.convention!r}")
+        if self.decode not in ("", *DECODERS) or (self.decode == "oks" and not self.sigmas):
+            raise LabelsError(f"decode must be one of {', '.join(DECODERS)} (oks needs sigmas), got {self.decode!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        return values if self.decode else {k: v for k, v in values.items() if k != "decode"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Labels:
@@ -149,7 +156,7 @@ PERSON = Labels("people_masks", ("background", "person"), ((48, 48, 48), (220, 2
 
 # COCO's joints in this project's own networks: pixels are areas and their centres scale, as in LSP's, so that heatmaps
 # round nothing and the flip test needs no shift. The authors' networks were trained without, and keep COCO.
-COCO_ALIGNED = replace(COCO, convention="aligned")
+COCO_ALIGNED = replace(COCO, convention="aligned", decode="oks")
 
 DATASETS = {labels.dataset: labels for labels in (CAMVID, CITYSCAPES, COCO, CROWDPOSE, LSP, PERSON)}
 JOINT_SIGMAS = {n: s for d in DATASETS.values() if d.sigmas for n, s in zip(d.names, d.sigmas, strict=True)}

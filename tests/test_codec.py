@@ -150,5 +150,34 @@ def test_odd_sizes_and_wrong_words():
     assert HeatmapCodec((65, 50)).heatmap_size == (17, 13)
     with pytest.raises(ValueError, match="convention must be one of authors, aligned"):
         HeatmapCodec((64, 48), convention="udp")
-    with pytest.raises(ValueError, match="decode must be one of quarter, dark"):
+    with pytest.raises(ValueError, match="decode must be one of oks, dark, quarter"):
         HeatmapCodec((64, 48), decode_method="argmax")
+
+
+def test_the_oks_decoder_finds_gaussians_and_prefers_the_safer_of_two_peaks():
+    codec = HeatmapCodec((256, 192), convention="aligned", decode_method="oks", sigmas=COCO.sigmas)
+    rng = np.random.default_rng(5)
+    joints = np.concatenate([rng.uniform(20, (172, 236), (8, 17, 2)), np.ones((8, 17, 1))], 2)
+    found, sure = codec.decode_sure(codec.encode(joints)[0])
+    assert np.abs(found[..., :2] - joints[..., :2]).max() < 1.0
+    assert ((sure > 0.3) & (sure <= 1.0)).all() and (sure[:, 11] > sure[:, 0]).all()  # hips are measured less strictly
+    hips = np.zeros((1, 17, 64, 48), np.float32)  # one spike, and a broad hill that is a little lower
+    rows, columns = np.mgrid[:64, :48]
+    hips[0, :] = 0.9 * np.exp(-((rows - 40) ** 2 + (columns - 30) ** 2) / 50)
+    hips[0, :, 10, 10] = 1.0
+    place = codec.to_heatmap(codec.decode(hips)[0, 11, :2])
+    assert np.abs(place - [30, 40]).max() < 1 and codec.decode(hips)[0, 11, 2] == 1.0
+    dark = HeatmapCodec((256, 192), convention="aligned").decode(hips)[0, 11, :2]
+    assert np.abs(codec.to_heatmap(dark) - [10, 10]).max() <= 1
+    with pytest.raises(ValueError, match="needs the sigmas"):
+        HeatmapCodec((256, 192), decode_method="oks")
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+@settings(deadline=None, max_examples=20)
+def test_the_oks_decoder_stays_inside_maps_of_any_size(height, width):
+    codec = HeatmapCodec((height * 4, width * 4), decode_method="oks", sigmas=(0.05, 0.1))
+    heatmaps = np.random.default_rng(height * 10 + width).normal(0, 1, (3, 2, height, width))
+    xy = codec.to_heatmap(codec.decode(heatmaps)[..., :2])
+    assert np.isfinite(xy).all() and (xy >= 0).all() and (xy <= np.array([width, height]) - 1).all()
+    assert codec.decode(heatmaps[:0]).shape == (0, 2, 3)

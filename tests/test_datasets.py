@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from scalenet.datasets import COCO, COCO_ALIGNED, CROWDPOSE, DATASETS, LSP, PERSON, map_keypoints, shared_joints
+from scalenet.datasets import (
+    COCO, COCO_ALIGNED, CROWDPOSE, DATASETS, LSP, PERSON, Labels, map_keypoints, shared_joints,
+)  # fmt: skip
 
 
 def test_joints_that_two_data_sets_share():
@@ -34,7 +36,10 @@ def test_joints_of_one_data_set_in_the_form_of_another():
 
 def test_own_networks_of_cocos_joints_differ_in_the_convention_alone():
     assert (COCO.convention, COCO_ALIGNED.convention) == ("authors", "aligned")
-    assert {**COCO_ALIGNED.to_dict(), "convention": "authors"} == COCO.to_dict()
+    assert COCO_ALIGNED.decode == "oks" and "decode" not in COCO.to_dict()
+    aligned = COCO_ALIGNED.to_dict()
+    assert Labels.from_dict(aligned) == COCO_ALIGNED
+    assert aligned.pop("decode") and {**aligned, "convention": "authors"} == COCO.to_dict()
 
 
 def test_peoples_masks_are_a_data_set_of_two_classes():

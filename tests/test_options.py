@@ -56,7 +56,7 @@ def test_segment(monkeypatch, photo, tmp_path):
 def test_pose(monkeypatch, photo, tmp_path):
     stand_in(monkeypatch, topdown, "PoseEstimator")
     stand_in(monkeypatch, bottomup, "BottomUpPoseEstimator")
-    common = {"device": None, "flip": True, "decode": "dark", "batch_size": 32, "detector": "bottomup"}
+    common = {"device": None, "flip": True, "decode": None, "batch_size": 32, "detector": "bottomup"}
     assert asked("pose", photo, "-o", tmp_path) == {"name_or_model": "scalenet_p0", **common}
     options = ["--decode", "quarter", "--batch-size", 4, "--device", "cpu", "--detector"]
     every = asked("pose", photo, "-m", "x", "--no-flip", *options, "torchvision:y")

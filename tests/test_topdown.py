@@ -229,6 +229,8 @@ def test_person_scores_by_hand():
     joints[0, :, 2] = [0.9, 0.5, 0.2, 0.1]  # above 0.2: two
     joints[1, :, 2] = 0.2
     np.testing.assert_allclose(person_scores(joints, np.array([0.5, 1, 1])), [0.35, 0, 0])
+    sure = np.full((3, 4), 0.8)
+    np.testing.assert_allclose(person_scores(joints, np.array([0.5, 1, 1]), sure), [0.4, 0, 0])
 
 
 def test_results_draw_and_export(estimator, picture):
@@ -411,15 +413,15 @@ def test_results_can_be_told_apart(estimator, picture):
 def test_a_joint_beyond_the_pictures_edge_is_not_seen(monkeypatch):
     estimator = PoseEstimator(SpotNetwork(), "cpu", flip=False, detector=None)
     picture = paint((100, 80), [person(40, 50, 60)])
-    decode = HeatmapCodec.decode
+    decode = HeatmapCodec.decode_sure
 
     def moved(self, *args):
-        joints = decode(self, *args)
+        joints, sure = decode(self, *args)
         joints[:, 0, 0] -= 30  # out of the crop, which is the picture
-        return joints
+        return joints, sure
 
     before = estimator(picture)
-    monkeypatch.setattr(HeatmapCodec, "decode", moved)
+    monkeypatch.setattr(HeatmapCodec, "decode_sure", moved)
     after = estimator(picture)
     assert before.keypoints[0, 0, 2] > 0.5 and after.keypoints[0, 0, 0] < 0 == after.keypoints[0, 0, 2]
     assert np.array_equal(after.keypoints[0, 1:], before.keypoints[0, 1:])

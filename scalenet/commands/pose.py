@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--flip", action=argparse.BooleanOptionalAction, help="look at people mirrored too (default: not for bottom-up)"
     )
     parser.add_argument("--scales", type=numbers, help="bottom-up: look at several sizes, for example 0.5,1,2")
-    parser.add_argument("--decode", choices=("dark", "quarter"), help="joints from heatmaps (default: dark)")
+    parser.add_argument(
+        "--decode", choices=("oks", "dark", "quarter"), help="joints from heatmaps (default: the network's)"
+    )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
         "--batch-size", type=positive,
@@ -117,7 +119,7 @@ def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
     from ..predict.topdown import PoseEstimator
 
     detector = None if args.detector == "none" else args.detector or "bottomup"
-    return PoseEstimator(args.model, args.device, args.flip is not False, args.decode or "dark", batch_size, detector)
+    return PoseEstimator(args.model, args.device, args.flip is not False, args.decode, batch_size, detector)
 
 
 def sample_portrait() -> Path:

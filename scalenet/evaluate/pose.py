@@ -62,7 +62,7 @@ def evaluate(
         boxes: top-down: a detector's result file; default the annotations' boxes.
         detector: top-down: who finds people instead, as in :func:`~scalenet.predict.detector.make_detector`.
         input_size: top-down: (H, W) of the crops; default the network's.
-        decode: top-down: "dark" (default) or "quarter".
+        decode: top-down: "oks", "dark" or "quarter"; default the network's, as in PoseEstimator.
         scales: bottom-up: factors of the input size to look at; default 1.
         results: also write the results to this file, in the form COCO's server takes and in the network's joints.
 
@@ -89,7 +89,7 @@ def evaluate(
     if bottom_up:
         estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))
     else:
-        given = {"decode": decode or "dark", "batch_size": batch_size or 32, "input_size": input_size}
+        given = {"decode": decode, "batch_size": batch_size or 32, "input_size": input_size}
         estimator = PoseEstimator(network, device, flip is not False, detector=detector, **given)
         estimate, settings = _top_down(estimator, boxes, detector, joints)
     if flip and not settings["flip"]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..datasets import CONVENTIONS
+from ..datasets import CONVENTIONS, DECODERS
+from . import expected_oks
 
-DECODERS = ("quarter", "dark")
 CHUNK = 8  # people a time, so that their heatmaps stay in the processor's cache
 FLOOR = 1e-10  # the least value DARK takes a logarithm of
 
@@ -36,10 +36,12 @@ class HeatmapCodec:
         sigma: of the Gaussians in heatmap pixels; default :func:`default_sigma`.
         convention: "authors" or "aligned" (see the module).
         decode_method: "quarter" (a quarter pixel towards the higher neighbour, the authors' way) or "dark"
-            (distribution-aware: the maximum of a Gaussian fitted by a Taylor step in the logarithm).
+            (distribution-aware: the maximum of a Gaussian fitted by a Taylor step in the logarithm), or "oks" (where
+            the expected similarity is highest, see :mod:`scalenet.predict.expected_oks`).
+        sigmas: (K,) of OKS, which "oks" needs.
 
     Raises:
-        ValueError: for an unknown convention or decode method, or sizes below one pixel.
+        ValueError: for an unknown convention or decode method, "oks" without sigmas, or sizes below one pixel.
     """
 
     input_size: tuple[int, int]
@@ -47,6 +49,7 @@ class HeatmapCodec:
     sigma: float = 0.0
     convention: str = "authors"
     decode_method: str = "dark"
+    sigmas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for value, known, what in (
@@ -55,6 +58,8 @@ class HeatmapCodec:
         ):
             if value not in known:
                 raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
+        if self.decode_method == "oks" and not self.sigmas:
+            raise ValueError("decode oks needs the sigmas of the joints")
         size = self.heatmap_size or tuple(-(-s // 4) for s in self.input_size)
         if min(*self.input_size, *size) < 1:
             raise ValueError(f"sizes must be at least one pixel, got {self.input_size} and {size}")
@@ -126,27 +131,40 @@ class HeatmapCodec:
         return merged
 
     def decode(self, heatmaps: np.ndarray, mirrored: np.ndarray | None = None, order: Sequence[int] = ()) -> np.ndarray:
-        """(N, K, 3): x, y in input pixels and the heatmap's value there, of (N, K, h, w) heatmaps.
+        """(N, K, 3): x, y in input pixels and the heatmap's highest value, of (N, K, h, w) heatmaps.
 
         Args:
             mirrored, order: heatmaps of the mirrored picture, merged first; see :meth:`merge_flip`.
         """
-        if mirrored is None or not len(heatmaps):
-            return self._decode(heatmaps)
-        parts = [slice(start, start + CHUNK) for start in range(0, len(heatmaps), CHUNK)]
-        return np.concatenate([self._decode(self.merge_flip(heatmaps[p], mirrored[p], order)) for p in parts])
+        return self.decode_sure(heatmaps, mirrored, order)[0]
 
-    def _decode(self, heatmaps: np.ndarray) -> np.ndarray:
+    def decode_sure(
+        self, heatmaps: np.ndarray, mirrored: np.ndarray | None = None, order: Sequence[int] = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`decode`, and how sure each joint is (N, K): its expected similarity, or the heatmap's value."""
+        parts = [slice(start, start + CHUNK) for start in range(0, max(1, len(heatmaps)), CHUNK)]
+        if mirrored is not None:
+            found = [self._decode(self.merge_flip(heatmaps[p], mirrored[p], order)) for p in parts]
+        else:
+            found = [self._decode(heatmaps[p]) for p in parts]
+        joints, sure = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        return joints, sure
+
+    def _decode(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         heatmaps = np.ascontiguousarray(heatmaps, np.float32)
+        if self.decode_method == "oks" and len(heatmaps):
+            places, sure = expected_oks.locate(heatmaps, self.sigmas)
+            score = heatmaps.max((2, 3))
+            return np.concatenate([self.to_input(places), score[..., None]], 2), sure
         n, k, h, w = heatmaps.shape
         flat = heatmaps.reshape(n * k, h, w)
         index = flat.reshape(n * k, h * w).argmax(1) if n * k else np.zeros(0, int)
         y, x = index // w, index % w
         score = flat[np.arange(n * k), y, x]
-        refine = self._dark if self.decode_method == "dark" else self._quarter
+        refine = self._quarter if self.decode_method == "quarter" else self._dark
         centre = np.stack([x, y], 1)
         xy = self.to_input(centre + refine(flat, x, y))
-        return np.concatenate([xy, score[:, None]], 1).reshape(n, k, 3)
+        return np.concatenate([xy, score[:, None]], 1).reshape(n, k, 3), score.reshape(n, k)
 
     @staticmethod
     def _quarter(maps: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

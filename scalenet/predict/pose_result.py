@@ -13,15 +13,22 @@ from .draw_pose import DRAWN_THRESHOLD, draw_skeletons
 from .images import load_image
 
 JOINT_THRESHOLD = 0.2  # of joints that count for a person's score
+SURE_THRESHOLD = 0.3  # the same where joints say how sure they are; chosen on Stanford 40 val
 PLAIN_SIGMA = 0.08  # of joints that no data set gives one for: a shoulder's
 NMS_THRESHOLD = 0.9
 
 
-def person_scores(keypoints: np.ndarray, box_scores: np.ndarray | float = 1.0) -> np.ndarray:
-    """(N,) box score x mean of the joint scores above 0.2 (the paper's protocol); 0 where no joint is above."""
+def person_scores(
+    keypoints: np.ndarray, box_scores: np.ndarray | float = 1.0, sure: np.ndarray | None = None
+) -> np.ndarray:
+    """(N,) box score x mean of the joint scores above 0.2 (the paper's protocol); 0 where no joint is above.
+
+    Args:
+        sure: (N, K) expected similarities, of which the mean is taken instead, over joints scored above 0.3.
+    """
     joints = keypoints[..., 2]
-    good = joints > JOINT_THRESHOLD
-    return np.where(good, joints, 0).sum(-1) / np.maximum(good.sum(-1), 1) * box_scores
+    good = joints > (JOINT_THRESHOLD if sure is None else SURE_THRESHOLD)
+    return np.where(good, joints if sure is None else sure, 0).sum(-1) / np.maximum(good.sum(-1), 1) * box_scores
 
 
 def oks(

@@ -34,14 +34,14 @@ class _Batch:
 
     crops: list[np.ndarray] = field(default_factory=list)
     matrices: list[np.ndarray] = field(default_factory=list)
-    targets: list[np.ndarray] = field(default_factory=list)  # (K, 3) views that receive the joints
+    targets: list[np.ndarray] = field(default_factory=list)  # (K, 4) views that receive the joints
 
 
 @dataclass(frozen=True)
 class _People:
     """The people of one picture, whose joints are filled in when their batches have run."""
 
-    keypoints: np.ndarray  # (N, K, 3)
+    joints: np.ndarray  # (N, K, 4) x, y, score, how sure
     boxes: np.ndarray  # (N, 5)
     size: tuple[int, int]
     source: str  # of the boxes: "given", "found", "picture"
@@ -57,7 +57,8 @@ class PoseEstimator:
         name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
         device: default cuda, mps or cpu, the first there is.
         flip: also look at the mirrored person and take the mean (needs joints with known partners).
-        decode: "dark" or "quarter", see :class:`~scalenet.predict.codec.HeatmapCodec`.
+        decode: "oks", "dark" or "quarter", see :class:`~scalenet.predict.codec.HeatmapCodec`; default what
+            the network's labels say, else "dark".
         batch_size: people a time; with thousands of boxes memory stays bounded by it.
         detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
             "bottomup", whose network is loaded when it is first needed, "bottomup:NAME" or a bottom-up estimator,
@@ -75,7 +76,7 @@ class PoseEstimator:
         name_or_model: str | Path | ScaleNet,
         device: str | torch.device | None = None,
         flip: bool = True,
-        decode: str = "dark",
+        decode: str | None = None,
         batch_size: int = 32,
         detector: str | Path | Detector | BottomUpPoseEstimator | None = "bottomup",
         input_size: tuple[int, int] | None = None,
@@ -96,7 +97,9 @@ class PoseEstimator:
         self.detector = make_detector(detector, self.device)
         own_size, self.statistics = model_input(model)
         self.input_size = tuple(input_size or own_size)
-        self.codec = HeatmapCodec(self.input_size, None, sigma, self.labels.convention, decode)
+        sigmas = tuple(likely_sigmas(self.labels).tolist())
+        decode = decode or self.labels.decode or "dark"
+        self.codec = HeatmapCodec(self.input_size, None, sigma, self.labels.convention, decode, sigmas)
 
     def __call__(
         self, image: Picture | Sequence[Picture], boxes: Any = None, flip: bool | None = None
@@ -155,7 +158,7 @@ class PoseEstimator:
             for one, matrix, i in self._crops(picture, people.boxes):
                 batch.crops.append(one)
                 batch.matrices.append(matrix)
-                batch.targets.append(people.keypoints[i])
+                batch.targets.append(people.joints[i])
                 if len(batch.crops) == self.batch_size:
                     self._flush(batch, flip)
                     batch, ready = _Batch(), len(waiting) - 1
@@ -177,7 +180,7 @@ class PoseEstimator:
         else:
             rows, source = [[0, 0, size[1], size[0]]], "picture"
         boxes = check_boxes(rows.detach().cpu().numpy() if isinstance(rows, torch.Tensor) else rows)
-        return _People(np.zeros((len(boxes), self.model.num_classes, 3), np.float32), boxes, size, source)
+        return _People(np.zeros((len(boxes), self.model.num_classes, 4), np.float32), boxes, size, source)
 
     def _crops(self, picture: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         matrices = crop_matrices(crop_regions(rows, self.input_size), self.input_size, self.codec.aligned)
@@ -193,16 +196,17 @@ class PoseEstimator:
             return
         x = to_input(np.stack(batch.crops), self.device, **self.statistics)
         mirrored = self._heatmaps(x.flip(3)) if flip else None
-        keypoints = self.codec.decode(self._heatmaps(x), mirrored, self.labels.flip_order())
+        keypoints, sure = self.codec.decode_sure(self._heatmaps(x), mirrored, self.labels.flip_order())
         keypoints = transform(invert(np.stack(batch.matrices)), keypoints)
-        for target, joints in zip(batch.targets, keypoints, strict=True):
-            target[:] = joints
+        for target, joints, each in zip(batch.targets, keypoints, sure, strict=True):
+            target[:, :3], target[:, 3] = joints, each
 
     def _result(self, people: _People) -> PoseResult:
-        keypoints, rows, size = people.keypoints, people.boxes, people.size
+        keypoints, rows, size = people.joints[..., :3].copy(), people.boxes, people.size
+        sure = people.joints[..., 3] if self.codec.decode_method == "oks" else None
         outside = (rows[:, 0] >= size[1]) | (rows[:, 1] >= size[0]) | (rows[:, 2] <= 0) | (rows[:, 3] <= 0)
         keypoints[outside, :, 2] = 0
-        scores = person_scores(keypoints, rows[:, 4]).astype(np.float32)  # the paper's, of all joints wherever they are
+        scores = person_scores(keypoints, rows[:, 4], sure).astype(np.float32)  # of all joints wherever they are
         keypoints[_beyond(keypoints, size), 2] = 0
         boxes = None if people.source == "picture" else rows[:, :4].astype(np.float32)
         if people.source == "found":

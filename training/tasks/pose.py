@@ -52,7 +52,8 @@ class PoseTask(Task):
             raise DataError(f"{data.path} has {len(labels.names) if labels else 0} joints, classes={recipe.classes}")
         if recipe.partners and not labels.partners:
             raise DataError(f"{data.path} names no left and right joints, partners={recipe.partners}")
-        return replace(labels, convention=recipe.convention) if recipe.convention else labels
+        decode = "oks" if recipe.peaks and labels.sigmas else ""
+        return replace(labels, convention=recipe.convention or labels.convention, decode=decode)
 
     def build(self, arch: Arch) -> nn.Module:
         return ScaleNet(arch, num_classes=self.recipe.classes, labels=self.labels)
