@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from scalenet.datasets import (
-    COCO, COCO_ALIGNED, CROWDPOSE, DATASETS, LSP, PERSON, Labels, map_keypoints, shared_joints,
+    COCO,
+    COCO_ALIGNED,
+    CROWDPOSE,
+    DATASETS,
+    LSP,
+    PERSON,
+    Labels,
+    map_keypoints,
+    shared_joints,
 )  # fmt: skip
 
 

@@ -57,6 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument("root", help="data set folder: images/ + labels/, an ImageFolder, or tar files of one")
     prepare.add_argument("-o", "--output", required=True, help="new folder to write")
     prepare.add_argument("--long-side", type=positive, default=512, help="largest height or width, pixels")
+    larger = commands.add_parser("rescale", help="annotations of small images for the same images at full size")
+    larger.add_argument("root", help="data set folder in COCO's keypoint form")
+    larger.add_argument("--images", required=True, metavar="FOLDER", help="the images in their other size, by stem")
+    larger.add_argument("-o", "--output", required=True, help="new folder to write")
     return parser
 
 
@@ -108,6 +112,13 @@ def prepare(args: argparse.Namespace) -> None:
     print(f"{write(args.root, args.output, args.long_side)} pictures in {args.output}")
 
 
+def rescale(args: argparse.Namespace) -> None:
+    """``rescale ROOT --images FOLDER -o OUT``."""
+    from .rescale import rescale as write
+
+    print(f"{write(args.root, args.images, args.output)} images in {args.output}")
+
+
 def run(args: argparse.Namespace) -> None:
     """``run RECIPE [key=value ...]``."""
     recipe = get_recipe(args.recipe, args.overrides)
@@ -118,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
 
 COMMANDS = {
     "run": run, "recalibrate": recalibrate, "finetune": finetune, "pack": pack, "crowds": crowds,
-    "neighbours": neighbours, "prepare": prepare,
+    "neighbours": neighbours, "prepare": prepare, "rescale": rescale,
 }  # fmt: skip
 SHARED = ("run", "finetune")  # by all processes under torchrun
 
