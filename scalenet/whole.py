@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
+import secrets
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+
+HOST = f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"  # a process number means something on one machine
+TEMPORARY = re.compile(rf"\.(\d+)-{HOST}-[0-9a-f]{{16}}\.tmp")
 
 
 @contextmanager
 def whole_file(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
     """A temporary file's path beside ``path`` to write to in a ``with`` block.
 
-    It takes the place of ``path`` when the block ends well, and is removed when it does not.
+    It is there, empty, under a name of its own, so that threads and processes writing the same ``path`` keep out of
+    each other's way. It takes the place of ``path`` when the block ends well, and is removed when it does not; what a
+    killed process left of ``path`` goes when the next one writes it.
 
     Args:
         suffix: of the temporary name, for writers that go by it; default that of ``path``.
+
+    Raises:
+        OSError: naming ``path``, if it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix if suffix is None else suffix}")
+    suffix = path.suffix if suffix is None else suffix
+    _remove_left(path)
+    temporary = path.with_name(f"{_begin(path)}.{os.getpid()}-{HOST}-{secrets.token_hex(8)}.tmp{suffix}")
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # follows no link
+    except OSError as e:
+        raise OSError(e.errno, e.strerror, str(path)) from None
     try:
         yield temporary
+        _flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -32,3 +52,45 @@ def write_text(path: str | Path, text: str) -> Path:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def _begin(path: Path) -> str:
+    """How the temporary names of a path begin; names have a greatest length."""
+    return f".{path.stem[:40]}"
+
+
+def _flush(path: Path) -> None:
+    """Have the content on the disk, so that a power cut after the renaming does not leave an empty file."""
+    file = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+@lru_cache(maxsize=256)
+def _left(folder: Path) -> tuple[str, ...]:
+    """Names of temporary files that dead processes left in a folder; looked for once, as folders can be large."""
+    with suppress(OSError):
+        names = [name for name in os.listdir(folder) if name.startswith(".")]
+        return tuple(name for name in names if (found := TEMPORARY.search(name)) and not _alive(int(found[1])))
+    return ()
+
+
+def _remove_left(path: Path) -> None:
+    for name in _left(path.parent):
+        if name.startswith(_begin(path)) and TEMPORARY.match(name, len(_begin(path))):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    """Whether a process of this machine runs; where that cannot be told, it does."""
+    if os.name == "nt":  # there the question itself would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

@@ -6,6 +6,7 @@ import argparse
 import itertools
 import json
 import sys
+from contextlib import nullcontext
 
 from scalenet.cli import MainParser
 from scalenet.commands.options import positive
@@ -93,18 +94,22 @@ def score(args: argparse.Namespace) -> None:
 
     recipe = get_recipe(args.recipe, args.overrides)
     evaluator = make_evaluator(recipe)
-    for name, size in itertools.product(args.arch, recipe.sizes or (None,)):
-        arch = named_arch(evaluator.space, name)
-        arch = arch.replace(input_size=size) if size else arch
-        record, *others = (evaluator.score(arch, seed=seed) for seed in range(args.seeds))
-        if args.output:
-            Archive(args.output).add(record)
-        row = {"arch": name, "input_size": list(arch.input_size), "params": record.params, "macs": record.macs,
-               evaluator.figure: round(record.score, 4)}  # fmt: skip
-        if others:
-            scores = [r.score for r in (record, *others)]
-            row["by_seed"] = [round(s, 4) for s in scores]
-        print(json.dumps(row), flush=True)
+    archive = Archive(args.output) if args.output else None
+    with archive.alone() if archive is not None else nullcontext():
+        if archive is not None:
+            archive.identify(evaluator.identity)
+        for name, size in itertools.product(args.arch, recipe.sizes or (None,)):
+            arch = named_arch(evaluator.space, name)
+            arch = arch.replace(input_size=size) if size else arch
+            record, *others = (evaluator.score(arch, seed=seed) for seed in range(args.seeds))
+            if archive is not None and arch not in archive:
+                archive.add(record)
+            row = {"arch": name, "input_size": list(arch.input_size), "params": record.params, "macs": record.macs,
+                   evaluator.figure: round(record.score, 4)}  # fmt: skip
+            if others:
+                scores = [r.score for r in (record, *others)]
+                row["by_seed"] = [round(s, 4) for s in scores]
+            print(json.dumps(row), flush=True)
 
 
 def deploy(args: argparse.Namespace) -> None:

@@ -1,12 +1,24 @@
-"""The search's memory: an append-only JSONL file, one evaluated encoding a line; reading it is how a search resumes."""
+"""The search's memory: an append-only JSONL file, one evaluated encoding a line; reading it is how a search resumes.
+
+Lines that begin with ``{"identity"`` say what the scores depend on; archives of earlier versions have none.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scalenet.arch import Arch, ArchError
+
+IDENTITY = '{"identity"'
+Identity = Mapping[str, Any]
 
 
 class ArchiveError(ValueError):
@@ -46,52 +58,111 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str) -> Record:
-        """Read one archive line."""
+        """Read one archive line.
+
+        Raises:
+            ArchiveError, ArchError, KeyError, TypeError, ValueError: for anything else.
+        """
         data = json.loads(line)
         fields = {k: data[k] for k in ("score", "macs", "params", "generation", "seconds")}
+        for name, value in fields.items():
+            whole = name in ("macs", "params", "generation")
+            fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            if not fits or not math.isfinite(value) or (value < 0 and name != "score"):
+                raise ArchiveError(f"{name} is no {'count' if whole else 'number'}: {value!r}")
         return cls(Arch.from_dict(data["arch"]), **fields)
 
 
 class Archive:
-    """Records by digest and input size, in a file; a last line cut short by a crash is dropped and written over."""
+    """Records by digest and input size in a file, and the ``identity`` of what scored them: name to value.
+
+    A last line cut short by a crash is dropped, and cut off before the next is written.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.records: dict[str, Record] = {}
-        self._whole = -1  # characters up to a last line that was cut short
-        if self.path.is_file():
-            self._read()
+        self._read()
 
     def _read(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.identity: dict[str, Any] = {}
+        data = self.path.read_bytes() if self.path.is_file() else b""
+        self._end = data.rfind(b"\n") + 1  # reading leaves the file alone: another search may be writing it
+        self._cut = self._end < len(data)
         try:
-            text = self.path.read_text(encoding="utf-8")
+            lines = data.decode().split("\n")
         except UnicodeDecodeError:
             raise ArchiveError(f"{self.path} is no search archive: it is not text") from None
-        whole, _, rest = text.rpartition("\n")
-        for number, line in enumerate(whole.splitlines(), start=1):
+        for number, line in enumerate(lines[:-1], start=1):
             try:
-                record = Record.from_json(line)
-            except (ValueError, KeyError, TypeError, ArchError) as e:
+                self._take(line)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ArchError) as e:
                 raise ArchiveError(f"{self.path}, line {number}: not a search record ({str(e)[:80]})") from None
+
+    def _take(self, line: str) -> None:
+        if line.startswith(IDENTITY):
+            self.identity |= json.loads(line)["identity"]
+        else:
+            record = Record.from_json(line)
             self.records[record.key] = record
-        if rest:
-            self._whole = len(whole) + 1 if whole else 0
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Read anew and be the only one to write while the ``with`` block lasts.
+
+        Raises:
+            ArchiveError: if another process is writing it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ArchiveError(
+                    f"another process is writing {self.path}: wait for it, or name another out"
+                ) from None
+            self._read()
+            yield
+
+    def identify(self, identity: Identity) -> None:
+        """Say what the scores to come depend on; it is kept in the file.
+
+        Raises:
+            ArchiveError: naming what differs from what the file holds.
+        """
+        identity = json.loads(json.dumps(identity))  # as it will be read
+        for name, value in identity.items():
+            if self.identity.get(name, value) != value:
+                raise ArchiveError(
+                    f"{self.path} is of {name}={self.identity[name]}, not {value}: their records cannot be compared; "
+                    f"name another out, or set {name} back"
+                )
+        if not identity.items() <= self.identity.items():
+            self._append(json.dumps({"identity": identity}))
+            self.identity |= identity
 
     def add(self, record: Record) -> None:
         """Append one record."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self._whole >= 0:  # reading leaves the file alone: another search may be writing it
-            self.path.write_text(self.path.read_text()[: self._whole])
-            self._whole = -1
-        with self.path.open("a") as f:
-            f.write(record.to_json() + "\n")
+        self._append(record.to_json())
         self.records[record.key] = record
+
+    def _append(self, line: str) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._cut:
+            os.truncate(self.path, self._end)
+            self._cut = False
+        with self.path.open("a", encoding="utf-8") as f:
+            f.write(line + "\n")
 
     def __contains__(self, arch: object) -> bool:
         return isinstance(arch, Arch) and key_of(arch) in self.records
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def before(self, generation: int) -> dict[str, Record]:
+        """Records of earlier generations, by key and in its order."""
+        return {key: self.records[key] for key in sorted(self.records) if self.records[key].generation < generation}
 
     @property
     def last_generation(self) -> int:

@@ -10,7 +10,7 @@ import torch
 from scalenet.arch import Arch
 from scalenet.cost import count
 from scalenet.network import ScaleNet
-from scalenet.weights import WeightsError, read_metadata, read_weights, select
+from scalenet.weights import WeightsError, digest_of, read_metadata, read_weights, select
 from training import distributed
 from training.recalibrate import recalibrate
 from training.recipes import Recipe
@@ -37,6 +37,15 @@ class Evaluator:
         self.model.to(self.device, memory_format=torch.channels_last).eval()
         self.calibration = calibration
         self._batches: dict[tuple[Size | None, int], list[torch.Tensor]] = {}
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What its scores depend on, the encodings apart."""
+        recipe = self.task.recipe
+        return {
+            "supernet": digest_of(self.file), "recipe": recipe.name, "data": Path(recipe.root).name,
+            "split": recipe.split, "val_split": recipe.val_split, "calibration": self.calibration, "limit": self.limit,
+        }  # fmt: skip
 
     def size(self, arch: Arch) -> Size | None:
         """(H, W) that an encoding is run at, None where the pictures say it."""

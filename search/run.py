@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
-from scalenet.arch import Arch
+from scalenet.arch import Arch, SearchSpace
+from scalenet.whole import write_text
 from training import distributed
+from training.interrupt import Interrupt
 from training.recipes import get_recipe as get_training_recipe
 from training.recipes import override
 
-from .archive import Archive, Record
+from .archive import Archive, Record, key_of
 from .evaluator import Evaluator
 from .evolution import children, select, start_set
 from .recipes import SearchRecipe
@@ -27,10 +34,18 @@ def make_evaluator(recipe: SearchRecipe) -> Evaluator:
     return Evaluator(recipe.supernet, training, recipe.calibration, recipe.limit)
 
 
-def evaluate_all(evaluator: Evaluator, archs: list[Arch], generation: int, archive: Archive, bar: tqdm) -> None:
-    """Score encodings, shared out over the processes; rank 0 writes the archive, every rank knows the records."""
+def evaluate_all(
+    evaluator: Evaluator, archs: list[Arch], generation: int, archive: Archive, bar: tqdm, interrupt: Interrupt
+) -> bool:
+    """Score encodings, shared out over the processes; rank 0 writes the archive, every rank knows the records.
+
+    Returns:
+        whether all were scored: a run that is asked to end does so after those it is at.
+    """
     rank, world = distributed.rank(), distributed.world()
     for start in range(0, len(archs), world):
+        if distributed.agree(float(interrupt.asked)):
+            return False
         group = archs[start : start + world]
         mine = evaluator.score(group[rank], generation) if rank < len(group) else None
         for record in _gather(mine):
@@ -38,6 +53,7 @@ def evaluate_all(evaluator: Evaluator, archs: list[Arch], generation: int, archi
                 archive.add(record) if rank == 0 else archive.records.setdefault(record.key, record)
                 bar.update()
                 bar.set_postfix(score=f"{record.score:.3f}", gmacs=f"{record.macs / 1e9:.2f}", refresh=False)
+    return True
 
 
 def _gather(record: Record | None) -> list[Record | None]:
@@ -50,30 +66,60 @@ def _gather(record: Record | None) -> list[Record | None]:
     return [Record.from_json(line) if line else None for line in lines]
 
 
-def search(recipe: SearchRecipe) -> Path:
-    """Run a search recipe; writes ``archive.jsonl``, ``pareto.png`` and ``pareto.txt``; returns their folder."""
-    folder = Path(recipe.out or f"out/search/{recipe.name}")
-    evaluator, archive = make_evaluator(recipe), Archive(folder / "archive.jsonl")
-    space = evaluator.space
-    first = [a for a in start_set(space, random.Random(recipe.seed), recipe.start, recipe.sizes) if a not in archive]
-    main = distributed.rank() == 0
-    with tqdm(total=recipe.evaluations, initial=len(archive), desc=recipe.name, disable=not main) as bar:
-        evaluate_all(evaluator, first[: max(0, recipe.evaluations - len(archive))], 0, archive, bar)
-        generation = max(0, archive.last_generation)
-        while len(archive) < recipe.evaluations:
-            generation += 1
-            rng = random.Random(f"{recipe.seed}/{generation}/{len(archive)}")
-            parents = [r.arch for r in select(list(archive.records.values()), recipe.population)]
-            wanted = min(recipe.children, recipe.evaluations - len(archive))
+def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> Iterator[tuple[int, list[Arch]]]:
+    """Generation after generation, from the archive's latest on: its number and those of it that are to be scored.
+
+    A generation depends on the recipe, its number and the records of earlier ones alone, so that a search that was
+    killed anywhere finishes the one it was at, and finds what it would have found.
+    """
+    rng = random.Random
+    for generation in itertools.count(max(0, archive.last_generation)):
+        before = archive.before(generation)
+        wanted = recipe.evaluations - len(before)
+        if generation == 0:
+            new = start_set(space, rng(recipe.seed), recipe.start, recipe.sizes)[: max(0, wanted)]
+        elif wanted > 0:
+            parents = [r.arch for r in select(list(before.values()), recipe.population)]
             new = list(
-                children(parents, space, rng, wanted, archive.__contains__, cross=recipe.cross, fusion=recipe.fusion,
+                children(parents, space, rng(f"{recipe.seed}/{generation}"), min(recipe.children, wanted),
+                         lambda arch, known=before: key_of(arch) in known, cross=recipe.cross, fusion=recipe.fusion,
                          depth=recipe.depth, last=recipe.last, sizes=recipe.sizes)
             )  # fmt: skip
-            if not new:
-                break
-            evaluate_all(evaluator, new, generation, archive, bar)
-    if main:
+        else:
+            return
+        if generation and not new:
+            return
+        room = max(0, recipe.evaluations - len(archive))
+        yield generation, [arch for arch in new if arch not in archive][:room]
+
+
+NOT_OF_THE_SEARCH = ("name", "recipe", "supernet", "root", "evaluations", "calibration", "limit", "out")
+
+
+def search(recipe: SearchRecipe) -> Path:
+    """Run a search recipe; writes ``archive.jsonl``, ``pareto.png`` and ``pareto.txt``; returns their folder.
+
+    SIGTERM and Ctrl-C end it in order after the encoding it is at.
+
+    Raises:
+        ArchiveError: if another run writes there, or the archive is of other settings (of more or fewer
+            ``evaluations`` it may be).
+    """
+    folder = Path(recipe.out or f"out/search/{recipe.name}")
+    evaluator, archive = make_evaluator(recipe), Archive(folder / "archive.jsonl")
+    own = {k: v for k, v in asdict(recipe).items() if k not in NOT_OF_THE_SEARCH}
+    main = distributed.rank() == 0
+    with archive.alone() if main else nullcontext(), Interrupt() as interrupt:
+        if main:
+            archive.identify({**evaluator.identity, **own})
+        with tqdm(total=recipe.evaluations, initial=len(archive), desc=recipe.name, disable=not main) as bar:
+            for generation, archs in generations(recipe, evaluator.space, archive):
+                if not evaluate_all(evaluator, archs, generation, archive, bar, interrupt):
+                    break
         records = list(archive.records.values())
-        plot(records, folder / "pareto.png", evaluator.figure)
-        (folder / "pareto.txt").write_text(table(records, evaluator.figure) + "\n")
+        if main:
+            if interrupt.asked:
+                print("stopped; the same command goes on from here", file=sys.stderr)
+            plot(records, folder / "pareto.png", evaluator.figure)
+            write_text(folder / "pareto.txt", table(records, evaluator.figure) + "\n")
     return folder

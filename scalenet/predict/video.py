@@ -98,7 +98,7 @@ def process_video(
 
     Frames run in the estimator's own batches (its ``batch_size``). They are turned upright, keep their size (an odd
     side gets one pixel more), their time stamps and the first sound track, if mp4 can hold it as it is. The target is
-    H.264 in mp4. It is written under a temporary name beside the target (``.NAME.PID.tmp.mp4``), which plays even if
+    H.264 in mp4. It is written under a temporary name beside the target (``.NAME.….tmp.mp4``), which plays even if
     the process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
 
     Args:
