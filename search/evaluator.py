@@ -12,8 +12,8 @@ from scalenet.cost import count
 from scalenet.network import ScaleNet
 from scalenet.weights import WeightsError, read_metadata, read_weights, select
 from training import distributed
+from training.config import Recipe
 from training.recalibrate import recalibrate
-from training.recipes import Recipe
 from training.tasks import TASKS
 
 from .archive import Record

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from scalenet.arch import Arch
 from training import distributed
+from training.config import override
 from training.recipes import get_recipe as get_training_recipe
-from training.recipes import override
 
 from .archive import Archive, Record
 from .evaluator import Evaluator

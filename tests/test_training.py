@@ -15,12 +15,13 @@ from scalenet.network import ScaleNet
 from scalenet.weights import WeightsError, read_weights
 from training import losses
 from training.__main__ import main
+from training.config import RecipeError, override
 from training.data import DataError, StepBatches
 from training.data.segmentation import SegmentationSource
 from training.engine import Run, TrainingError
 from training.optim import learning_rate, make_optimizer
 from training.recalibrate import recalibrate
-from training.recipes import RECIPES, RecipeError, get_recipe, override
+from training.recipes import RECIPES, get_recipe
 from training.schedule import arch_at, cycle_length, groups
 
 from .conftest import status_of

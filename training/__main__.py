@@ -12,7 +12,7 @@ from scalenet.commands.options import positive
 from .command import run_command
 from .recipes import RECIPES, get_recipe
 
-FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.recipes.Recipe)"
+FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.config.Recipe)"
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from scalenet.cli import EXPECTED, one_line
 
 from . import distributed
-from .recipes import TrainingError
+from .config import TrainingError
 
 
 def run_command(

@@ -22,18 +22,17 @@ from scalenet.weights import save_weights
 from scalenet.whole import whole_file
 
 from . import distributed
+from .config import Recipe, RecipeError, TrainingError
 from .curves import plot
 from .data import make_loader
 from .interrupt import Interrupt
 from .optim import learning_rate, make_optimizer
 from .recalibrate import recalibrate
-from .recipes import Recipe, RecipeError, TrainingError, nearest
 from .schedule import step_archs
 from .start import load_start, named_arch, run_metadata, start_metadata
 from .tasks import TASKS
 
 LOG_EVERY = 20
-AUTOCAST = ("off", "bf16")
 CALIBRATION = 32  # training pictures for the BatchNorm statistics of a supernet's largest network
 
 
@@ -41,8 +40,6 @@ class Clock:
     """How far the run is, 0..1, by steps or by minutes of training (time while stopped does not count)."""
 
     def __init__(self, recipe: Recipe) -> None:
-        if not recipe.steps and not recipe.minutes:
-            raise RecipeError(f"recipe {recipe.name} needs steps or minutes")
         self.recipe, self.step, self.before, self.started = recipe, 0, 0.0, time.monotonic()
         self.progress = 0.0
 
@@ -80,15 +77,7 @@ class Run:
             self.device = distributed.start(recipe.device)
         except ValueError as e:
             raise RecipeError(str(e)) from None
-        if recipe.task not in TASKS:
-            raise RecipeError(f"unknown task {recipe.task!r}: {nearest(recipe.task, list(TASKS))}")
-        if recipe.autocast not in AUTOCAST:
-            raise RecipeError(f"autocast must be {' or '.join(AUTOCAST)}, got {recipe.autocast!r}")
-        if (recipe.sandwich and recipe.stage != "supernet") or (recipe.inplace and not recipe.sandwich):
-            raise RecipeError("sandwich is for a supernet, and inplace for a sandwich: its largest network teaches")
-        if not 0 <= recipe.ema < 1:
-            raise RecipeError(f"ema must lie in 0..1, got {recipe.ema}")
-        if recipe.batch < 1 or recipe.batch % distributed.world():
+        if recipe.batch % distributed.world():
             raise RecipeError(f"batch={recipe.batch} cannot be shared out evenly to {distributed.world()} processes")
         self.folder = Path(recipe.out or f"out/training/{recipe.name}")
         self.main = distributed.rank() == 0

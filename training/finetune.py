@@ -24,9 +24,9 @@ from scalenet.weights import digest_of, read_metadata, read_weights, save_weight
 from scalenet.whole import write_text
 
 from . import distributed
+from .config import Recipe, override
 from .data.segmentation import CLASSES_FILE
 from .engine import Run
-from .recipes import Recipe, override
 from .start import terms_after
 
 LARGEST_CROP = {"segmentation": (512, 1024), "pose": (512, 512)}
