@@ -92,7 +92,7 @@ def score(args: argparse.Namespace) -> None:
     from .run import make_evaluator
 
     recipe = get_recipe(args.recipe, args.overrides)
-    evaluator = make_evaluator(recipe)
+    evaluator = make_evaluator(recipe, join=False)
     for name, size in itertools.product(args.arch, recipe.sizes or (None,)):
         arch = named_arch(evaluator.space, name)
         arch = arch.replace(input_size=size) if size else arch
@@ -115,7 +115,7 @@ def deploy(args: argparse.Namespace) -> None:
 
     archive = read_archive(args.archive)
     record = choose(list(archive.records.values()), args.digest, args.max_params, args.max_macs)
-    evaluator = make_evaluator(get_recipe(args.recipe, args.overrides))
+    evaluator = make_evaluator(get_recipe(args.recipe, args.overrides), join=False)
     print(json.dumps(write(evaluator, archive, record, args.name, args.output, args.dataset, args.terms)))
 
 

@@ -19,12 +19,12 @@ from .recipes import SearchRecipe
 from .report import plot, table
 
 
-def make_evaluator(recipe: SearchRecipe) -> Evaluator:
-    """The evaluator a search recipe names."""
+def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:
+    """The evaluator a search recipe names; ``join`` as for :class:`~search.evaluator.Evaluator`."""
     training = get_training_recipe(recipe.recipe)
     if recipe.root:
         training = override(training, [f"root={recipe.root}"])
-    return Evaluator(recipe.supernet, training, recipe.calibration, recipe.limit)
+    return Evaluator(recipe.supernet, training, recipe.calibration, recipe.limit, join)
 
 
 def evaluate_all(evaluator: Evaluator, archs: list[Arch], generation: int, archive: Archive, bar: tqdm) -> None:

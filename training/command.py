@@ -22,11 +22,11 @@ def run_command(
     """Run one of ``commands``; returns the exit status: 2 for anything the user can fix, after one line on stderr.
 
     Args:
-        shared: commands of all processes under torchrun; the first alone runs the others.
+        shared: commands of all processes under torchrun; the first runs the others, by itself.
         stopped: what to say after Ctrl-C.
     """
     args = parser.parse_args(argv)
-    if args.command not in shared and not distributed.alone():
+    if args.command not in shared and not distributed.first():
         return 0
     try:
         commands[args.command](args)
