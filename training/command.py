@@ -10,6 +10,7 @@ from scalenet.cli import EXPECTED, one_line
 
 from . import distributed
 from .config import TrainingError
+from .interrupt import Terminated
 
 
 def run_command(
@@ -19,7 +20,8 @@ def run_command(
     stopped: str,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run one of ``commands``; returns the exit status: 2 for anything the user can fix, after one line on stderr.
+    """Run one of ``commands``; returns the exit status: 2 for anything the user can fix, after one line on stderr,
+    0 when SIGTERM has ended a run, 130 when Ctrl-C has.
 
     Args:
         shared: commands of all processes under torchrun; the first runs the others, by itself.
@@ -35,9 +37,9 @@ def run_command(
             raise
         print(f"error: {one_line(e)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e:
         print(stopped, file=sys.stderr)
-        return 130
+        return 0 if isinstance(e, Terminated) else 130
     finally:
         distributed.stop()
     return 0

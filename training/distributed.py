@@ -14,6 +14,8 @@ from torch import nn
 
 from scalenet.predict.loading import pick_device
 
+from .config import RecipeError
+
 
 def start(device: str = "auto", join: bool = True) -> torch.device:
     """Join the process group if ``torchrun`` started us; returns the device to train on: auto, cuda, mps or cpu.
@@ -48,6 +50,12 @@ def rank() -> int:
 def world() -> int:
     """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def check_shares(batch: int) -> None:
+    """Raises RecipeError if the processes cannot share a batch out evenly."""
+    if batch % world():
+        raise RecipeError(f"batch={batch} cannot be shared out evenly to {world()} processes")
 
 
 def first() -> bool:
