@@ -93,7 +93,7 @@ def score(args: argparse.Namespace) -> None:
     from .run import make_evaluator
 
     recipe = get_recipe(args.recipe, args.overrides)
-    evaluator = make_evaluator(recipe)
+    evaluator = make_evaluator(recipe, join=False)
     archive = Archive(args.output) if args.output else None
     with archive.alone() if archive is not None else nullcontext():
         if archive is not None:
@@ -120,7 +120,7 @@ def deploy(args: argparse.Namespace) -> None:
 
     archive = read_archive(args.archive)
     record = choose(list(archive.records.values()), args.digest, args.max_params, args.max_macs)
-    evaluator = make_evaluator(get_recipe(args.recipe, args.overrides))
+    evaluator = make_evaluator(get_recipe(args.recipe, args.overrides), join=False)
     print(json.dumps(write(evaluator, archive, record, args.name, args.output, args.dataset, args.terms)))
 
 

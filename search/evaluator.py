@@ -12,8 +12,8 @@ from scalenet.cost import count
 from scalenet.network import ScaleNet
 from scalenet.weights import WeightsError, digest_of, read_metadata, read_weights, select
 from training import distributed
+from training.config import Recipe
 from training.recalibrate import recalibrate
-from training.recipes import Recipe
 from training.tasks import TASKS
 
 from .archive import Record
@@ -22,14 +22,20 @@ Size = tuple[int, int]
 
 
 class Evaluator:
-    """A supernet with the data to score its sub-networks on."""
+    """A supernet with the data to score its sub-networks on.
 
-    def __init__(self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0) -> None:
+    Args:
+        join: whether the processes of ``torchrun`` score together; see :func:`training.distributed.start`.
+    """
+
+    def __init__(
+        self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0, join: bool = True
+    ) -> None:
         state, self.metadata, self.file = read_weights(supernet)[0], read_metadata(supernet), Path(supernet)
         if self.metadata.space is None:
             raise WeightsError(f"{supernet} is not a supernet of the training package (it names no search space)")
         self.space = self.metadata.space
-        self.device = distributed.start(recipe.device)
+        self.device = distributed.start(recipe.device, join)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.limit, self.figure = limit, self.task.figure
         self.model: ScaleNet = self.task.build(self.space.supernet())

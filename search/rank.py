@@ -11,9 +11,9 @@ from scalenet.arch import Arch
 from scalenet.weights import read_metadata
 from scalenet.whole import write_text
 from training import distributed
+from training.config import Recipe, TrainingError
 from training.curves import read_lines
 from training.engine import Run
-from training.recipes import Recipe, TrainingError
 
 from .evaluator import Evaluator
 from .evolution import start_set
@@ -50,7 +50,9 @@ def compare(evaluator: Evaluator, alone: Recipe, count: int, folder: str | Path)
     return rows
 
 
-NOT_OF_THE_BUDGET = ("arch", "root", "out", "device", "workers", "cache", "save_minutes", "teacher", "distill")
+NOT_OF_THE_BUDGET = (
+    "arch", "root", "out", "device", "workers", "cache", "save_minutes", "teacher", "distill", "change",
+)  # fmt: skip
 
 
 def _budget(alone: Recipe) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.recipes import RecipeError, nearest, override
+from training.config import override, pick
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,4 @@ def get_recipe(name: str, overrides: list[str] = ()) -> SearchRecipe:
     Raises:
         RecipeError: for an unknown name or key, or a value that does not parse.
     """
-    if name not in RECIPES:
-        raise RecipeError(f"unknown search recipe {name!r}: {nearest(name, list(RECIPES))}")
-    return override(RECIPES[name], overrides)
+    return override(pick("search recipe", name, RECIPES), overrides)

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from scalenet.arch import Arch, SearchSpace
 from scalenet.whole import write_text
 from training import distributed
+from training.config import override
 from training.interrupt import Interrupt
 from training.recipes import get_recipe as get_training_recipe
-from training.recipes import override
 
 from .archive import Archive, Record, key_of
 from .evaluator import Evaluator
@@ -26,12 +26,12 @@ from .recipes import SearchRecipe
 from .report import plot, table
 
 
-def make_evaluator(recipe: SearchRecipe) -> Evaluator:
-    """The evaluator a search recipe names."""
+def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:
+    """The evaluator a search recipe names; ``join`` as for :class:`~search.evaluator.Evaluator`."""
     training = get_training_recipe(recipe.recipe)
     if recipe.root:
         training = override(training, [f"root={recipe.root}"])
-    return Evaluator(recipe.supernet, training, recipe.calibration, recipe.limit)
+    return Evaluator(recipe.supernet, training, recipe.calibration, recipe.limit, join)
 
 
 def evaluate_all(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from scalenet.arch import SearchSpace
 from scalenet.weights import read_metadata
-from training.recipes import RECIPES, Recipe
+from training.config import Recipe
+from training.recipes import RECIPES
 
 TINY = {"stem_width": 24, "stage1_width": 16, "modules": (1, 2, 2), "depths": (1, 2)}
 SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)

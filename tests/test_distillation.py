@@ -16,10 +16,11 @@ from scalenet.network import ScaleNet
 from scalenet.predict.images import read_rgb, to_input
 from scalenet.weights import WeightsError, read_weights
 from training import teachers
+from training.config import RecipeError
 from training.data import DataError
 from training.data.photographs import PhotographSource
 from training.engine import Run
-from training.recipes import RECIPES, RecipeError
+from training.recipes import RECIPES
 from training.tasks import distillation
 from training.tasks.distillation import DistillationTask, divergence, feature_distance
 from training.teachers import Teacher, Wanted, load_teacher

@@ -1,7 +1,6 @@
 """What every field of a recipe does to a step: seen in the weights, the rate, the loss or the pictures."""
 
 import dataclasses
-import time
 
 import pytest
 import torch
@@ -10,7 +9,8 @@ from torch import nn
 from scalenet.network import ScaleNet
 from scalenet.predict.images import normalise
 from training import losses
-from training.engine import Clock, Run
+from training.budget import Clock
+from training.engine import Run
 from training.optim import learning_rate, make_optimizer
 from training.recipes import RECIPES
 from training.schedule import arch_at, cycle_length
@@ -31,12 +31,14 @@ def weights(run):
 
 # -- the optimiser ---------------------------------------------------------------------------------------------
 def test_the_rate_of_now_is_what_the_optimiser_steps_by(recipe):
-    run = Run(dataclasses.replace(recipe, optimizer="sgd", momentum=0.0, weight_decay=0.0, clip=0.0, lr=0.1))
+    plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "clip": 0.0, "lr": 0.1}
+    run = Run(dataclasses.replace(recipe, **plain, steps=8))
     run.model.train()
-    run.clock.progress, run.clock.step = 0.75, 1
+    run.clock.step = 6
+    assert arch_at(SPACE, 6) == SPACE.largest(), "every parameter has a gradient"
     before = weights(run)
     report = run.step(*batch())
-    rate = learning_rate(run.recipe, 0.75, 1)
+    rate = learning_rate(run.recipe, 0.75, run.clock.step)
     assert report["lr"] == rate == pytest.approx(0.1 * 0.25**0.9)
     for name, p in run.model.named_parameters():
         torch.testing.assert_close(before[name] - p, rate * p.grad, rtol=1e-2, atol=1e-6)
@@ -103,27 +105,9 @@ def test_the_shapes_of_the_rate():
 
 
 # -- the clock -------------------------------------------------------------------------------------------------
-def test_a_run_ends_by_minutes_or_steps_whichever_comes_first(recipe, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    clock = Clock(dataclasses.replace(recipe, steps=10, minutes=2.0))
-    clock.before, clock.step = 30.0, 2  # half a minute before it was stopped
-    now[0] = 130.0
-    clock.tick()
-    assert clock.progress == pytest.approx(0.5) and clock.elapsed == 60.0
-    clock.step = 9
-    clock.tick()
-    assert clock.progress == pytest.approx(0.9)
-    now[0] = 1000.0
-    clock.tick()
-    assert clock.progress == 1.0
-
-
 def test_early_pictures_are_small(recipe):
-    clock = Clock(dataclasses.replace(recipe, early=0.6, early_size=(32, 40)))
-    sizes = []
-    for clock.progress in (0.0, 0.59, 0.6, 1.0):
-        sizes.append(clock.size(0))
+    clock = Clock(dataclasses.replace(recipe, early=0.6, early_size=(32, 40), steps=100))
+    sizes = [clock.size(step) for step in (0, 59, 60, 100)]
     assert sizes == [(32, 40), (32, 40), (48, 48), (48, 48)]
 
 
@@ -187,7 +171,7 @@ def test_a_pixel_is_hard_below_the_threshold(threshold, kept):
 
 # -- one sub-network a step ------------------------------------------------------------------------------------
 def test_every_step_trains_the_schedules_sub_network_and_no_other(recipe):
-    run = Run(dataclasses.replace(recipe, optimizer="sgd", momentum=0.9, lr=0.05))
+    run = Run(dataclasses.replace(recipe, optimizer="sgd", momentum=0.9, lr=0.05, steps=cycle_length(SPACE)))
     for step in range(cycle_length(SPACE)):
         run.clock.step, before = step, weights(run)
         report = run.step(*batch())

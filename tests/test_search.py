@@ -23,7 +23,8 @@ from search.deploy import choose, deploy
 from search.evaluator import Evaluator
 from search.rank import compare, kendall_tau
 from search.recipes import RECIPES as SEARCHES
-from training.recipes import RECIPES, TrainingError
+from training.config import TrainingError
+from training.recipes import RECIPES
 
 from .conftest import status_of
 from .small_data import camvid_form

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from training.config import RecipeError
 from training.data import DataError
 from training.data.augment import dusk, jitter
 from training.data.segmentation import SegmentationSource, validation_pairs
 from training.engine import Run
 from training.losses import cross_entropy, lovasz_softmax
-from training.recipes import RecipeError
 from training.tasks import SegmentationTask
 
 SIZE = (32, 40)

@@ -8,8 +8,10 @@ import torch
 from scalenet.network import ScaleNet
 from scalenet.predict.images import normalise
 from scalenet.weights import read_weights
-from training.engine import Clock, Run
-from training.recipes import RecipeError, get_recipe
+from training.budget import Clock
+from training.config import RecipeError
+from training.engine import Run
+from training.recipes import get_recipe
 from training.schedule import arch_at, cycle_length, groups, step_archs
 
 from .small_training import SPACE

@@ -10,9 +10,10 @@ from scalenet.cli import MainParser
 from scalenet.commands.options import positive
 
 from .command import run_command
+from .interrupt import Interrupt
 from .recipes import RECIPES, get_recipe
 
-FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.recipes.Recipe)"
+FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.config.Recipe)"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,7 +76,8 @@ def finetune(args: argparse.Namespace) -> None:
     """``finetune --model NAME --data FOLDER [key=value ...]``."""
     from .finetune import finetune as tune
 
-    figures = tune(args.model, args.data, args.output, args.overrides, args.scratch)
+    with Interrupt(deferred=False):
+        figures = tune(args.model, args.data, args.output, args.overrides, args.scratch)
     if figures:
         print(json.dumps(figures))
 
@@ -124,7 +126,8 @@ def run(args: argparse.Namespace) -> None:
     recipe = get_recipe(args.recipe, args.overrides)
     from .engine import Run
 
-    print(Run(recipe).run())
+    with Interrupt(deferred=False):
+        print(Run(recipe).run())
 
 
 COMMANDS = {

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from scalenet.cli import EXPECTED, one_line
 
 from . import distributed
-from .recipes import TrainingError
+from .config import TrainingError
+from .interrupt import Terminated
 
 
 def run_command(
@@ -19,14 +20,15 @@ def run_command(
     stopped: str,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run one of ``commands``; returns the exit status: 2 for anything the user can fix, after one line on stderr.
+    """Run one of ``commands``; returns the exit status: 2 for anything the user can fix, after one line on stderr,
+    0 when SIGTERM has ended a run, 130 when Ctrl-C has.
 
     Args:
-        shared: commands of all processes under torchrun; the first alone runs the others.
+        shared: commands of all processes under torchrun; the first runs the others, by itself.
         stopped: what to say after Ctrl-C.
     """
     args = parser.parse_args(argv)
-    if args.command not in shared and not distributed.alone():
+    if args.command not in shared and not distributed.first():
         return 0
     try:
         commands[args.command](args)
@@ -35,9 +37,9 @@ def run_command(
             raise
         print(f"error: {one_line(e)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e:
         print(stopped, file=sys.stderr)
-        return 130
+        return 0 if isinstance(e, Terminated) else 130
     finally:
         distributed.stop()
     return 0

@@ -14,9 +14,14 @@ from torch import nn
 
 from scalenet.predict.loading import pick_device
 
+from .config import RecipeError
 
-def start(device: str = "auto") -> torch.device:
+
+def start(device: str = "auto", join: bool = True) -> torch.device:
     """Join the process group if ``torchrun`` started us; returns the device to train on: auto, cuda, mps or cpu.
+
+    Args:
+        join: False for work that one process does by itself; see :func:`first`.
 
     Raises:
         ValueError: if there is no such device.
@@ -26,7 +31,7 @@ def start(device: str = "auto") -> torch.device:
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     pick_device(device)
-    if "RANK" in os.environ and not dist.is_initialized():
+    if join and "RANK" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
     return torch.device(device)
 
@@ -47,12 +52,15 @@ def world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def alone() -> bool:
-    """For work that one process does: true in the first, which then stands alone; the others have nothing to do."""
-    if int(os.environ.get("RANK", 0)):
-        return False
-    os.environ.pop("RANK", None)
-    return True
+def check_shares(batch: int) -> None:
+    """Raises RecipeError if the processes cannot share a batch out evenly."""
+    if batch % world():
+        raise RecipeError(f"batch={batch} cannot be shared out evenly to {world()} processes")
+
+
+def first() -> bool:
+    """Whether this is the first process, or the only one: who does the work of one, without joining the others."""
+    return not int(os.environ.get("RANK", 0))
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

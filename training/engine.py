@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,56 +13,31 @@ from typing import Any
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from scalenet.arch import Arch
 from scalenet.predict.images import normalise
 from scalenet.weights import save_weights
-from scalenet.whole import whole_file
 
 from . import distributed
+from .budget import Clock, Timer
+from .checkpoint import Checkpointer, State
+from .config import Recipe, TrainingError
 from .curves import plot
-from .data import make_loader
-from .interrupt import Interrupt
-from .optim import learning_rate, make_optimizer
+from .data import iterating, make_loader
+from .identity import Identity, check_same_run, identity_of
+from .interrupt import Interrupt, stopped_by
+from .lock import check_free, locked
+from .optim import first_not_finite, learning_rate, load_optimizer, make_optimizer
 from .recalibrate import recalibrate
-from .recipes import Recipe, RecipeError, TrainingError, nearest
 from .schedule import step_archs
 from .start import load_start, named_arch, run_metadata, start_metadata
 from .tasks import TASKS
 
 LOG_EVERY = 20
-AUTOCAST = ("off", "bf16")
+SAVE = -1  # agreed on between processes, beside the numbers of signals
 CALIBRATION = 32  # training pictures for the BatchNorm statistics of a supernet's largest network
-
-
-class Clock:
-    """How far the run is, 0..1, by steps or by minutes of training (time while stopped does not count)."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        if not recipe.steps and not recipe.minutes:
-            raise RecipeError(f"recipe {recipe.name} needs steps or minutes")
-        self.recipe, self.step, self.before, self.started = recipe, 0, 0.0, time.monotonic()
-        self.progress = 0.0
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of training so far, resumes included."""
-        return self.before + time.monotonic() - self.started
-
-    def tick(self) -> None:
-        """Look at the clock; all ranks agree on what it says."""
-        parts = [self.step / self.recipe.steps] if self.recipe.steps else []
-        parts += [self.elapsed / 60 / self.recipe.minutes] if self.recipe.minutes else []
-        self.progress = distributed.agree(min(1.0, max(parts)))
-
-    def size(self, step: int) -> tuple[int, int]:
-        """Picture size of a step, asked for now."""
-        recipe = self.recipe
-        if self.progress < recipe.early:
-            return recipe.early_size
-        sizes = (recipe.size, *recipe.sizes)
-        return sizes[random.Random(f"{recipe.seed}/size/{step}").randrange(len(sizes))]
 
 
 def detached(output: Any) -> Any:
@@ -75,23 +49,12 @@ class Run:
     """One recipe being trained; ``run()`` returns the final weight file."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        try:
-            self.device = distributed.start(recipe.device)
-        except ValueError as e:
-            raise RecipeError(str(e)) from None
-        if recipe.task not in TASKS:
-            raise RecipeError(f"unknown task {recipe.task!r}: {nearest(recipe.task, list(TASKS))}")
-        if recipe.autocast not in AUTOCAST:
-            raise RecipeError(f"autocast must be {' or '.join(AUTOCAST)}, got {recipe.autocast!r}")
-        if (recipe.sandwich and recipe.stage != "supernet") or (recipe.inplace and not recipe.sandwich):
-            raise RecipeError("sandwich is for a supernet, and inplace for a sandwich: its largest network teaches")
-        if not 0 <= recipe.ema < 1:
-            raise RecipeError(f"ema must lie in 0..1, got {recipe.ema}")
-        if recipe.batch < 1 or recipe.batch % distributed.world():
-            raise RecipeError(f"batch={recipe.batch} cannot be shared out evenly to {distributed.world()} processes")
+        self.recipe, self.device = recipe, distributed.start(recipe.device)
+        distributed.check_shares(recipe.batch)
         self.folder = Path(recipe.out or f"out/training/{recipe.name}")
         self.main = distributed.rank() == 0
+        check_free(self.folder)
+        self.checkpoints = Checkpointer(self.folder)
         torch.manual_seed(recipe.seed)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.supernet = recipe.stage == "supernet"
@@ -125,111 +88,152 @@ class Run:
         return self.task.teacher().eval().to(self.device, memory_format=torch.channels_last)
 
     # -- checkpoints -------------------------------------------------------------------------------------
-    def _identity(self) -> dict[str, str]:
-        same = {k: str(getattr(self.recipe, k)) for k in ("stage", "root", "split", "classes", "init")}
-        return {"recipe": self.recipe.name, "space": repr(self.recipe.space), "arch": self.trunk.arch.digest, **same}
-
     def _resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
+        found = self.checkpoints.read(self.device, quiet=not self.main)
+        step = found[1]["step"] if found else 0
+        if distributed.agree(step) != step:
+            raise TrainingError(f"the processes see different checkpoints in {self.folder}: it must be one for all")
+        if found is None:
             return
-        try:
-            saved = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as e:  # a damaged file can make the reader fail in any way
-            raise TrainingError(f"{path} is damaged ({str(e)[:80]}); move it away to start anew") from None
-        if saved["identity"] != self._identity():
-            raise TrainingError(
-                f"{path} belongs to another run ({saved['identity']}); move it away, or name another folder"
-            )
+        path, saved = found
+        check_same_run(path, saved["identity"], self._identity(), self.recipe.change)
         self.model.load_state_dict(saved["model"])
         if self.average is not None:
-            self.average.module.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.clock.step, self.clock.before = saved["step"], saved["elapsed"]
+            self.average.module.load_state_dict(saved.get("average", saved["model"]))
+        if saved["identity"].get("optimizer", self.recipe.optimizer) == self.recipe.optimizer:
+            load_optimizer(self.optimizer, saved["optimizer"])
+        minutes = saved["identity"].get("minutes", 0.0)
+        self.clock.resume(step, saved["elapsed"], saved.get("planned"), minutes)
 
-    def save(self) -> None:
-        """Write the checkpoint (rank 0; the others wait in the next agreement)."""
-        distributed.average_buffers(self.model)
-        if not self.main:
-            return
+    def _identity(self) -> Identity:
+        return identity_of(self.recipe, self.trunk.arch.digest)
+
+    def _state(self) -> State:
+        clock, average = self.clock, self.average
         state = {
             "identity": self._identity(), "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "step": self.clock.step, "elapsed": self.clock.elapsed,
+            "step": clock.step, "elapsed": clock.elapsed, "planned": clock.planned,
         }  # fmt: skip
-        if self.average is not None:
-            state["average"] = self.average.module.state_dict()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.folder / "checkpoint.pt") as temporary:
-            torch.save(state, temporary)
+        return state if average is None else {**state, "average": average.module.state_dict()}
+
+    def save(self) -> None:
+        """Write a checkpoint (rank 0; the others wait in the next agreement).
+
+        Raises:
+            TrainingError: if a number in the network is not finite; no checkpoint is written then.
+        """
+        distributed.average_buffers(self.model)
+        wrong = first_not_finite(self.model)
+        if wrong:
+            raise self._diverged(f"{wrong} is not finite at", self.clock.step, self.trunk.active)
+        if self.main:
+            self.checkpoints.write(self._state())
+
+    def _diverged(self, what: str, step: int, arch: Arch) -> TrainingError:
+        kept = self.checkpoints.step
+        last = "there is no checkpoint yet" if kept is None else f"the checkpoint of step {kept} is kept"
+        return TrainingError(f"{what} step {step} (architecture {arch.digest}); {last}; a lower lr helps")
 
     def finish(self) -> Path:
         """Score the network (a supernet: its largest) and write ``final.safetensors``."""
-        distributed.average_buffers(self.model)
-        path = self.folder / "final.safetensors"
-        budget = self.clock.step, self.clock.elapsed / 60
-        if self.average is not None:
-            self.model.load_state_dict(self.average.module.state_dict())
-        if self.supernet:
-            self.trunk.activate(self.largest)
-        pictures = CALIBRATION if self.supernet or self.average is not None else 0
-        if pictures:
-            # a supernet's running statistics mix all sub-networks, an average's are of other weights;
-            # SyncBatchNorm needs every rank for new ones
-            recalibrate(self.model, self.task.calibration(pictures))
+        budget, path = (self.clock.step, self.clock.elapsed / 60), self.folder / "final.safetensors"
+        pictures = self._settle()
         if not self.main:
             return path
-        self.model.eval()
         metadata = run_metadata(self.recipe, self.trunk, self.start, *budget, pictures)
         save_weights(path, self.trunk.state_dict(), metadata.header())  # whatever comes of scoring
         figures = self.task.evaluate(self.model)
         metadata = replace(metadata, metrics={self.task.validation: {self.recipe.val_split: figures}})
         save_weights(path, self.trunk.state_dict(), metadata.header())
         self._log({"step": self.clock.step, "final": figures})
+        if figures[self.task.figure] > self.checkpoints.best_metric():
+            self.checkpoints.write_best(figures[self.task.figure])
         plot(self.folder)
         return path
+
+    def _settle(self) -> int:
+        """Make the model what the run gives, in evaluation mode; returns how many pictures BatchNorm was measured on.
+
+        A supernet's running statistics mix all sub-networks, an average's are of other weights: both get new ones.
+        """
+        distributed.average_buffers(self.model)
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+        if self.supernet:
+            self.trunk.activate(self.largest)
+        pictures = CALIBRATION if self.supernet or self.average is not None else 0
+        if pictures:  # SyncBatchNorm needs every rank for it
+            recalibrate(self.model, self.task.calibration(pictures))
+        self.model.eval()
+        return pictures
 
     # -- the loop ------------------------------------------------------------------------------------------
     def run(self) -> Path:
         """Train to the end of the budget, saving every ``save_minutes``, at the end and when interrupted.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C or SIGTERM, when the checkpoint is written.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM (``Terminated``), when the checkpoint is written.
+            TrainingError: if another run is in the folder, or the network diverges.
         """
+        with locked(self.folder):
+            if self.main:
+                self.checkpoints.check_unchanged()
+                self.checkpoints.remove_temporaries()
+            self.clock.started = time.monotonic()
+            self.model.train()
+            bar = tqdm(total=100, unit="%", disable=not self.main, desc=self.recipe.name, mininterval=2)
+            with bar, Interrupt() as interrupt:
+                if self.clock.timing:
+                    self._loop(self._loader(), bar, interrupt)
+                self._loop(self._loader(), bar, interrupt)  # anew: what was asked for ahead had the sizes of before
+            self.save()
+            return self.finish()
+
+    def _loader(self) -> DataLoader:
         recipe, clock = self.recipe, self.clock
-        clock.started = time.monotonic()
-        clock.tick()  # the first pictures are asked for at the size of now, also after a resume
-        loader = make_loader(
+        return make_loader(
             self.task.source, recipe.batch, clock.size, seed=recipe.seed, start=clock.step,
             rank=distributed.rank(), world=distributed.world(), workers=recipe.workers,
         )  # fmt: skip
-        self.model.train()
-        bar = tqdm(total=100, unit="%", disable=not self.main, desc=recipe.name, mininterval=2)
-        with bar, Interrupt() as interrupt:
-            self._loop(loader, bar, interrupt)
-        self.save()
-        return self.finish()
 
     def _loop(self, loader: Iterable[list[torch.Tensor]], bar: tqdm, interrupt: Interrupt) -> None:
+        """Steps to the end of the run, or of its timed start."""
         clock, saved, losses = self.clock, time.monotonic(), []
-        for batch in loader:
-            clock.tick()
-            if clock.progress >= 1:
-                break
-            report = self.step(*(t.to(self.device, non_blocking=True) for t in batch))
-            clock.step += 1
-            losses.append(report["loss"])
-            if clock.step % LOG_EVERY == 0:  # the mean: a supernet's steps are of sub-networks of all sizes
-                report["loss"] = sum(losses) / len(losses)
-                losses.clear()
-                self._log(report)
-                bar.set_postfix(step=clock.step, loss=f"{report['loss']:.3f}", lr=f"{report['lr']:.1e}", refresh=False)
-                bar.update(round(100 * clock.progress - bar.n, 1))
-            since = distributed.agree(math.inf if interrupt.asked else time.monotonic() - saved)
-            if since > 60 * self.recipe.save_minutes:
-                self.save()
-                saved = time.monotonic()
-            if since == math.inf:
-                raise KeyboardInterrupt
+        timer = Timer(clock.block) if clock.timing else None
+        with iterating(loader) as batches:
+            while not clock.over:
+                report = self.step(*(t.to(self.device, non_blocking=True) for t in next(batches)))
+                clock.step += 1
+                losses.append(report["loss"])
+                if clock.step % LOG_EVERY == 0:  # the mean: a supernet's steps are of sub-networks of all sizes
+                    self._report({**report, "loss": sum(losses) / len(losses)}, bar)
+                    losses.clear()
+                if timer is not None:
+                    self._time(timer)
+                due = SAVE if time.monotonic() - saved > 60 * self.recipe.save_minutes else 0
+                wish = distributed.agree(interrupt.asked or due)
+                planned = timer is not None and not clock.timing
+                if wish or planned:
+                    self.save()
+                    saved = time.monotonic()
+                if wish > 0:
+                    raise stopped_by(int(wish))
+                if planned:
+                    return
+
+    def _time(self, timer: Timer) -> None:
+        """Note what the last step took; when that tells how many fit into the minutes, log it."""
+        clock = self.clock
+        timer.tick(clock.step - 1, clock.size(clock.step - 1))
+        clock.plan(timer)
+        if not clock.timing:
+            self._log({"step": clock.step, "planned_steps": clock.total})
+
+    def _report(self, report: dict[str, Any], bar: tqdm) -> None:
+        self._log(report)
+        where = f"{report['step'] + 1}/{self.clock.total or '?'}"
+        bar.set_postfix(step=where, loss=f"{report['loss']:.3f}", lr=f"{report['lr']:.1e}", refresh=False)
+        bar.update(round(100 * self.clock.progress - bar.n, 1))
 
     def step(self, images: torch.Tensor, *targets: torch.Tensor) -> dict[str, float]:
         """One optimiser step on one sub-network, or on those of a sandwich, whose gradients add up."""
@@ -247,11 +251,15 @@ class Run:
             total += loss.item() / len(archs)
             if best is None and recipe.inplace and arch == self.largest:
                 best = detached(output)
-        if not math.isfinite(total):
-            raise TrainingError(f"the loss is {total} at step {clock.step}; a lower lr helps")
+            if not math.isfinite(total):
+                raise self._diverged(f"the loss is {total} at", clock.step, arch)
         distributed.average_gradients(self.model.parameters())
+        parameters = list(self.model.parameters())
+        norm = nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None)
+        if not math.isfinite(norm):
+            raise self._diverged(f"the gradient is {norm.item()} at", clock.step, arch)
         if recipe.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+            nn.utils.clip_grads_with_norm_(parameters, recipe.clip, norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model, clock.step)

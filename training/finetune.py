@@ -24,9 +24,10 @@ from scalenet.weights import digest_of, read_metadata, read_weights, save_weight
 from scalenet.whole import write_text
 
 from . import distributed
+from .config import Recipe, override
 from .data.segmentation import CLASSES_FILE
 from .engine import Run
-from .recipes import Recipe, override
+from .lock import check_free
 from .start import terms_after
 
 LARGEST_CROP = {"segmentation": (512, 1024), "pose": (512, 512)}
@@ -72,23 +73,29 @@ def read_labels(folder: Path, task: str) -> Labels:
     return KeypointSet.open(folder, "train").labels
 
 
+def start_file(model: ScaleNet, out: Path) -> Path:
+    """Where a run keeps the weights it begins from: other weights, another file, another run."""
+    return out / f"start-{fingerprint(model)[:8]}.safetensors"
+
+
 def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: bool, overrides: list[str]) -> Recipe:
-    """The training recipe of a fine-tuning run; writes the encoding and the start weights it names into ``out``."""
-    start = out / f"start-{fingerprint(model)[:8]}.safetensors"  # other weights, another run
+    """The training recipe of a fine-tuning run; it names files that :func:`write_start` writes."""
     size = tuple(min(a, b) for a, b in zip(model.arch.input_size, LARGEST_CROP[model.task], strict=True))
     recipe = Recipe(
         "finetune", model.task, "alone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
-        classes=classes, init="" if scratch else str(start), minutes=10.0, size=size, early_size=size, lr=1e-3,
-        batch=8 if model.task == "segmentation" else 32, out=str(out),
+        classes=classes, init="" if scratch else str(start_file(model, out)), minutes=10.0, size=size, early_size=size,
+        lr=1e-3, batch=8 if model.task == "segmentation" else 32, out=str(out),
     )  # fmt: skip
-    recipe = override(recipe, overrides)
-    distributed.start(recipe.device)
+    return override(recipe, overrides)
+
+
+def write_start(model: ScaleNet, out: Path, scratch: bool) -> None:
+    """Write the encoding and the start weights that a run's recipe names, one process for all."""
     if distributed.rank() == 0:
         write_text(out / "arch.json", model.arch.to_json())
         if not scratch:
-            save_weights(start, model.state_dict(), described(model, start_of(model)).header())
+            save_weights(start_file(model, out), model.state_dict(), described(model, start_of(model)).header())
     distributed.agree(0.0)  # the others wait for the files
-    return recipe
 
 
 def _digest(model_name: str) -> str:
@@ -126,7 +133,7 @@ def finetune(
         scratch: start from random weights instead, for comparison.
 
     Raises:
-        DataError, LookupError, RecipeError, WeightsError: for what the user can mend.
+        DataError, LookupError, RecipeError, TrainingError, WeightsError: for what the user can mend.
     """
     from scalenet.hub import save_pretrained
 
@@ -135,8 +142,11 @@ def finetune(
     if model.task not in LARGEST_CROP:
         raise DataError(f"{model_name} is a {model.task} network; fine-tuning is for segmentation and top-down pose")
     labels = read_labels(data, model.task)
-    run = Run(make_recipe(model, data, out, len(labels.names), scratch, overrides))
-    weights = run.run()
+    recipe = make_recipe(model, data, out, len(labels.names), scratch, overrides)
+    distributed.start(recipe.device)
+    check_free(out)
+    write_start(model, out, scratch)
+    weights = Run(recipe).run()
     if distributed.rank():
         return {}
     metadata = _describe(weights, model_name, model, labels, scratch)
@@ -145,6 +155,6 @@ def finetune(
     mark(tuned, metadata)
     save_weights(weights, tuned.state_dict(), metadata.header())
     folder = save_pretrained(tuned.eval(), out / "model")
-    figures = next(iter(metadata.metrics.values()))[run.recipe.val_split]
+    figures = next(iter(metadata.metrics.values()))[recipe.val_split]
     start = metadata.init or "random"
     return {**figures, "start": start, "weights": str(weights), "folder": str(folder)}

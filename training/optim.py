@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
-from .recipes import Recipe, RecipeError
+from .config import Recipe
 
 
 def learning_rate(recipe: Recipe, progress: float, step: int) -> float:
@@ -16,10 +17,8 @@ def learning_rate(recipe: Recipe, progress: float, step: int) -> float:
         factor = 0.5 + 0.5 * math.cos(math.pi * progress)
     elif recipe.decay == "steps":
         factor = 0.1 ** sum(progress >= m for m in recipe.milestones)
-    elif recipe.decay == "poly":
-        factor = (1 - progress) ** 0.9
     else:
-        raise RecipeError(f"decay must be poly, cosine or steps, got {recipe.decay!r}")
+        factor = (1 - progress) ** 0.9
     return recipe.lr * factor * min(1.0, (step + 1) / max(1, recipe.warmup))
 
 
@@ -31,7 +30,21 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
-    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-    if recipe.optimizer not in kinds:
-        raise RecipeError(f"optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
-    return kinds[recipe.optimizer](groups, lr=recipe.lr, eps=recipe.eps, fused=True)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=recipe.lr, eps=recipe.eps, fused=True)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Go on with the momenta of a checkpoint under the settings of now (weight decay, eps, momentum)."""
+    settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+
+
+def first_not_finite(model: nn.Module) -> str:
+    """The first parameter or buffer with NaN or infinity in it; "" if all are finite."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            return name
+    return ""

@@ -10,7 +10,7 @@ import random
 
 from scalenet.arch import Arch, SearchSpace
 
-from .recipes import Recipe
+from .config import Recipe
 
 FUSION_SHARES = (0.2, 0.5, 0.8)
 SMALLEST_FUSION = {"segmentation": 0.1, "pose": 0.0}

@@ -13,7 +13,7 @@ from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
 from scalenet.weights import digest_of, read_metadata
 
-from .recipes import Recipe, TrainingError
+from .config import Recipe, TrainingError
 
 
 def named_arch(space: SearchSpace, name: str) -> Arch:

@@ -14,7 +14,7 @@ from torch import nn
 from scalenet.predict.images import IMAGENET_MEAN, IMAGENET_STD
 from scalenet.weights import WeightsError
 
-from .recipes import RecipeError, nearest
+from .config import pick
 
 CLASSES = 1000
 
@@ -75,9 +75,7 @@ class Teacher(nn.Module):
 
 def find_teacher(name: str) -> TeacherFile:
     """Raises RecipeError for a name that is no teacher's."""
-    if name not in TEACHERS:
-        raise RecipeError(f"unknown teacher {name!r}: {nearest(name, list(TEACHERS))}")
-    return TEACHERS[name]
+    return pick("teacher", name, TEACHERS)
 
 
 def load_teacher(name: str) -> Teacher:

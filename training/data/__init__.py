@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scalenet.evaluate import DataError
 from scalenet.predict.images import to_input
+
+from ..interrupt import leave_signals_to_the_run
 
 Size = tuple[int, int]
 Request = tuple[int, tuple[int, int], Size]
@@ -100,13 +102,30 @@ def make_loader(
     """Endless batches from ``source`` beginning with step ``start``; ``batch`` is over all ranks together.
 
     Args:
-        size: (H, W) of a step's pictures, asked for when the step's batch is.
+        size: (H, W) of a step's pictures; it must say the same whenever it is asked, as workers ask early.
     """
     if not len(source):
         raise DataError("the data set is empty")
     sampler = StepBatches(len(source), batch, size, seed, start, rank, world)
-    pin = torch.cuda.is_available()
-    return DataLoader(Requests(source), batch_sampler=sampler, num_workers=workers, pin_memory=pin)
+    return DataLoader(
+        Requests(source), batch_sampler=sampler, num_workers=workers, pin_memory=torch.cuda.is_available(),
+        worker_init_fn=leave_signals_to_the_run,
+    )  # fmt: skip
+
+
+@contextmanager
+def iterating(loader: Iterable[list[torch.Tensor]]) -> Iterator[Iterator[list[torch.Tensor]]]:
+    """A loader's iterator for a ``with`` block, at whose end its workers end too.
+
+    They leave SIGTERM to the run, which is how those of an iterator that a traceback keeps alive would be ended.
+    """
+    batches = iter(loader)
+    try:
+        yield batches
+    finally:
+        stop = getattr(batches, "_shutdown_workers", None)  # PyTorch has no public name for it
+        if stop is not None:
+            stop()
 
 
 def spread(

@@ -16,9 +16,9 @@ from scalenet.fold import fold
 from scalenet.network import ScaleNet
 from scalenet.weights import read_weights, select
 
+from ..config import Recipe
 from ..data import Size, Source, spread
 from ..losses import distillation
-from ..recipes import Recipe
 
 
 class Task(ABC):

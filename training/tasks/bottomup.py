@@ -17,11 +17,11 @@ from scalenet.heads import BottomUpOutput
 from scalenet.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 
+from ..config import Recipe
 from ..data import DataError, Size
 from ..data.bottomup import BottomUpSource, RandomAffine
 from ..data.crowds import VAL_SIZE, CrowdSource, write_crowds
 from ..losses_bottomup import bottom_up_loss
-from ..recipes import Recipe
 from .base import Task
 
 VAL_CROWDS = 150

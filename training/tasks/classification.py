@@ -12,9 +12,9 @@ from scalenet.arch import Arch
 from scalenet.network import ScaleNet
 from scalenet.predict.images import normalise
 
+from ..config import Recipe
 from ..data import Size
 from ..data.classification import ClassificationSource
-from ..recipes import Recipe
 from ..teachers import Wanted
 from .base import Task
 

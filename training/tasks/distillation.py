@@ -11,9 +11,9 @@ from torch import nn
 from scalenet.arch import Arch
 from scalenet.network import ScaleNet
 
+from ..config import Recipe
 from ..data import Size, spread
 from ..data.photographs import PhotographSource
-from ..recipes import Recipe
 from ..teachers import CLASSES, Teacher, Wanted, find_teacher, load_teacher
 from .base import Task
 from .classification import Classifier

@@ -18,9 +18,9 @@ from scalenet.network import ScaleNet
 from scalenet.predict.topdown import PoseEstimator
 
 from .. import losses
+from ..config import Recipe
 from ..data import DataError, Joined, Size
 from ..data.keypoints import Augmentation, KeypointSource
-from ..recipes import Recipe
 from .base import Task
 
 

@@ -19,9 +19,9 @@ from scalenet.predict.images import pad_to_multiple
 from scalenet.predict.segmentation import COARSEST, Segmenter
 
 from .. import losses
+from ..config import Recipe
 from ..data import Size, spread
 from ..data.segmentation import SegmentationSource, validation_pairs
-from ..recipes import Recipe, RecipeError
 from .base import Task
 
 
@@ -32,9 +32,6 @@ class SegmentationTask(Task):
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
-        for key in ("mix", "dusk"):
-            if not 0 <= getattr(recipe, key) <= 1:
-                raise RecipeError(f"{key} is from 0 to 1, got {getattr(recipe, key)}")
         self.source = SegmentationSource(
             recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache,
             hold_out=recipe.hold_out, mix=recipe.mix, dusk=recipe.dusk,

@@ -1,0 +1,246 @@
+"""What a training run is told: a frozen value, checked when it is made, and how ``key=value`` texts change one."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from scalenet.arch import SearchSpace
+from scalenet.datasets import CONVENTIONS
+
+Named = TypeVar("Named")
+
+CHOICES = {
+    "task": ("classification", "segmentation", "pose", "bottomup", "distillation"), "stage": ("alone", "supernet"),
+    "optimizer": ("adamw", "adam", "sgd"), "decay": ("poly", "cosine", "steps"), "autocast": ("off", "bf16"),
+    "convention": ("", *CONVENTIONS),
+}  # fmt: skip
+ABOVE_0 = ("batch", "lr", "ohem_pixels")
+SHARES = ("early", "momentum", "bn_momentum", "ohem", "mix", "dusk", "rescale", "half_body", "silence", "scenes")
+NOT_BELOW_0 = (
+    "distill", "sandwich", "inplace", "classes", "steps", "minutes", "warmup", "weight_decay", "eps", "clip", "lovasz",
+    "rotation", "colour", "sigma", "absent", "partners", "peaks", "tags", "workers", "seed", "save_minutes",
+)  # fmt: skip
+OF_THE_MACHINE = ("out", "device", "workers", "cache", "save_minutes", "autocast")  # may differ when a run is resumed
+OF_THE_NETWORK = ("name", "task", "stage", "space", "arch", "classes", "init")  # may not: it would be another run
+
+
+class RecipeError(ValueError):
+    """An unknown recipe or key, or a value of the wrong kind."""
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run. Sizes are (H, W); ``batch`` is over all processes together. Values that cannot be are refused.
+
+    ``stage``: "alone" trains one encoding (``arch``: largest, smallest, hrnet or a JSON file), "supernet" one
+    sub-network of ``space`` a step, or with ``sandwich`` = n the largest, the smallest and n sampled ones. ``init`` and
+    ``teacher`` are weight files; what ``init`` lacks stays random. ``distill`` weighs the difference to the teacher's
+    outputs, ``inplace`` that to the outputs of the step's largest network. ``ema``, if not 0, is the decay of a moving
+    average of the weights, which is what the run gives. The run ends after ``steps`` steps or as many as fit into
+    ``minutes`` minutes, whichever is set and comes first. The first ``early`` share of the run uses ``early_size``
+    pictures; after it each step draws one of ``size`` and ``sizes``. ``more_roots`` are data folders learned from
+    beside ``root``.
+
+    ``classes`` are classes or joints. Of segmentation: ``ohem``, if not 0, is the probability below which a pixel is
+    hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a split's pictures in memory; ``lovasz`` weighs
+    the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another picture
+    pasted in; ``dusk`` is the strength of changes of light; pictures whose names begin with ``hold_out`` are validated
+    on and not learned from. ``split`` may join several by "+".
+
+    For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes
+    by the size of the crop; ``convention`` is the heatmaps', default the data set's; ``absent`` weighs the empty
+    heatmaps of joints that a crop does not show; ``partners`` weighs the error of the difference between a left and a
+    right joint's heatmaps beside the heatmaps', ``peaks`` the divergence of the places they point to. Bottom-up,
+    ``tags`` weighs the tags' loss, ``people`` are the fewest and most of a composed crowd, ``backgrounds`` folders of
+    pictures without people, ``silence`` the share of samples with nobody in them and ``scenes`` that of whole
+    photographs among the others, in which ``neighbours`` (a file of ``python -m training neighbours``) says where
+    people without labels are. ``eps`` is Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
+
+    ``change`` names fields in which a resumed run may differ from its checkpoint.
+
+    Raises:
+        RecipeError: for a value that cannot be.
+    """
+
+    name: str
+    task: str
+    stage: str
+    root: str
+    space: SearchSpace
+    arch: str = "largest"
+    init: str = ""
+    teacher: str = ""
+    distill: float = 0.5
+    sandwich: int = 0
+    inplace: float = 0.0
+    ema: float = 0.0
+    classes: int = 0
+    split: str = "train"
+    val_split: str = "val"
+    more_roots: tuple[str, ...] = ()
+    hold_out: str = ""
+    steps: int = 0
+    minutes: float = 0.0
+    batch: int = 8
+    size: tuple[int, int] = (256, 320)
+    early_size: tuple[int, int] = (256, 320)
+    early: float = 0.0
+    sizes: tuple[tuple[int, int], ...] = ()
+    optimizer: str = "adamw"
+    lr: float = 4e-3
+    decay: str = "poly"
+    milestones: tuple[float, ...] = ()
+    warmup: int = 50
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    eps: float = 1e-8
+    clip: float = 5.0
+    bn_momentum: float = 0.1
+    scale: tuple[float, float] = (0.5, 2.1)
+    ohem: float = 0.0
+    ohem_pixels: int = 131072
+    class_weights: bool = True
+    cache: bool = True
+    lovasz: float = 0.0
+    mix: float = 0.0
+    dusk: float = 0.0
+    rotation: float = 45.0
+    rescale: float = 0.35
+    half_body: float = 0.3
+    colour: float = 0.3
+    sigma: float = 0.0
+    convention: str = ""
+    absent: float = 0.0
+    partners: float = 0.0
+    peaks: float = 0.0
+    tags: float = 1e-3
+    people: tuple[int, int] = (1, 5)
+    backgrounds: tuple[str, ...] = ()
+    silence: float = 0.0
+    scenes: float = 0.0
+    neighbours: str = ""
+    workers: int = 0
+    seed: int = 0
+    device: str = "auto"
+    autocast: str = "off"
+    save_minutes: float = 5.0
+    out: str = ""
+    change: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for key, choices in CHOICES.items():
+            _check_choice(key, getattr(self, key), choices)
+        self._check(SHARES, lambda v: 0 <= v <= 1, "{0} is from 0 to 1, got {1}")
+        self._check(ABOVE_0, lambda v: v > 0, "{0}={1} must be above 0")
+        self._check(NOT_BELOW_0, lambda v: v >= 0, "{0}={1} must not be below 0")
+        self._check(("ema",), lambda v: 0 <= v < 1, "ema must lie in 0..1, 1 left out, got {1}")
+        self._check_ranges()
+        if not self.steps and not self.minutes:
+            raise RecipeError(f"recipe {self.name} needs steps or minutes")
+        if (self.sandwich and self.stage != "supernet") or (self.inplace and not self.sandwich):
+            raise RecipeError("sandwich is for a supernet, and inplace for a sandwich: its largest network teaches")
+        fields = [f.name for f in dataclasses.fields(self) if f.name not in (*OF_THE_NETWORK, "change")]
+        for key in self.change:
+            if key not in fields:
+                raise RecipeError(f"change={key}: no field that a run may change; {nearest(key, fields)}")
+
+    def _check(self, keys: Iterable[str], fits: Callable[[float], bool], words: str) -> None:
+        """Refuse numbers that do not fit, NaN and infinity among them, in ``words`` of the field and its value."""
+        for key in keys:
+            value = getattr(self, key)
+            if not isinstance(value, (int, float)) or not math.isfinite(value) or not fits(value):
+                raise RecipeError(words.format(key, value))
+
+    def _check_ranges(self) -> None:
+        for key in ("size", "early_size"):
+            _check_size(key, getattr(self, key))
+        for size in self.sizes:
+            _check_size("sizes", size)
+        for key, least in (("scale", 1e-6), ("people", 1)):
+            low, high = getattr(self, key)
+            if not least <= low <= high < math.inf:
+                raise RecipeError(f"{key} is the least and the most, above 0, got {low},{high}")
+        if not all(0 <= m <= 1 for m in self.milestones):
+            raise RecipeError(f"milestones are shares of the run, from 0 to 1, got {self.milestones}")
+
+
+def _check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        *others, last = choices
+        close = difflib.get_close_matches(str(value), choices, 1)
+        meant = f": did you mean {close[0]}?" if close else ""
+        raise RecipeError(f"{key} must be {', '.join(c for c in others if c)} or {last}, got {value!r}{meant}")
+
+
+def _check_size(key: str, size: tuple[int, int]) -> None:
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise RecipeError(f"{key} takes height x width in pixels, got {'x'.join(map(str, size))}")
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """', did you mean X?' or the list of choices."""
+    close = difflib.get_close_matches(word, words, 1)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(words))}"
+
+
+def pick(kind: str, name: str, table: Mapping[str, Named]) -> Named:
+    """The value of that name.
+
+    Raises:
+        RecipeError: if there is none, naming the nearest.
+    """
+    if name not in table:
+        raise RecipeError(f"unknown {kind} {name!r}: {nearest(name, list(table))}")
+    return table[name]
+
+
+def override(recipe: Named, texts: list[str]) -> Named:
+    """A recipe, of training or of a search, with ``key=value`` texts applied.
+
+    Raises:
+        RecipeError: for an unknown key (naming the nearest), or a value that does not parse or cannot be.
+    """
+    fields = {f.name: f for f in dataclasses.fields(recipe) if f.name not in ("name", "space")}
+    changes = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise RecipeError(f"expected key=value, got {text!r}")
+        if key not in fields:
+            raise RecipeError(f"unknown key {key!r} in recipe {recipe.name}: {nearest(key, list(fields))}")
+        changes[key] = _parse(key, value, str(fields[key].type))
+    return dataclasses.replace(recipe, **changes)
+
+
+def _parse(key: str, text: str, kind: str) -> object:
+    readers = {"int": int, "float": float, "str": str}
+    try:
+        if kind == "bool":
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if kind == "tuple[str, ...]":
+            return tuple(part for part in text.split(",") if part)
+        if kind == "tuple[tuple[int, int], ...]":
+            return tuple(_numbers(part, int, 2) for part in text.split(",") if part)
+        if kind.startswith("tuple"):
+            count = 0 if "..." in kind else kind.count(",") + 1
+            return _numbers(text, float if "float" in kind else int, count)
+        return readers[kind](text)
+    except (ValueError, KeyError):
+        raise RecipeError(f"{key} takes {kind}, got {text!r}") from None
+
+
+def _numbers(text: str, item: type, count: int) -> tuple:
+    """Numbers joined by commas or x, ``count`` of them (0: any number)."""
+    values = tuple(item(part) for part in text.replace("x", ",").split(",") if part)
+    if count and len(values) != count:
+        raise ValueError
+    return values
