@@ -6,26 +6,21 @@ multiply-adds are counted from the encodings (:mod:`scalenet.cost`).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
-from . import repository, table, weights
+from . import table, weights
 from .arch import Arch, ArchError
+from .names import PREFIX
 from .network import ScaleNet
 from .provenance import mark
-from .repository import PREFIX
 from .table import encoding_file
 
-NO_ENCODING = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
 
 
@@ -213,82 +208,3 @@ def scalenet_p4_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
     Reported 71.6 AP on COCO test-dev, multi-scale test.
     """
     return _create("scalenet_p4_bottomup", pretrained, **kwargs)
-
-
-def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """``timm.create_model`` for this package's networks, with hints for unknown names.
-
-    Args:
-        name: a registered name, with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/repo", "local-dir:path".
-        pretrained: load the published weights; downloads only where the weights are not in the package.
-        kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``checkpoint_path``, ``arch``…
-
-    Raises:
-        LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
-            :class:`scalenet.NoWeights`.
-        OSError: for a repository, folder or ``checkpoint_path`` that cannot be read.
-        WeightsError, ArchError: for one that is damaged or another network's, or a pickled checkpoint.
-        TypeError: for an unknown keyword.
-    """
-    cache_dir = kwargs.get("cache_dir")
-    if ":" in name:
-        repository.check_config(name, cache_dir)
-    else:
-        check_name(name)
-    path = kwargs.get("checkpoint_path")
-    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
-    known = weights.read_metadata(path) if path else None
-    if path and kwargs.get("features_only"):  # timm would look for the file's names in the wrapped network
-        pretrained, kwargs["checkpoint_path"] = True, ""
-        overlay["file"] = str(path)
-    elif pretrained and ":" in name:
-        overlay |= repository.safe_weights(name)
-    try:
-        model = timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
-    except LocalEntryNotFoundError:  # not reached, and not kept
-        raise
-    except EntryNotFoundError as e:
-        raise weights.WeightsError(f"{name} has no {repository.SAFE}; {weights.ONLY_CONVERT}") from e
-    except (SafetensorError, RuntimeError) as e:
-        if isinstance(e, weights.NoWeights) or not (pretrained or path):
-            raise
-        what = path or name
-        raise weights.WeightsError(f"{what}: its weights are damaged or another network's ({str(e)[:120]})") from e
-    if isinstance(model, ScaleNet) and known is not None:
-        if known.labels is not None and "labels" not in kwargs:
-            model.name_outputs(known.labels)
-        weights.adopt(model, known)
-    elif isinstance(model, ScaleNet) and pretrained and ":" in name:
-        mark(model, *repository.recorded_metadata(name, cache_dir))
-    return model
-
-
-def check_name(name: str) -> tuple[str, str]:
-    """(name, tag) of a registered name; the tag is "" where none is given.
-
-    Raises:
-        LookupError: for an unknown name (naming the nearest) or tag.
-        WeightsError: for the name of a pickled file.
-    """
-    weights.refuse_pickled(name)
-    base, _, tag = name.partition(".")
-    known = timm.list_models(f"{PREFIX}*")
-    if base not in known and Path(name).is_dir():
-        raise LookupError(f"unknown model {name!r}; of a folder, say local-dir:{name}")
-    if base not in known:
-        raise LookupError(f"unknown model {name!r}{_hint(base, known)}")
-    tags = [e.tag for e in table.TABLE if e.name == base]
-    if tag and tag not in tags:
-        raise LookupError(f"unknown tag {tag!r} of {base}; there is {', '.join(tags) or 'none'}")
-    return base, tag
-
-
-def _hint(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1, cutoff=0.4)
-    return f"; did you mean {close[0]}?" if close else f"; choose from {', '.join(known)}"
-
-
-def list_models(pattern: str | None = None, pretrained: bool = False) -> list[str]:
-    """Registered names of this package, by wildcard; with ``pretrained`` only those with weights, tags included."""
-    names = timm.list_models(pattern or f"{PREFIX}*", pretrained=pretrained)
-    return [n for n in names if n.startswith(PREFIX)]

@@ -213,7 +213,7 @@ def select(state: Mapping[str, torch.Tensor], model: nn.Module, what: str = "the
     return {k: state[k] for k in wanted}
 
 
-def load_model(path: str | Path) -> ScaleNet:
+def read_network(path: str | Path) -> ScaleNet:
     """The network of a weights file of this project, built from the file's own metadata, strictly loaded, as float32.
 
     Raises:

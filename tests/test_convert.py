@@ -10,9 +10,10 @@ import torch
 
 from scalenet import cli, convert
 from scalenet.arch import Arch, SearchSpace
+from scalenet.factory import load_model
 from scalenet.network import ScaleNet
 from scalenet.table import ARCHS, find
-from scalenet.weights import WeightsError, load_model, read_weights
+from scalenet.weights import WeightsError, read_weights
 
 from . import reference_supernet
 from .conftest import TINY

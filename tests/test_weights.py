@@ -13,13 +13,13 @@ from scalenet.arch import SearchSpace
 from scalenet.card import model_card
 from scalenet.cost import count
 from scalenet.datasets import CAMVID, COCO, Labels
+from scalenet.factory import load_model
 from scalenet.facts import markdown_table, registered_facts
 from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
 from scalenet.old_metadata import SUPERNET_STATISTICS
-from scalenet.predict.loading import load_model as load_named
 from scalenet.provenance import mark, metadata_of
-from scalenet.weights import WeightsError, load_model, save_weights
+from scalenet.weights import WeightsError, save_weights
 
 from .conftest import TINY
 from .small_networks import small_network, write
@@ -272,5 +272,5 @@ def test_a_file_says_what_its_outputs_are(tmp_path):
     source.name_outputs(own)
     path = str(write(source, tmp_path / "own.safetensors"))
     assert scalenet.create_model("scalenet_s0", checkpoint_path=path).labels == own
-    assert load_named("scalenet_s0", path).labels == own
+    assert load_model("scalenet_s0", path).labels == own
     assert scalenet.create_model("scalenet_s0", checkpoint_path=path, labels=CAMVID).labels == CAMVID
