@@ -24,7 +24,7 @@ def task(expression: str, path: Path) -> tuple[float, float]:
     code = f"""
 import time, timm, torch
 from benchmarks._process import peak_mb
-from scalenet import convert, table, weights
+from scalenet import convert, factory, table, weights
 torch.set_num_threads(2)
 entry = table.find("scalenet_s3")
 before, started = peak_mb(), time.perf_counter()

@@ -113,7 +113,7 @@ def select_network(
         headless: the checkpoint's head is a classifier's (ImageNet): take the trunk alone.
 
     Raises:
-        WeightsError: naming the first missing and unexpected entries, or the first of another shape.
+        WeightsError: if the checkpoint is another network's.
     """
     task = "pose" if headless else arch.task
     if headless:
@@ -122,13 +122,8 @@ def select_network(
         model = ScaleNet(arch, task, 0 if headless else outputs or count_outputs(state, task) or None)
     wanted = model.state_dict()
     filled = {k: torch.zeros((), dtype=torch.long) for k in wanted if k.endswith("num_batches_tracked")}
-    missing = [k for k in wanted if k not in state and k not in filled]
-    unexpected = sorted(set(state) - _known_names(arch, task))
-    if missing or unexpected:
-        text = [f"{len(missing)} entries are missing, the first is {missing[0]}"] if missing else []
-        text += [f"{len(unexpected)} are unexpected, the first is {unexpected[0]}"] if unexpected else []
-        raise WeightsError(f"the checkpoint is not one for {arch.name or arch.digest}: {'; '.join(text)}")
-    return model, weights.select(filled | state, model, f"the checkpoint is not one for {arch.name or arch.digest}")
+    what = f"the checkpoint is not one for {arch.name or arch.digest}"
+    return model, weights.select(filled | state, model, what, _known_names(arch, task))
 
 
 def needs_recalibration(arch: Arch, entry: Entry | None, state: State, path: str | Path) -> bool:

@@ -11,6 +11,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
 from . import models, repository, table, weights  # noqa: F401  models registers the networks with timm
+from .metadata import CheckpointMetadata
 from .names import PREFIX, parse_name
 from .network import ScaleNet, unwrap
 from .provenance import mark
@@ -45,11 +46,12 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         raise LookupError(f"{name} is a file of weights: give the network's name, and the file as checkpoint_path=")
     if saved:
         repository.check_config(parsed, cache_dir)
-    path = kwargs.get("checkpoint_path")
+    path = kwargs.pop("checkpoint_path", None)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     known = weights.read_metadata(path) if path else None
-    if path and kwargs.get("features_only"):  # timm would look for the file's names in the wrapped network
-        pretrained, kwargs["checkpoint_path"] = True, ""
+    features = path and kwargs.get("features_only")
+    if features:  # the file's names are the whole network's
+        pretrained = True
         overlay["file"] = str(path)
     elif pretrained and saved:
         overlay |= repository.safe_weights(parsed)
@@ -60,14 +62,11 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     except EntryNotFoundError as e:
         raise weights.WeightsError(f"{name} has no {repository.SAFE}; {weights.ONLY_CONVERT}") from e
     except (SafetensorError, RuntimeError) as e:
-        if isinstance(e, weights.NoWeights) or not (pretrained or path):
+        if isinstance(e, weights.NoWeights) or not pretrained:
             raise
-        what = path or name
-        raise weights.WeightsError(f"{what}: its weights are damaged or another network's ({str(e)[:120]})") from e
-    if isinstance(model, ScaleNet) and known is not None:
-        if known.labels is not None and "labels" not in kwargs:
-            model.name_outputs(known.labels)
-        weights.adopt(model, known)
+        raise weights.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
+    if path and not features:
+        _read_into(model, path, known, labels="labels" not in kwargs, strict=True)
     elif isinstance(model, ScaleNet) and pretrained and saved:
         mark(model, *repository.recorded_metadata(parsed, cache_dir))
     return model
@@ -132,9 +131,15 @@ def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
     """
-    metadata = weights.read_metadata(path)
-    model.load_state_dict(weights.select(weights.read_weights(path)[0], model, str(path)))
-    if metadata.labels is not None:
+    _read_into(model, path, weights.read_metadata(path))
+
+
+def _read_into(
+    model: ScaleNet, path: str | Path, metadata: CheckpointMetadata, labels: bool = True, strict: bool = False
+) -> None:
+    state = weights.read_weights(path)[0]
+    model.load_state_dict(weights.select(state, model, str(path), () if strict else None))
+    if labels and metadata.labels is not None:
         model.name_outputs(metadata.labels)
     weights.adopt(model, metadata)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,10 @@ def _create(
     published = entry and pretrained and not any(overlay.get(k) for k in SOURCES)
     if published:
         overlay |= weights.source(entry, kwargs.get("cache_dir"))
+    fitting = partial(_fitting, features=bool(kwargs.get("features_only")))
     model = build_model_with_cfg(
         ScaleNet, variant, pretrained, cfg, overlay, arch=arch, weights_follow=bool(pretrained),
-        pretrained_filter_fn=_whole, feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
+        pretrained_filter_fn=fitting, feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
     )  # fmt: skip
     if published and isinstance(model, ScaleNet):
         known = entry.metadata(weights.read_metadata(overlay["file"]))
@@ -102,12 +104,19 @@ def _create(
     return model
 
 
-def _whole(state: dict[str, torch.Tensor], model: ScaleNet) -> dict[str, torch.Tensor]:
-    """A filter of what timm reads; under a new classifier, or none, timm lets entries be missing, this does not."""
-    anew = tuple(f"{name}." for name in model.classifier_names)
-    missing = [k for k in model.state_dict() if k not in state and not k.startswith(anew)]
-    if missing:
-        raise weights.WeightsError(f"the weights lack {len(missing)} entries, the first is {missing[0]}")
+def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) -> dict[str, torch.Tensor]:
+    """timm's filter of what it reads, which checks it: timm loads loosely where it makes a classifier anew, and adapts
+    the stem to other channels."""
+    cfg = model.pretrained_cfg
+    anew = features or model.num_classes != cfg["num_classes"]
+    heads = tuple(f"{name}." for name in model.classifier_names) if anew else ()
+    wanted = {k: v for k, v in model.state_dict().items() if not k.startswith(heads)}
+    if cfg["input_size"][0] != model.in_chans:
+        stem = wanted["conv1.weight"]
+        wanted["conv1.weight"] = stem.new_empty((len(stem), cfg["input_size"][0], *stem.shape[2:]), device="meta")
+    read = {k: v for k, v in state.items() if not k.startswith(heads)}
+    place = cfg.get("hf_hub_id") if cfg.get("source") == "hf-hub" else cfg.get("file")
+    weights.check_entries(read, wanted, str(place or "the weights given"), known=())
     return state
 
 
