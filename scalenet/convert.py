@@ -27,7 +27,7 @@ from .old_metadata import CONVERTED, SUPERNET_STATISTICS
 from .table import Entry
 from .weights import WeightsError
 
-PREFIXES = ("module.", "model.")
+WRAPPERS = ("module", "_orig_mod")  # of DataParallel and torch.compile, which wrap networks and parts of them
 CLASSIFIER = ("classifier.", "incre_modules.", "downsamp_modules.")  # of a network trained on ImageNet
 HEADS = ("last_layer.", "final_layer.", *CLASSIFIER)
 PUBLISHED_DEPTH = 5
@@ -76,13 +76,20 @@ def clean(loaded: Any, path: str | Path = "the checkpoint") -> State:
     state = {}
     for key, value in loaded.items() if isinstance(loaded, Mapping) else ():
         if isinstance(key, str) and isinstance(value, torch.Tensor):
-            while key.startswith(PREFIXES):
-                key = key.split(".", 1)[1]
-            if not key.startswith("loss."):
-                state[key] = value
+            name = unwrapped(key)
+            if not name.startswith("loss."):
+                state[name] = value
     if not state:
         raise WeightsError(f"{path} holds no tensors by name")
     return state
+
+
+def unwrapped(key: str) -> str:
+    """An entry's name without what wrappers put into it, in any order, at any depth, and without "model." before it."""
+    parts = [part for part in key.split(".") if part not in WRAPPERS]
+    while parts[:-1] and parts[0] == "model":
+        parts = parts[1:]
+    return ".".join(parts) or key
 
 
 def hrnet_names(state: Mapping[str, torch.Tensor]) -> State:
