@@ -7,11 +7,12 @@ from typing import Any
 
 import timm
 from huggingface_hub.constants import HF_HUB_OFFLINE
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 
-from . import models, repository, table, weights  # noqa: F401  models registers the networks with timm
+from . import repository, table, weights
 from .metadata import CheckpointMetadata
+from .models import SOURCES  # and all networks are registered with timm
 from .names import PREFIX, parse_name
 from .network import ScaleNet, unwrap
 from .provenance import mark
@@ -41,11 +42,9 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         TypeError: for an unknown keyword.
     """
     parsed, cache_dir = parse_name(name), kwargs.get("cache_dir")
-    saved = parsed.kind in ("hub", "folder")
     if parsed.kind == "file":
         raise LookupError(f"{name} is a file of weights: give the network's name, and the file as checkpoint_path=")
-    if saved:
-        repository.check_config(parsed, cache_dir)
+    config = repository.read_config(parsed, cache_dir) if parsed.kind in ("hub", "folder") else None
     path = kwargs.pop("checkpoint_path", None)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     known = weights.read_metadata(path) if path else None
@@ -53,22 +52,16 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     if features:  # the file's names are the whole network's
         pretrained = True
         overlay["file"] = str(path)
-    elif pretrained and saved:
-        overlay |= repository.safe_weights(parsed)
     try:
         model = timm.create_model(str(parsed), pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
-    except LocalEntryNotFoundError:  # not reached, and not kept
-        raise
-    except EntryNotFoundError as e:
-        raise weights.WeightsError(f"{name} has no {repository.SAFE}; {weights.ONLY_CONVERT}") from e
     except (SafetensorError, RuntimeError) as e:
         if isinstance(e, weights.NoWeights) or not pretrained:
             raise
         raise weights.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
     if path and not features:
         _read_into(model, path, known, labels="labels" not in kwargs, strict=True)
-    elif isinstance(model, ScaleNet) and pretrained and saved:
-        mark(model, *repository.recorded_metadata(parsed, cache_dir))
+    elif isinstance(model, ScaleNet) and pretrained and config and not any(overlay.get(k) for k in SOURCES):
+        mark(model, *repository.recorded_metadata(config, str(parsed)))
     return model
 
 
@@ -117,8 +110,6 @@ def _saved_model(name: str, pretrained: bool) -> ScaleNet:
         if not offline and isinstance(e, (LocalEntryNotFoundError, ConnectionError)):
             offline = " (HF_HUB_OFFLINE=1 asks the cache alone)"
         raise FileNotFoundError(f"{name} cannot be read{offline}: {e}") from e
-    except (TypeError, AttributeError) as e:
-        raise weights.WeightsError(f"{name}: its config.json does not describe a network ({str(e)[:120]})") from e
     if not isinstance(model, ScaleNet):
         raise LookupError(f"{name} holds a {type(model).__name__}, which is no network of this project")
     return model

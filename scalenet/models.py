@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
-from . import table, weights
+from . import repository, table, weights
 from .arch import Arch, ArchError
-from .names import PREFIX
+from .names import PREFIX, named_arch
 from .network import ScaleNet
 from .provenance import mark
-from .table import encoding_file
 
+PLAIN = {"custom_load": False, "label_offset": None}  # of timm's cfg: no reader but timm's own
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
 
 
@@ -44,9 +44,7 @@ default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in tabl
 
 
 def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path, task: str | None = None) -> Arch:
-    """An encoding from an Arch, its dict, a JSON path, a registered name, or ``hrnet_wN``.
-
-    HRNet is two encodings by one name: for segmentation, or, if ``task`` is another, for pose.
+    """An encoding from an Arch, its dict, a JSON path, or a name (see :func:`scalenet.names.named_arch`).
 
     Raises:
         ArchError: if it is none of these.
@@ -56,10 +54,8 @@ def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path, task: str | None =
     if isinstance(arch, Mapping):
         return Arch.from_dict(arch)
     text = str(arch)
-    if text.startswith("hrnet_w") and text[7:].isdigit():
-        return Arch.hrnet(int(text[7:]), "segmentation" if task in (None, "segmentation") else "pose")
-    if text.startswith(f"{PREFIX}_") and (named := encoding_file(text)).is_file():
-        return Arch.load(named)
+    if named := named_arch(text, task):
+        return named
     if Path(text).is_file():
         return Arch.load(text)
     raise ArchError(f"arch: an encoding, its dict, a JSON file, a registered name or hrnet_wN, not {text[:60]!r}")
@@ -69,6 +65,7 @@ def _create(
     variant: str, pretrained: bool, arch: Arch | Mapping[str, Any] | str | Path | None = None, **kwargs: Any
 ) -> ScaleNet:
     """Build through timm. Keywords that neither timm nor :class:`ScaleNet` knows raise TypeError there."""
+    saved = _check_saved(variant, arch, kwargs)
     if arch is None and variant == PREFIX:
         raise TypeError('scalenet needs arch=: an Arch, its dict, a JSON file, a registered name or "hrnet_w32"')
     if variant != PREFIX:
@@ -86,6 +83,8 @@ def _create(
                 "no weights are published for an encoding of your own; convert a checkpoint (scalenet convert FILE.pth "
                 f"--arch FILE.json); or {weights.TRAIN}; or {weights.OWN_WEIGHTS}"
             )
+    if saved is not None:
+        overlay = _saved_overlay(saved, kwargs.get("task") or arch.task, overlay, pretrained, kwargs.get("cache_dir"))
     entry = table.find(variant, cfg)
     if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
         kwargs["labels"] = entry.labels
@@ -104,6 +103,28 @@ def _create(
     return model
 
 
+def _check_saved(variant: str, arch: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The cfg that timm read from a repository's or folder's config, with its arguments checked; None for any other."""
+    cfg = kwargs.get("pretrained_cfg")
+    if not isinstance(cfg, Mapping) or cfg.get("source") not in ("hf-hub", "local-dir"):
+        return None
+    arguments = kwargs.get("pretrained_model_args") or {}
+    if variant == PREFIX and arch is not None and "arch" not in arguments:  # a caller's own
+        arguments = {**arguments, "arch": resolve_arch(arch, kwargs.get("task")).to_dict()}
+    repository.check_config(variant, cfg, arguments, repository.name_of(cfg))
+    return cfg
+
+
+def _saved_overlay(
+    saved: Mapping[str, Any], task: str, given: Mapping[str, Any], pretrained: bool, cache_dir: str | Path | None
+) -> dict[str, Any]:
+    """What stands over a config's cfg: what of it can only be so, what a caller gave, and where safe weights are."""
+    overlay = {**weights.network_cfg(task), **PLAIN, **given}
+    if any(given.get(k) for k in SOURCES):
+        return {"source": None, **overlay}
+    return overlay | (repository.safe_weights(saved, cache_dir) if pretrained else {})
+
+
 def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) -> dict[str, torch.Tensor]:
     """timm's filter of what it reads, which checks it: timm loads loosely where it makes a classifier anew, and adapts
     the stem to other channels."""
@@ -115,8 +136,8 @@ def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) ->
         stem = wanted["conv1.weight"]
         wanted["conv1.weight"] = stem.new_empty((len(stem), cfg["input_size"][0], *stem.shape[2:]), device="meta")
     read = {k: v for k, v in state.items() if not k.startswith(heads)}
-    place = cfg.get("hf_hub_id") if cfg.get("source") == "hf-hub" else cfg.get("file")
-    weights.check_entries(read, wanted, str(place or "the weights given"), known=())
+    what = repository.name_of(cfg) if cfg.get("source") else cfg.get("file") or "the weights given"
+    weights.check_entries(read, wanted, str(what), known=())
     return state
 
 

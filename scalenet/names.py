@@ -12,9 +12,11 @@ from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from timm.models import parse_model_name, split_model_name_tag
 
 from . import table
+from .arch import Arch
 from .weights import refuse_pickled
 
 PREFIX = "scalenet"  # of registered names; alone it is the network of any encoding
+MAX_NAME = 16  # characters of "hrnet_w32"
 SCHEMES = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
@@ -88,9 +90,28 @@ def parse_name(name: str | Path) -> ModelName:
     return ModelName("hub", place, revision=revision)
 
 
+def registered_names() -> list[str]:
+    """What this package has registered with timm, without tags."""
+    return timm.list_models(f"{PREFIX}*")
+
+
+def named_arch(text: str, task: str | None = None) -> Arch | None:
+    """The encoding of a registered name or of ``hrnet_wN``; None for any other text, which may be a file's name.
+
+    HRNet is two encodings by one name: for segmentation, or, if ``task`` is another, for pose.
+
+    Raises:
+        ArchError: for an HRNet that is too wide.
+    """
+    if text.startswith("hrnet_w") and text[7:].isdecimal() and len(text) < MAX_NAME:
+        return Arch.hrnet(int(text[7:]), "segmentation" if task in (None, "segmentation") else "pose")
+    known = text != PREFIX and text in registered_names()
+    return Arch.load(table.encoding_file(text)) if known else None
+
+
 def _registered(text: str) -> ModelName:
     name, tag = split_model_name_tag(text)
-    known = timm.list_models(f"{PREFIX}*")
+    known = registered_names()
     if name not in known:
         if Path(text).is_dir():
             raise LookupError(f"unknown model {text!r}; of a folder, say local-dir:{text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,14 +48,36 @@ def source(entry: Entry, cache_dir: str | Path | None = None) -> dict[str, Any]:
     if entry.is_file:
         path = entry.path
     elif entry.hub_id:
-        from huggingface_hub import hf_hub_download
-
-        revision = entry.revision or None
-        path = Path(hf_hub_download(entry.hub_id, entry.hub_filename, revision=revision, cache_dir=cache_dir))
+        path = hub_file(entry.hub_id, entry.hub_filename, entry.revision, cache_dir)
     else:
         raise NoWeights(no_weights_message(entry))
     verify(path, entry.sha256)
     return {"file": str(path), "hf_hub_id": None}
+
+
+def hub_file(hub_id: str, file: str, revision: str = "", cache_dir: str | Path | None = None) -> Path:
+    """A file of a repository of the Hub, downloaded if it is not here yet.
+
+    Raises:
+        OSError: in one line, if it cannot be had.
+        LookupError: for an id that no repository has.
+        WeightsError: if large files, which the Hub's cache keeps by their SHA-256, have another.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError, HTTPError
+
+    try:
+        path = Path(hf_hub_download(hub_id, file, revision=revision or None, cache_dir=cache_dir))
+    except HFValidationError as e:
+        raise LookupError(f"hf-hub:{hub_id}: {str(e).splitlines()[0]}") from None
+    except OSError:  # says what is wrong
+        raise
+    except (HTTPError, RuntimeError) as e:  # what goes wrong under way is not always an OSError
+        reason = " ".join(str(e).split())[:120] or type(e).__name__
+        raise ConnectionError(f"hf-hub:{hub_id}: {file} was not downloaded ({reason}); try again") from e
+    kept_as = path.resolve().name
+    verify(path, kept_as if re.fullmatch("[0-9a-f]{64}", kept_as) else "")
+    return path
 
 
 def no_weights_message(entry: Entry) -> str:

@@ -1,10 +1,10 @@
 """A config.json that says what cannot be: whatever is changed in one, doors work or say in one line what is wrong."""
 
 import json
+import re
 import shutil
 from functools import reduce
 
-import numpy as np
 import pytest
 import timm
 
@@ -12,6 +12,8 @@ import scalenet
 from scalenet import cli
 from scalenet.arch import ArchError
 from scalenet.datasets import COCO, Labels, LabelsError
+from scalenet.metadata import CheckpointMetadata
+from scalenet.provenance import mark
 from scalenet.repository import MAX_CONFIG_BYTES
 from scalenet.weights import WeightsError
 
@@ -36,7 +38,9 @@ OF_TIMM = ("pretrained", "test_input_size", "input_size")  # what timm itself tr
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    return scalenet.save_pretrained(small_network(depths=(1, 1)), tmp_path_factory.mktemp("saved"))
+    net = small_network(depths=(1, 1))
+    mark(net, CheckpointMetadata(terms="any", metrics={"camvid": {"val": {"miou": 0.5}}}))
+    return scalenet.save_pretrained(net, tmp_path_factory.mktemp("saved"))
 
 
 @pytest.fixture
@@ -61,19 +65,15 @@ def changed(saved, tmp_path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_door_works_or_says_what_is_wrong(changed, path):
-    image = np.zeros((32, 48, 3), np.uint8)
     for value in VALUES:
         name = changed(path, value)
         try:
-            scalenet.Segmenter(name, device="cpu")(image)
+            scalenet.Segmenter(name, device="cpu")
         except DOCUMENTED as e:
             assert name in str(e) and "\n" not in str(e), (path, value)
-        if "." not in path or path.endswith(OF_TIMM):
-            continue
-        try:
-            timm.create_model(name, pretrained=True)
-        except DOCUMENTED as e:
-            assert name in str(e), (path, value)
+            if path.startswith(("model_args.", "pretrained_cfg.")) and not path.endswith(OF_TIMM):
+                with pytest.raises(DOCUMENTED, match=re.escape(name)):
+                    timm.create_model(name, pretrained=True)
 
 
 @pytest.mark.parametrize("door", [scalenet.create_model, timm.create_model])

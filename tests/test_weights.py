@@ -4,12 +4,14 @@ import dataclasses
 import json
 import re
 
+import huggingface_hub
 import pytest
 import timm
 import torch
+from huggingface_hub.errors import HTTPError
 
 import scalenet
-from scalenet import table, weights
+from scalenet import cli, table, weights
 from scalenet.arch import SearchSpace
 from scalenet.card import model_card
 from scalenet.convert import convert_checkpoint
@@ -121,6 +123,20 @@ def test_checkpoint_path_reads_safetensors_alone_and_features_too(tmp_path):
     whole = scalenet.create_model("scalenet_s0", pretrained=True, features_only=True).eval()
     x = torch.randn(1, 3, 64, 64)
     assert all(torch.equal(a, b) for a, b in zip(features(x), whole(x), strict=True))
+
+
+@pytest.mark.parametrize("error", [HTTPError("peer closed\nthe connection"), RuntimeError("xet broke off")])
+def test_a_download_that_breaks_off_is_one_line(error, monkeypatch, capsys):
+    def download(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(OSError, match=r"hf-hub:user/net: config.json was not downloaded \(.*\); try again"):
+        scalenet.create_model("hf-hub:user/net")
+    assert cli.main(["info", "hf-hub:user/net"]) == 2 and capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(LookupError, match="hf-hub:user/a/b"):
+        monkeypatch.undo()
+        scalenet.create_model("hf-hub:user/a/b")
 
 
 # -- files -------------------------------------------------------------------------------------------------------
