@@ -14,7 +14,7 @@ from benchmarks import Figure, show
 from benchmarks._process import run
 
 NETWORKS = tuple(f"scalenet_{kind}{i}" for kind in "ps" for i in (1, 2, 3, 4))
-LOAD = "weights.load_model({path!r})"
+LOAD = "factory.load_model({path!r})"
 LOAD_TIMM = "timm.create_model('scalenet_p4', checkpoint_path={path!r})"
 CONVERT = "convert.convert_checkpoint({path!r}, {path!r} + '.out', entry.arch, entry)"
 
@@ -24,7 +24,7 @@ def task(expression: str, path: Path) -> tuple[float, float]:
     code = f"""
 import time, timm, torch
 from benchmarks._process import peak_mb
-from scalenet import convert, table, weights
+from scalenet import convert, factory, table, weights
 torch.set_num_threads(2)
 entry = table.find("scalenet_s3")
 before, started = peak_mb(), time.perf_counter()
@@ -83,7 +83,7 @@ def measure(argv: list[str]) -> list[Figure]:
     ]
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder))
-        for door, expression in (("weights.load_model", LOAD), ("timm checkpoint_path=", LOAD_TIMM)):
+        for door, expression in (("factory.load_model", LOAD), ("timm checkpoint_path=", LOAD_TIMM)):
             seconds, times = task(expression, files["p4.safetensors"])
             figures += [
                 Figure(f"zoo: load P4 by {door}", seconds, "s"),

@@ -12,7 +12,7 @@ from ._check import check_torchvision as _check_torchvision
 _check_torchvision()
 
 from .arch import Arch, ArchError, SearchSpace  # noqa: E402
-from .models import create_model, list_models  # noqa: E402
+from .factory import create_model, list_models  # noqa: E402
 from .network import ScaleNet  # noqa: E402
 from .weights import NoWeights, WeightsError  # noqa: E402
 

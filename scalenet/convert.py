@@ -27,7 +27,7 @@ from .old_metadata import CONVERTED, SUPERNET_STATISTICS
 from .table import Entry
 from .weights import WeightsError
 
-PREFIXES = ("module.", "model.")
+WRAPPERS = ("module", "_orig_mod")  # of DataParallel and torch.compile, which wrap networks and parts of them
 CLASSIFIER = ("classifier.", "incre_modules.", "downsamp_modules.")  # of a network trained on ImageNet
 HEADS = ("last_layer.", "final_layer.", *CLASSIFIER)
 PUBLISHED_DEPTH = 5
@@ -76,13 +76,20 @@ def clean(loaded: Any, path: str | Path = "the checkpoint") -> State:
     state = {}
     for key, value in loaded.items() if isinstance(loaded, Mapping) else ():
         if isinstance(key, str) and isinstance(value, torch.Tensor):
-            while key.startswith(PREFIXES):
-                key = key.split(".", 1)[1]
-            if not key.startswith("loss."):
-                state[key] = value
+            name = unwrapped(key)
+            if not name.startswith("loss."):
+                state[name] = value
     if not state:
         raise WeightsError(f"{path} holds no tensors by name")
     return state
+
+
+def unwrapped(key: str) -> str:
+    """An entry's name without what wrappers put into it, in any order, at any depth, and without "model." before it."""
+    parts = [part for part in key.split(".") if part not in WRAPPERS]
+    while parts[:-1] and parts[0] == "model":
+        parts = parts[1:]
+    return ".".join(parts) or key
 
 
 def hrnet_names(state: Mapping[str, torch.Tensor]) -> State:
@@ -113,7 +120,7 @@ def select_network(
         headless: the checkpoint's head is a classifier's (ImageNet): take the trunk alone.
 
     Raises:
-        WeightsError: naming the first missing and unexpected entries, or the first of another shape.
+        WeightsError: if the checkpoint is another network's.
     """
     task = "pose" if headless else arch.task
     if headless:
@@ -122,13 +129,8 @@ def select_network(
         model = ScaleNet(arch, task, 0 if headless else outputs or count_outputs(state, task) or None)
     wanted = model.state_dict()
     filled = {k: torch.zeros((), dtype=torch.long) for k in wanted if k.endswith("num_batches_tracked")}
-    missing = [k for k in wanted if k not in state and k not in filled]
-    unexpected = sorted(set(state) - _known_names(arch, task))
-    if missing or unexpected:
-        text = [f"{len(missing)} entries are missing, the first is {missing[0]}"] if missing else []
-        text += [f"{len(unexpected)} are unexpected, the first is {unexpected[0]}"] if unexpected else []
-        raise WeightsError(f"the checkpoint is not one for {arch.name or arch.digest}: {'; '.join(text)}")
-    return model, weights.select(filled | state, model, f"the checkpoint is not one for {arch.name or arch.digest}")
+    what = f"the checkpoint is not one for {arch.name or arch.digest}"
+    return model, weights.select(filled | state, model, what, _known_names(arch, task))
 
 
 def needs_recalibration(arch: Arch, entry: Entry | None, state: State, path: str | Path) -> bool:

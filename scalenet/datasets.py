@@ -68,7 +68,12 @@ class Labels:
             object.__setattr__(self, "colours", palette(n))
         if len(self.colours) != n or (self.sigmas and len(self.sigmas) != n):
             raise LabelsError(f"{self.dataset}: {n} names need as many colours and sigmas")
-        if any(not 0 <= i < n for pair in (*self.skeleton, *self.partners) for i in pair):
+        pairs = (*self.skeleton, *self.partners)
+        if any(len(pair) != 2 or not all(isinstance(i, int) for i in pair) for pair in pairs):
+            raise LabelsError(f"{self.dataset}: skeleton and partners are pairs of joints' numbers")
+        if not all(isinstance(sigma, (int, float)) and sigma > 0 for sigma in self.sigmas):
+            raise LabelsError(f"{self.dataset}: sigmas are numbers above 0")
+        if any(not 0 <= i < n for pair in pairs for i in pair):
             raise LabelsError(f"{self.dataset}: skeleton or partners name a joint beyond the {n} there are")
         if any(len(c) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in c) for c in self.colours):
             raise LabelsError(f"{self.dataset}: colours are red, green, blue, 0..255")
@@ -88,7 +93,13 @@ class Labels:
         known = {f.name for f in fields(cls)}
         if not isinstance(data, Mapping) or not {"dataset", "names"} <= set(data) <= known:
             raise LabelsError(f"not labels: {str(data)[:60]}")
-        return cls(**data)
+        lists = [data[k] for k in known - {"dataset", "convention"} if k in data]
+        try:
+            if not all(isinstance(values, (list, tuple)) for values in lists):
+                raise TypeError("names, colours, skeleton, partners and sigmas are lists")
+            return cls(**data)
+        except TypeError as e:
+            raise LabelsError(f"not labels: {str(e)[:100]}") from None
 
     @classmethod
     def plain(cls, n: int, dataset: str = "unknown", noun: str = "class") -> Labels:

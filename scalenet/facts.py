@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import models, table, weights
+from . import table, weights
 from .arch import Arch
 from .cost import count
+from .factory import NO_ENCODING, load_model
 from .metadata import UNUSABLE, CheckpointMetadata, flat_metrics
+from .names import ModelName, parse_name
 from .network import ScaleNet
 from .provenance import metadata_of
 
@@ -84,22 +86,21 @@ def find_facts(name: str) -> Facts:
     """Facts of a registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
 
     Raises:
-        LookupError, FileNotFoundError, WeightsError: as :func:`scalenet.predict.loading.load_model`.
+        LookupError, FileNotFoundError, WeightsError: as :func:`scalenet.factory.load_model`.
     """
-    if name.endswith(".safetensors") or ":" in name:
-        return _from_model(name)
-    base, tag = models.check_name(name)
-    entry = table.find(base, tag)
+    parsed = parse_name(name)
+    if parsed.kind != "registered":
+        return _from_model(name, parsed)
+    entry = table.find(parsed.place, parsed.tag)
     if entry is None:
-        raise LookupError(models.NO_ENCODING)
+        raise LookupError(NO_ENCODING)
     return _from_entry(entry, weights.read_metadata(entry.path) if entry.is_file else None)
 
 
 def _from_entry(entry: table.Entry, said: CheckpointMetadata | None = None) -> Facts:
-    arch = models.resolve_arch(entry.name)
     return Facts(
-        table.shown_name(entry), entry.task, len(entry.labels.names), entry.input_size, arch, _entry_weights(entry),
-        entry.reported, entry.metadata(said),
+        table.shown_name(entry), entry.task, len(entry.labels.names), entry.input_size, entry.arch,
+        _entry_weights(entry), entry.reported, entry.metadata(said),
     )  # fmt: skip
 
 
@@ -121,8 +122,8 @@ def _entry_weights(entry: table.Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _from_model(name: str) -> Facts:
-    from .predict.loading import load_model, model_input
+def _from_model(name: str, parsed: ModelName) -> Facts:
+    from .predict.loading import model_input
 
     model: ScaleNet = load_model(name)
     known = metadata_of(model) or CheckpointMetadata()
@@ -136,9 +137,7 @@ def _from_model(name: str) -> Facts:
         "terms": known.terms,
         "file": name if Path(name).is_file() else None,
     }
-    kind, sign, place = name.partition(":")
-    label = name if kind.startswith("hf") and sign else Path(place).name if sign else Path(name).stem
     return Facts(
-        label, model.task, model.num_classes, model_input(model)[0], model.arch, source, metadata=known,
+        parsed.label, model.task, model.num_classes, model_input(model)[0], model.arch, source, metadata=known,
         in_chans=model.in_chans,
     )  # fmt: skip

@@ -6,26 +6,22 @@ multiply-adds are counted from the encodings (:mod:`scalenet.cost`).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
 from . import repository, table, weights
 from .arch import Arch, ArchError
+from .names import PREFIX, named_arch
 from .network import ScaleNet
 from .provenance import mark
-from .repository import PREFIX
-from .table import encoding_file
 
-NO_ENCODING = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
+PLAIN = {"custom_load": False, "label_offset": None}  # of timm's cfg: no reader but timm's own
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
 
 
@@ -48,9 +44,7 @@ default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in tabl
 
 
 def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path, task: str | None = None) -> Arch:
-    """An encoding from an Arch, its dict, a JSON path, a registered name, or ``hrnet_wN``.
-
-    HRNet is two encodings by one name: for segmentation, or, if ``task`` is another, for pose.
+    """An encoding from an Arch, its dict, a JSON path, or a name (see :func:`scalenet.names.named_arch`).
 
     Raises:
         ArchError: if it is none of these.
@@ -60,10 +54,8 @@ def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path, task: str | None =
     if isinstance(arch, Mapping):
         return Arch.from_dict(arch)
     text = str(arch)
-    if text.startswith("hrnet_w") and text[7:].isdigit():
-        return Arch.hrnet(int(text[7:]), "segmentation" if task in (None, "segmentation") else "pose")
-    if text.startswith(f"{PREFIX}_") and (named := encoding_file(text)).is_file():
-        return Arch.load(named)
+    if named := named_arch(text, task):
+        return named
     if Path(text).is_file():
         return Arch.load(text)
     raise ArchError(f"arch: an encoding, its dict, a JSON file, a registered name or hrnet_wN, not {text[:60]!r}")
@@ -73,6 +65,7 @@ def _create(
     variant: str, pretrained: bool, arch: Arch | Mapping[str, Any] | str | Path | None = None, **kwargs: Any
 ) -> ScaleNet:
     """Build through timm. Keywords that neither timm nor :class:`ScaleNet` knows raise TypeError there."""
+    saved = _check_saved(variant, arch, kwargs)
     if arch is None and variant == PREFIX:
         raise TypeError('scalenet needs arch=: an Arch, its dict, a JSON file, a registered name or "hrnet_w32"')
     if variant != PREFIX:
@@ -90,15 +83,18 @@ def _create(
                 "no weights are published for an encoding of your own; convert a checkpoint (scalenet convert FILE.pth "
                 f"--arch FILE.json); or {weights.TRAIN}; or {weights.OWN_WEIGHTS}"
             )
+    if saved is not None:
+        overlay = _saved_overlay(saved, kwargs.get("task") or arch.task, overlay, pretrained, kwargs.get("cache_dir"))
     entry = table.find(variant, cfg)
     if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
         kwargs["labels"] = entry.labels
     published = entry and pretrained and not any(overlay.get(k) for k in SOURCES)
     if published:
         overlay |= weights.source(entry, kwargs.get("cache_dir"))
+    fitting = partial(_fitting, features=bool(kwargs.get("features_only")))
     model = build_model_with_cfg(
         ScaleNet, variant, pretrained, cfg, overlay, arch=arch, weights_follow=bool(pretrained),
-        pretrained_filter_fn=_whole, feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
+        pretrained_filter_fn=fitting, feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
     )  # fmt: skip
     if published and isinstance(model, ScaleNet):
         known = entry.metadata(weights.read_metadata(overlay["file"]))
@@ -107,12 +103,41 @@ def _create(
     return model
 
 
-def _whole(state: dict[str, torch.Tensor], model: ScaleNet) -> dict[str, torch.Tensor]:
-    """A filter of what timm reads; under a new classifier, or none, timm lets entries be missing, this does not."""
-    anew = tuple(f"{name}." for name in model.classifier_names)
-    missing = [k for k in model.state_dict() if k not in state and not k.startswith(anew)]
-    if missing:
-        raise weights.WeightsError(f"the weights lack {len(missing)} entries, the first is {missing[0]}")
+def _check_saved(variant: str, arch: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The cfg that timm read from a repository's or folder's config, with its arguments checked; None for any other."""
+    cfg = kwargs.get("pretrained_cfg")
+    if not isinstance(cfg, Mapping) or cfg.get("source") not in ("hf-hub", "local-dir"):
+        return None
+    arguments = kwargs.get("pretrained_model_args") or {}
+    if variant == PREFIX and arch is not None and "arch" not in arguments:  # a caller's own
+        arguments = {**arguments, "arch": resolve_arch(arch, kwargs.get("task")).to_dict()}
+    repository.check_config(variant, cfg, arguments, repository.name_of(cfg))
+    return cfg
+
+
+def _saved_overlay(
+    saved: Mapping[str, Any], task: str, given: Mapping[str, Any], pretrained: bool, cache_dir: str | Path | None
+) -> dict[str, Any]:
+    """What stands over a config's cfg: what of it can only be so, what a caller gave, and where safe weights are."""
+    overlay = {**weights.network_cfg(task), **PLAIN, **given}
+    if any(given.get(k) for k in SOURCES):
+        return {"source": None, **overlay}
+    return overlay | (repository.safe_weights(saved, cache_dir) if pretrained else {})
+
+
+def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) -> dict[str, torch.Tensor]:
+    """timm's filter of what it reads, which checks it: timm loads loosely where it makes a classifier anew, and adapts
+    the stem to other channels."""
+    cfg = model.pretrained_cfg
+    anew = features or model.num_classes != cfg["num_classes"]
+    heads = tuple(f"{name}." for name in model.classifier_names) if anew else ()
+    wanted = {k: v for k, v in model.state_dict().items() if not k.startswith(heads)}
+    if cfg["input_size"][0] != model.in_chans:
+        stem = wanted["conv1.weight"]
+        wanted["conv1.weight"] = stem.new_empty((len(stem), cfg["input_size"][0], *stem.shape[2:]), device="meta")
+    read = {k: v for k, v in state.items() if not k.startswith(heads)}
+    what = repository.name_of(cfg) if cfg.get("source") else cfg.get("file") or "the weights given"
+    weights.check_entries(read, wanted, str(what), known=())
     return state
 
 
@@ -213,82 +238,3 @@ def scalenet_p4_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
     Reported 71.6 AP on COCO test-dev, multi-scale test.
     """
     return _create("scalenet_p4_bottomup", pretrained, **kwargs)
-
-
-def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """``timm.create_model`` for this package's networks, with hints for unknown names.
-
-    Args:
-        name: a registered name, with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/repo", "local-dir:path".
-        pretrained: load the published weights; downloads only where the weights are not in the package.
-        kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``checkpoint_path``, ``arch``…
-
-    Raises:
-        LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
-            :class:`scalenet.NoWeights`.
-        OSError: for a repository, folder or ``checkpoint_path`` that cannot be read.
-        WeightsError, ArchError: for one that is damaged or another network's, or a pickled checkpoint.
-        TypeError: for an unknown keyword.
-    """
-    cache_dir = kwargs.get("cache_dir")
-    if ":" in name:
-        repository.check_config(name, cache_dir)
-    else:
-        check_name(name)
-    path = kwargs.get("checkpoint_path")
-    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
-    known = weights.read_metadata(path) if path else None
-    if path and kwargs.get("features_only"):  # timm would look for the file's names in the wrapped network
-        pretrained, kwargs["checkpoint_path"] = True, ""
-        overlay["file"] = str(path)
-    elif pretrained and ":" in name:
-        overlay |= repository.safe_weights(name)
-    try:
-        model = timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
-    except LocalEntryNotFoundError:  # not reached, and not kept
-        raise
-    except EntryNotFoundError as e:
-        raise weights.WeightsError(f"{name} has no {repository.SAFE}; {weights.ONLY_CONVERT}") from e
-    except (SafetensorError, RuntimeError) as e:
-        if isinstance(e, weights.NoWeights) or not (pretrained or path):
-            raise
-        what = path or name
-        raise weights.WeightsError(f"{what}: its weights are damaged or another network's ({str(e)[:120]})") from e
-    if isinstance(model, ScaleNet) and known is not None:
-        if known.labels is not None and "labels" not in kwargs:
-            model.name_outputs(known.labels)
-        weights.adopt(model, known)
-    elif isinstance(model, ScaleNet) and pretrained and ":" in name:
-        mark(model, *repository.recorded_metadata(name, cache_dir))
-    return model
-
-
-def check_name(name: str) -> tuple[str, str]:
-    """(name, tag) of a registered name; the tag is "" where none is given.
-
-    Raises:
-        LookupError: for an unknown name (naming the nearest) or tag.
-        WeightsError: for the name of a pickled file.
-    """
-    weights.refuse_pickled(name)
-    base, _, tag = name.partition(".")
-    known = timm.list_models(f"{PREFIX}*")
-    if base not in known and Path(name).is_dir():
-        raise LookupError(f"unknown model {name!r}; of a folder, say local-dir:{name}")
-    if base not in known:
-        raise LookupError(f"unknown model {name!r}{_hint(base, known)}")
-    tags = [e.tag for e in table.TABLE if e.name == base]
-    if tag and tag not in tags:
-        raise LookupError(f"unknown tag {tag!r} of {base}; there is {', '.join(tags) or 'none'}")
-    return base, tag
-
-
-def _hint(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1, cutoff=0.4)
-    return f"; did you mean {close[0]}?" if close else f"; choose from {', '.join(known)}"
-
-
-def list_models(pattern: str | None = None, pretrained: bool = False) -> list[str]:
-    """Registered names of this package, by wildcard; with ``pretrained`` only those with weights, tags included."""
-    names = timm.list_models(pattern or f"{PREFIX}*", pretrained=pretrained)
-    return [n for n in names if n.startswith(PREFIX)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ OWN_WEIGHTS = 'give weights of your own: "hf-hub:user/repo", "local-dir:folder" 
 TRAIN = "train it (python -m training, from a checkout)"
 PICKLED = (".pth", ".pt", ".bin")
 ONLY_CONVERT = "a pickled file is read by scalenet convert alone, which writes safetensors"
+MEND = "give the network that they are of (architecture, num_classes, in_chans), or read them with scalenet convert"
 
 
 class WeightsError(ValueError):
@@ -46,14 +48,36 @@ def source(entry: Entry, cache_dir: str | Path | None = None) -> dict[str, Any]:
     if entry.is_file:
         path = entry.path
     elif entry.hub_id:
-        from huggingface_hub import hf_hub_download
-
-        revision = entry.revision or None
-        path = Path(hf_hub_download(entry.hub_id, entry.hub_filename, revision=revision, cache_dir=cache_dir))
+        path = hub_file(entry.hub_id, entry.hub_filename, entry.revision, cache_dir)
     else:
         raise NoWeights(no_weights_message(entry))
     verify(path, entry.sha256)
     return {"file": str(path), "hf_hub_id": None}
+
+
+def hub_file(hub_id: str, file: str, revision: str = "", cache_dir: str | Path | None = None) -> Path:
+    """A file of a repository of the Hub, downloaded if it is not here yet.
+
+    Raises:
+        OSError: in one line, if it cannot be had.
+        LookupError: for an id that no repository has.
+        WeightsError: if large files, which the Hub's cache keeps by their SHA-256, have another.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError, HTTPError
+
+    try:
+        path = Path(hf_hub_download(hub_id, file, revision=revision or None, cache_dir=cache_dir))
+    except HFValidationError as e:
+        raise LookupError(f"hf-hub:{hub_id}: {str(e).splitlines()[0]}") from None
+    except OSError:  # says what is wrong
+        raise
+    except (HTTPError, RuntimeError) as e:  # what goes wrong under way is not always an OSError
+        reason = " ".join(str(e).split())[:120] or type(e).__name__
+        raise ConnectionError(f"hf-hub:{hub_id}: {file} was not downloaded ({reason}); try again") from e
+    kept_as = path.resolve().name
+    verify(path, kept_as if re.fullmatch("[0-9a-f]{64}", kept_as) else "")
+    return path
 
 
 def no_weights_message(entry: Entry) -> str:
@@ -193,27 +217,51 @@ def adopt(model: ScaleNet, metadata: CheckpointMetadata) -> None:
         mark(model, metadata.inherited(), known="")
 
 
-def select(state: Mapping[str, torch.Tensor], model: nn.Module, what: str = "the file") -> dict[str, torch.Tensor]:
-    """The entries of ``state`` that ``model`` has, all of them.
+def check_entries(
+    state: Mapping[str, torch.Tensor],
+    wanted: Mapping[str, torch.Tensor],
+    what: str = "the file",
+    known: Container[str] | None = None,
+) -> None:
+    """The one check of whether weights are a network's, wherever they are read from.
+
+    Args:
+        wanted: the network's entries, of which shape and kind count.
+        what: where ``state`` is from.
+        known: names beyond the network's that may be there too; None: any, a supernet's for example.
 
     Raises:
-        WeightsError: if one is missing or has another shape; names the first and says how many.
+        WeightsError: with how many are missing, unexpected or of another shape, the first of each, and the way on.
     """
-    wanted = model.state_dict()
     missing = [k for k in wanted if k not in state]
+    unexpected = sorted(k for k in state if known is not None and k not in wanted and k not in known)
+    shared = [k for k in wanted if k in state]
+    reshaped = [k for k in shared if state[k].shape != wanted[k].shape]
+    whole = [k for k in shared if wanted[k].is_floating_point() and not state[k].is_floating_point()]
+    faults = []
     if missing:
-        raise WeightsError(f"{what} lacks {len(missing)} of {len(wanted)} entries, the first is {missing[0]}")
-    wrong = [k for k in wanted if state[k].shape != wanted[k].shape]
-    whole = [k for k in wanted if wanted[k].is_floating_point() and not state[k].is_floating_point()]
+        faults.append(f"{len(missing)} of {len(wanted)} entries are missing, the first is {missing[0]}")
+    if unexpected:
+        faults.append(f"{len(unexpected)} are unexpected, the first is {unexpected[0]}")
+    if reshaped:
+        shapes = [tuple(entries[reshaped[0]].shape) for entries in (state, wanted)]
+        faults.append(f"{len(reshaped)} of another shape: {reshaped[0]} has shape {shapes[0]}, not {shapes[1]}")
     if whole:
-        raise WeightsError(f"{what}: {whole[0]} holds {state[whole[0]].dtype}, the network needs floating point")
-    if wrong:
-        k = wrong[0]
-        raise WeightsError(f"{what}: {k} has shape {tuple(state[k].shape)}, the network needs {tuple(wanted[k].shape)}")
+        faults.append(f"{len(whole)} of another kind: {whole[0]} holds {state[whole[0]].dtype}, not floating point")
+    if faults:
+        raise WeightsError(f"{what}: damaged or another network's weights: {'; '.join(faults)}; {MEND}")
+
+
+def select(
+    state: Mapping[str, torch.Tensor], model: nn.Module, what: str = "the file", known: Container[str] | None = None
+) -> dict[str, torch.Tensor]:
+    """The entries of ``state`` that ``model`` has, all of them; arguments and errors are :func:`check_entries`'s."""
+    wanted = model.state_dict()
+    check_entries(state, wanted, what, known)
     return {k: state[k] for k in wanted}
 
 
-def load_model(path: str | Path) -> ScaleNet:
+def read_network(path: str | Path) -> ScaleNet:
     """The network of a weights file of this project, built from the file's own metadata, strictly loaded, as float32.
 
     Raises:
@@ -226,11 +274,7 @@ def load_model(path: str | Path) -> ScaleNet:
         model = _described_model(state, metadata)
     except (ValueError, TypeError, RecursionError) as e:
         raise WeightsError(f"{path}: {e}") from None
-    wanted = model.state_dict()
-    unexpected = [k for k in state if k not in wanted]
-    if unexpected:
-        raise WeightsError(f"{path} has {len(unexpected)} entries too many, the first is {unexpected[0]}")
-    selected = select(state, model, str(path))
+    selected = select(state, model, str(path), known=())
     own = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in selected.items()}
     model.load_state_dict(own, assign=True)  # copies: what was read is still mapped from the file
     mark(model.requires_grad_(), metadata)

@@ -10,9 +10,10 @@ import torch
 
 from scalenet import cli, convert
 from scalenet.arch import Arch, SearchSpace
+from scalenet.factory import load_model
 from scalenet.network import ScaleNet
 from scalenet.table import ARCHS, find
-from scalenet.weights import WeightsError, load_model, read_weights
+from scalenet.weights import WeightsError, read_weights
 
 from . import reference_supernet
 from .conftest import TINY
@@ -163,6 +164,23 @@ def test_another_number_of_joints_is_refused_for_a_published_network(tmp_path):
         convert.select_network(state, Arch.load(ARCHS / "scalenet_p3.json"), 17)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda k: f"_orig_mod.{k}",
+        lambda k: f"module._orig_mod.model.{k}",
+        lambda k: f"_orig_mod.module.{k}",
+        lambda k: k.replace("branches.", "branches._orig_mod.module."),
+    ],
+)
+def test_wrappers_are_undone_in_any_order_at_any_depth(tiny, tmp_path, wrap):
+    arch, state = tiny
+    torch.save({wrap(k): v for k, v in state.items()}, tmp_path / "x.pth")
+    convert.convert_checkpoint(tmp_path / "x.pth", tmp_path / "o.safetensors", arch)
+    again = load_model(tmp_path / "o.safetensors").state_dict()
+    assert all(torch.equal(again[k], v) for k, v in state.items() if k in again)
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nothing_in_a_checkpoint_is_executed(tiny, tmp_path, monkeypatch, zipped):
     monkeypatch.chdir(tmp_path)
@@ -226,6 +244,6 @@ def test_a_start_for_training(tiny, tmp_path):
     four = SearchSpace("pose", 8, (64, 64), **TINY | {"depths": (4, 4)})
     torch.save(hrnet, tmp_path / "hrnet.pth")
     start = ScaleNet(four.supernet())
-    load_start(start, tmp_path / "hrnet.pth")
+    load_start(start, tmp_path / "hrnet.pth", partial=True)  # it has one fusion of four
     path = "stage4.0.fuse_layers_%s.0.1.0.weight"
     assert torch.equal(start.state_dict()[path % 4], state[path % 2])

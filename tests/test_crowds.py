@@ -14,7 +14,8 @@ from scalenet.evaluate import DataError
 from scalenet.evaluate.coco import score_coco
 from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.evaluate.recall import score_recall
-from scalenet.weights import load_model, read_weights
+from scalenet.factory import load_model
+from scalenet.weights import read_weights
 from training.__main__ import main
 from training.data import canvas
 from training.data.backgrounds import Backgrounds, paste

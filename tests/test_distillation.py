@@ -201,10 +201,10 @@ def test_a_teacher_is_read_by_order_and_strictly(package):
     assert not teacher.training and not any(p.requires_grad for p in teacher.parameters())
     assert all(torch.equal(a, b) for a, b in zip(teacher.network.state_dict().values(), theirs.values(), strict=True))
     package(dict(list(theirs.items())[:-1]))
-    with pytest.raises(WeightsError, match="holds 295 tensors, the network 296"):
+    with pytest.raises(WeightsError, match="of 296 entries are missing"):
         load_teacher(NAME)
     package(theirs | {"_classifier.bias": torch.zeros(10)})
-    with pytest.raises(WeightsError, match=r"_classifier\.bias \(10,\) is not classifier\.bias \(1000,\)"):
+    with pytest.raises(WeightsError, match=r"classifier\.bias has shape \(10,\), not \(1000,\)"):
         load_teacher(NAME)
     path.write_bytes(b"another")
     with pytest.raises(WeightsError, match=r"x\.pth is missing or another file; reinstall some-weights"):

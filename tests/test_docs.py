@@ -189,4 +189,4 @@ def test_the_site_builds_and_asks_nobody_for_anything(tmp_path):
         loaded += re.findall(r"<link[^>]+rel=\"?(?:stylesheet|preconnect|icon)[^>]+href=\"?(https?:[^\"> ]+)", html)
         assert not loaded, f"{name} loads {loaded}"
         assert ":class:" not in html and ":func:" not in html, name
-    assert "scalenet.models.create_model" in pages["api/models.html"] and "Raises" in pages["api/models.html"]
+    assert "scalenet.factory.create_model" in pages["api/models.html"] and "Raises" in pages["api/models.html"]

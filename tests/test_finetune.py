@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 import scalenet
+from scalenet.factory import load_model
 from scalenet.provenance import metadata_of
 from scalenet.table import TABLE
-from scalenet.weights import digest_of, load_model, read_weights
+from scalenet.weights import digest_of, read_weights
 from training.__main__ import main
 from training.data import DataError
 from training.finetune import read_classes

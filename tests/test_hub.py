@@ -101,7 +101,7 @@ def test_a_trunk_that_is_not_whole_is_refused_under_any_head(other, tmp_path):
     folder = scalenet.save_pretrained(model, tmp_path)
     state = {k: v for k, v in model.state_dict().items() if not k.startswith("stage4")}
     save_file(state, folder / "model.safetensors")
-    with pytest.raises(scalenet.WeightsError, match=r"lack \d+ entries, the first is stage4"):
+    with pytest.raises(scalenet.WeightsError, match=r"\d+ of \d+ entries are missing, the first is stage4"):
         timm.create_model(f"local-dir:{folder}", pretrained=True, **other)
 
 

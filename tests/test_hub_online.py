@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 import scalenet
@@ -199,6 +200,17 @@ def test_another_file_than_the_published_one_is_refused(hub, online, tmp_path):
     torch.testing.assert_close(online(load_published, sha(data), tmp_path), expected)
     classes, text = online(failure, load_published, "0" * 64, tmp_path)
     assert "WeightsError" in classes and f"{sha(data)[:16]}…, {16 * '0'}… was published" in text
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:-100], lambda d: d[:-1] + bytes([d[-1] ^ 1])])
+def test_a_cached_file_that_is_no_longer_the_hubs_is_refused(hub, online, revisions, tmp_path, damage):
+    online(load, "hf-hub:user/net", tmp_path)
+    (file,) = {path.resolve() for path in tmp_path.rglob(WEIGHTS)}
+    file.chmod(0o644)
+    file.write_bytes(damage(file.read_bytes()))
+    for door in (scalenet.create_model, timm.create_model):
+        with pytest.raises(scalenet.WeightsError, match=r"SHA-256 .* was published: damaged or replaced"):
+            door("hf-hub:user/net", pretrained=True, cache_dir=tmp_path)
 
 
 def config_of(**changes: object) -> bytes:

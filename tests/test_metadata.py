@@ -14,9 +14,9 @@ from scalenet import cli, table
 from scalenet.arch import SearchSpace
 from scalenet.card import model_card
 from scalenet.datasets import CAMVID
+from scalenet.factory import load_checkpoint, load_model
 from scalenet.facts import find_facts
 from scalenet.metadata import CheckpointMetadata
-from scalenet.predict.loading import load_model
 from scalenet.provenance import described, mark, metadata_of, start_terms
 from scalenet.weights import WeightsError, digest_of, read_metadata, read_weights, save_weights
 
@@ -122,7 +122,7 @@ def test_a_part_of_a_supernet_is_not_what_was_measured(tmp_path):
     net = scalenet.ScaleNet(SPACE.supernet(), num_classes=11, labels=CAMVID)
     file = save_weights(tmp_path / "s.safetensors", net.state_dict(), described(net, FULL).header())
     part = scalenet.ScaleNet(SPACE.smallest(), num_classes=11)
-    scalenet.predict.loading.load_checkpoint(part, file)
+    load_checkpoint(part, file)
     assert metadata_of(part) is None and start_terms(part) == "for research only"
 
 

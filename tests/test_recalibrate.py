@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from scalenet.arch import SearchSpace
+from scalenet.factory import load_model
 from scalenet.network import ScaleNet
-from scalenet.weights import load_model, read_weights, save_weights
+from scalenet.weights import read_weights, save_weights
 from training.__main__ import main
 from training.recalibrate import find_pictures, picture_batches
 

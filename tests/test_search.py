@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 import scalenet
 from scalenet.arch import Arch, SearchSpace
 from scalenet.datasets import DATASETS, Labels
+from scalenet.factory import load_model
 from scalenet.network import ScaleNet
 from scalenet.provenance import metadata_of
-from scalenet.weights import digest_of, load_model, read_weights, save_weights
+from scalenet.weights import digest_of, read_weights, save_weights
 from search import evolution
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record

@@ -323,7 +323,7 @@ def test_what_a_run_cannot_be_made_of_is_said_in_one_line(recipe, tmp_path):
     with pytest.raises(RecipeError, match="did you mean segmentation"):
         Run(dataclasses.replace(recipe, task="segmentaton"))
     alone = dataclasses.replace(recipe, name="t", stage="alone", arch="smallest", out=str(tmp_path / "t"), steps=1)
-    with pytest.raises(WeightsError, match=r"teacher .* lacks"):
+    with pytest.raises(WeightsError, match=r"teacher .* are missing"):
         Run(dataclasses.replace(recipe, teacher=str(Run(alone).run())))
     Run(recipe).save()
     checkpoint = tmp_path / "run" / "checkpoint.pt"

@@ -2,24 +2,28 @@
 
 import dataclasses
 import json
+import re
 
+import huggingface_hub
 import pytest
 import timm
 import torch
+from huggingface_hub.errors import HTTPError
 
 import scalenet
-from scalenet import table, weights
+from scalenet import cli, table, weights
 from scalenet.arch import SearchSpace
 from scalenet.card import model_card
+from scalenet.convert import convert_checkpoint
 from scalenet.cost import count
 from scalenet.datasets import CAMVID, COCO, Labels
+from scalenet.factory import load_model
 from scalenet.facts import markdown_table, registered_facts
 from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
 from scalenet.old_metadata import SUPERNET_STATISTICS
-from scalenet.predict.loading import load_model as load_named
 from scalenet.provenance import mark, metadata_of
-from scalenet.weights import WeightsError, load_model, save_weights
+from scalenet.weights import WeightsError, save_weights
 
 from .conftest import TINY
 from .small_networks import small_network, write
@@ -121,6 +125,20 @@ def test_checkpoint_path_reads_safetensors_alone_and_features_too(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(features(x), whole(x), strict=True))
 
 
+@pytest.mark.parametrize("error", [HTTPError("peer closed\nthe connection"), RuntimeError("xet broke off")])
+def test_a_download_that_breaks_off_is_one_line(error, monkeypatch, capsys):
+    def download(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(OSError, match=r"hf-hub:user/net: config.json was not downloaded \(.*\); try again"):
+        scalenet.create_model("hf-hub:user/net")
+    assert cli.main(["info", "hf-hub:user/net"]) == 2 and capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(LookupError, match="hf-hub:user/a/b"):
+        monkeypatch.undo()
+        scalenet.create_model("hf-hub:user/a/b")
+
+
 # -- files -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("task, labels", [("segmentation", CAMVID), ("pose", COCO), ("bottomup", COCO)])
 def test_a_file_is_the_network(task, labels, tmp_path):
@@ -173,8 +191,8 @@ STRANGE = {
     "unknown task": (lambda s, m: m.update(task="sing"), "task must be"),
     "labels of another kind": (lambda s, m: m.update(labels="[1]"), "labels"),
     "fewer labels": (lambda s, m: m.update(labels=json.dumps(COCO.to_dict())), r"last_layer\.3\.weight has shape"),
-    "an entry more": (lambda s, m: s.update(extra=torch.ones(1)), "1 entries too many, the first is extra"),
-    "an entry less": (lambda s, m: s.pop("conv1.weight"), "lacks 1 of .* the first is conv1.weight"),
+    "an entry more": (lambda s, m: s.update(extra=torch.ones(1)), "1 are unexpected, the first is extra"),
+    "an entry less": (lambda s, m: s.pop("conv1.weight"), "1 of .* are missing, the first is conv1.weight"),
     "a flat stem": (lambda s, m: s.update({"conv1.weight": torch.ones(3)}), r"conv1\.weight has shape"),
 }
 
@@ -186,6 +204,48 @@ def test_strange_files_are_refused(case, tmp_path):
     with pytest.raises(WeightsError, match=words) as error:
         load_model(path)
     assert "net.safetensors" in str(error.value)
+
+
+def converted(net, file, folder):
+    convert_checkpoint(file, folder / "out.safetensors", net.arch)
+
+
+DOORS = {
+    "a file": lambda net, file, folder: load_model(file),
+    "a folder": lambda net, file, folder: load_model(f"local-dir:{folder}"),
+    "timm's folder": lambda net, file, folder: timm.create_model(f"local-dir:{folder}", pretrained=True),
+    "features": lambda net, file, folder: scalenet.create_model(
+        f"local-dir:{folder}", pretrained=True, features_only=True
+    ),
+    "checkpoint_path": lambda net, file, folder: scalenet.create_model(
+        "scalenet", arch=net.arch, num_classes=11, checkpoint_path=str(file)
+    ),
+    "an overlay": lambda net, file, folder: timm.create_model(
+        "scalenet", arch=net.arch, num_classes=11, pretrained=True, pretrained_cfg_overlay={"file": str(file)}
+    ),
+    "convert": converted,
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_all_doors_say_the_same_of_another_networks_weights(door, tmp_path):
+    def spoil(state, metadata):
+        state["stage9.weight"] = state.pop("bn1.weight")
+        state["conv2.weight"] = torch.zeros(1, 2)
+
+    net = small_network()
+    folder = scalenet.save_pretrained(net, tmp_path / "net")
+    DOORS[door](net, write(net, tmp_path / "net.safetensors"), folder)
+    file = rewritten(tmp_path / "net.safetensors", spoil)
+    rewritten(folder / "model.safetensors", spoil)
+    with pytest.raises(WeightsError) as error:
+        DOORS[door](net, file, folder)
+    for words in (
+        r"damaged or another network's weights: 1 of \d+ entries are missing, the first is bn1\.weight; ",
+        r"; 1 are unexpected, the first is stage9\.weight; ",
+        r"; 1 of another shape: conv2\.weight has shape \(1, 2\), not \(24, 24, 3, 3\); give the network",
+    ):
+        assert re.search(words, str(error.value)), error.value
 
 
 @pytest.mark.parametrize(
@@ -272,5 +332,5 @@ def test_a_file_says_what_its_outputs_are(tmp_path):
     source.name_outputs(own)
     path = str(write(source, tmp_path / "own.safetensors"))
     assert scalenet.create_model("scalenet_s0", checkpoint_path=path).labels == own
-    assert load_named("scalenet_s0", path).labels == own
+    assert load_model("scalenet_s0", path).labels == own
     assert scalenet.create_model("scalenet_s0", checkpoint_path=path, labels=CAMVID).labels == CAMVID

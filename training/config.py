@@ -43,7 +43,8 @@ class Recipe:
 
     ``stage``: "alone" trains one encoding (``arch``: largest, smallest, hrnet or a JSON file), "supernet" one
     sub-network of ``space`` a step, or with ``sandwich`` = n the largest, the smallest and n sampled ones. ``init`` and
-    ``teacher`` are weight files; what ``init`` lacks stays random. ``distill`` weighs the difference to the teacher's
+    ``teacher`` are weight files or names of networks; what ``init`` lacks stays random, which may be more than a tenth
+    of the backbone only with ``init_partial``. ``distill`` weighs the difference to the teacher's
     outputs, ``inplace`` that to the outputs of the step's largest network. ``ema``, if not 0, is the decay of a moving
     average of the weights, which is what the run gives. The run ends after ``steps`` steps or as many as fit into
     ``minutes`` minutes, whichever is set and comes first. The first ``early`` share of the run uses ``early_size``
@@ -78,6 +79,7 @@ class Recipe:
     space: SearchSpace
     arch: str = "largest"
     init: str = ""
+    init_partial: bool = False
     teacher: str = ""
     distill: float = 0.5
     sandwich: int = 0

@@ -65,7 +65,7 @@ class Run:
         if whole:
             self.trunk.activate(self.largest)
         if recipe.init:
-            load_start(self.trunk, recipe.init)
+            load_start(self.trunk, recipe.init, recipe.init_partial)
         self.start = start_metadata(recipe.init if self.main else "")
         self._place()
         self.teacher = self._make_teacher()

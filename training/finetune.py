@@ -14,12 +14,10 @@ from scalenet.arch import SearchSpace
 from scalenet.datasets import Labels
 from scalenet.evaluate import DataError
 from scalenet.evaluate.keypoint_data import KeypointSet
+from scalenet.factory import load_model, weights_file
 from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
-from scalenet.predict.loading import load_model
 from scalenet.provenance import described, fingerprint, mark, start_of
-from scalenet.repository import weights_file
-from scalenet.table import find
 from scalenet.weights import digest_of, read_metadata, read_weights, save_weights
 from scalenet.whole import write_text
 
@@ -98,17 +96,6 @@ def write_start(model: ScaleNet, out: Path, scratch: bool) -> None:
     distributed.agree(0.0)  # the others wait for the files
 
 
-def _digest(model_name: str) -> str:
-    """SHA-256 of the weights that a name means."""
-    if model_name.endswith(".safetensors"):
-        return digest_of(model_name)
-    if ":" in model_name:
-        return digest_of(weights_file(model_name))
-    name, _, tag = model_name.partition(".")
-    entry = find(name, tag)
-    return entry.sha256 if entry else ""
-
-
 def _describe(file: Path, model_name: str, model: ScaleNet, labels: Labels, scratch: bool) -> CheckpointMetadata:
     """What is known of fine-tuned weights: what their run says, on the data of a user's, of the network named."""
     metadata = read_metadata(file)
@@ -118,7 +105,7 @@ def _describe(file: Path, model_name: str, model: ScaleNet, labels: Labels, scra
     return replace(
         metadata, labels=labels, datasets=tuple(dict.fromkeys((labels.dataset, *start.datasets))),
         terms=terms_after(own, start.terms), metrics={labels.dataset: splits},
-        init="" if scratch else model_name, parent_sha256="" if scratch else _digest(model_name),
+        init="" if scratch else model_name, parent_sha256="" if scratch else digest_of(weights_file(model_name)),
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from scalenet.evaluate import DataError
 from scalenet.network import ScaleNet
 from scalenet.predict.images import SUFFIXES, pad_to_multiple, read_rgb, to_input
 from scalenet.predict.segmentation import COARSEST
-from scalenet.weights import load_model, read_metadata, save_weights
+from scalenet.weights import read_metadata, read_network, save_weights
 
 from .data import holds_labels
 from .data.keypoints import KeypointSource
@@ -127,7 +127,7 @@ def recalibrate_file(
     Raises:
         DataError, FileNotFoundError, WeightsError: for what is missing or damaged.
     """
-    model = load_model(path)
+    model = read_network(path)
     metadata = read_metadata(path).without_metrics()  # they are of other statistics than these
     count = recalibrate(model, picture_batches(model, root, split, batches, batch_size))
     metadata = replace(metadata, batchnorm=f"recalibrated on {count} batches of {batch_size} training pictures")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from torch import nn
-
 from scalenet.arch import Arch, SearchSpace
 from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
+from scalenet.factory import weights_file
 from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
-from scalenet.weights import digest_of, read_metadata
+from scalenet.weights import PICKLED, digest_of, read_metadata
 
+from . import distributed
 from .config import Recipe, TrainingError
+
+WHOLE = 0.9  # the share of a backbone that a start must hold
+NAMED = 5  # entries that a line names
+COUNTER = "num_batches_tracked"  # in no older file, and of no weight
 
 
 def named_arch(space: SearchSpace, name: str) -> Arch:
@@ -28,35 +33,66 @@ def named_arch(space: SearchSpace, name: str) -> Arch:
     return named[name]() if name in named else space.validate(Arch.load(name))
 
 
-def load_start(trunk: nn.Module, path: str) -> int:
-    """Copy the entries of a weight file that fit; returns how many. What the file lacks stays as it is.
+def start_file(name: str | Path) -> Path:
+    """The file of a start's or a teacher's weights.
 
     Args:
-        path: this project's or timm's safetensors, or the authors' ``.pth`` (their ImageNet supernets, for one).
+        name: a weight file, the authors' ``.pth`` too, or a network's name (see :mod:`scalenet.names`).
+
+    Raises:
+        LookupError, OSError, WeightsError: if it is none of these, or cannot be had.
     """
-    state = read_checkpoint(path)
+    path = Path(name)
+    return path if path.suffix in PICKLED or path.is_file() else weights_file(name)
+
+
+def load_start(trunk: ScaleNet, name: str | Path, partial: bool = False) -> int:
+    """Copy the entries of a weight file that fit; returns how many, and prints it and what stays random.
+
+    Args:
+        name: this project's or timm's safetensors, the authors' ``.pth`` (their ImageNet supernets, for one), or a
+            network's name.
+        partial: whether more than a tenth of the backbone, which is everything but the head, may stay random.
+
+    Raises:
+        TrainingError: if more does, and may not.
+    """
+    state = read_checkpoint(start_file(name))
     state = hrnet_names(state) if is_hrnet(state) else state
+    head = next(k for k, m in trunk.named_children() if m is trunk.head)
     own = trunk.state_dict()
     fit = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    if not fit:
-        raise TrainingError(f"{path} holds nothing that fits this network")
+    backbone = [k for k in own if not k.startswith(f"{head}.") and not k.endswith(COUNTER)]
+    random = [k for k in own if k not in fit and not k.endswith(COUNTER)]
+    taken = sum(k in fit for k in backbone)
+    said = f"init: {taken} of {len(backbone)} backbone entries from {name}{_random(random)}"
+    if taken < WHOLE * len(backbone) and not (partial and taken):
+        raise TrainingError(f"{said}: less than {WHOLE:.0%} fit this network; another file, or init_partial=true")
+    if distributed.rank() == 0:
+        print(said, file=sys.stderr)
     trunk.load_state_dict(fit, strict=False)
     return len(fit)
 
 
-def start_metadata(path: str) -> CheckpointMetadata:
+def _random(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"; random: {', '.join(names[:NAMED])}{more}" if names else ""
+
+
+def start_metadata(name: str) -> CheckpointMetadata:
     """What is known of weights that begin with those of a file: what these learned from, its name and its hash.
 
     Args:
-        path: as for :func:`load_start`; "" for random weights.
+        name: as for :func:`load_start`; "" for random weights.
 
     Raises:
-        FileNotFoundError, WeightsError: if it is missing, or says of itself what cannot be.
+        LookupError, OSError, WeightsError: if it is missing, or says of itself what cannot be.
     """
-    if not path:
+    if not name:
         return CheckpointMetadata()
-    known = read_metadata(path) if path.endswith(".safetensors") else CheckpointMetadata()
-    return replace(known.inherited(), init=Path(path).name, parent_sha256=digest_of(path))
+    path = start_file(name)
+    known = read_metadata(path) if path.suffix == ".safetensors" else CheckpointMetadata()
+    return replace(known.inherited(), init=path.name, parent_sha256=digest_of(path))
 
 
 def run_metadata(

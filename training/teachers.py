@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from scalenet.predict.images import IMAGENET_MEAN, IMAGENET_STD
-from scalenet.weights import WeightsError
+from scalenet.weights import WeightsError, select
 
 from .config import pick
 
@@ -97,16 +97,17 @@ def load_teacher(name: str) -> Teacher:
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
         raise WeightsError(f"{path} is missing or another file; reinstall {entry.package.replace('_', '-')}")
     network = timm.create_model(f"tf_{name.replace('-', '_')}")
-    network.load_state_dict(_renamed(torch.load(path, map_location="cpu", weights_only=True), network, path))
+    state = _renamed(torch.load(path, map_location="cpu", weights_only=True), network)
+    network.load_state_dict(select(state, network, str(path), known=()))
     return Teacher(network).eval()
 
 
-def _renamed(state: dict[str, torch.Tensor], network: nn.Module, path: Path) -> dict[str, torch.Tensor]:
-    """The file's tensors under timm's names: both list the same layers in the same order."""
-    wanted = network.state_dict()
-    if len(state) != len(wanted):
-        raise WeightsError(f"{path} holds {len(state)} tensors, the network {len(wanted)}")
-    for (theirs, a), (ours, b) in zip(state.items(), wanted.items(), strict=True):
-        if a.shape != b.shape or theirs.rpartition(".")[2] != ours.rpartition(".")[2]:
-            raise WeightsError(f"{path}: {theirs} {tuple(a.shape)} is not {ours} {tuple(b.shape)}")
-    return dict(zip(wanted, state.values(), strict=True))
+def _renamed(state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """The file's tensors under timm's names, which list the same layers in the same order."""
+    wanted = [*network.state_dict(), *state][: len(state)]  # what the file has more keeps a name of its own
+    pairs = zip(state.items(), wanted, strict=True)
+    return {(ours if _last(theirs) == _last(ours) else theirs): v for (theirs, v), ours in pairs}
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]

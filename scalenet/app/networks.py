@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import table
-from ..models import check_name
+from ..names import parse_name
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.detector import Detector
 from ..predict.loading import model_input
@@ -111,12 +111,10 @@ class Networks:
 def _sources(models: Sequence[str | Path]) -> dict[str, str]:
     sources: dict[str, str] = {}
     for source in map(str, models):
-        is_file = source.endswith(".safetensors")
-        name = Path(source).stem if is_file else source
-        if is_file and not Path(source).is_file():
+        parsed = parse_name(source)
+        name = parsed.label if parsed.kind == "file" else str(parsed)
+        if parsed.kind == "file" and not Path(source).is_file():
             raise FileNotFoundError(f"no weights file {source}")
-        if not is_file and ":" not in source:
-            check_name(source)
         if name in sources:
             raise ValueError(f"two networks are called {name}: {sources[name]} and {source}")
         sources[name] = source

@@ -22,10 +22,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from ..bench import bench
+    from ..factory import load_model
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    models = {name: _build(name) for name in args.names}
+    # time does not depend on weights: registered networks need none
+    models = {name: load_model(name, pretrained=False) for name in args.names}
     rows = []
     if not args.json:
         print(f"{'name':24} {'ms':>9} {'parameters':>12} {'GMACs':>9}  size, device")
@@ -38,12 +40,3 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 f"{row['size'][0]}x{row['size'][1]}, {row['device']}, {row['threads']} threads"
             )
     return {"results": rows}
-
-
-def _build(name: str) -> Any:
-    """A file's or hub's network, or a registered one with random weights: time does not depend on them."""
-    from ..models import PREFIX, create_model
-    from ..predict.loading import load_model
-
-    registered = name != PREFIX and not name.endswith(".safetensors") and ":" not in name
-    return create_model(name) if registered else load_model(name)

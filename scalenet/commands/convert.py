@@ -49,15 +49,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any, Any]:
     from ..arch import Arch
-    from ..models import check_name, resolve_arch
+    from ..models import resolve_arch
+    from ..names import parse_name
     from ..table import find
 
     if arch:
         return Arch.load(arch), None
     if model.startswith("hrnet_w"):
         return resolve_arch(model, task), None
-    name, tag = check_name(model)
-    entry = find(name, tag or None)
+    name = parse_name(model)
+    entry = find(name.place, name.tag) if name.kind == "registered" else None
     if entry is None or entry.task == "bottomup":
         raise ValueError(f"{name} has no file of the authors'; there are scalenet_p1 … p4, scalenet_s1 … s4")
-    return resolve_arch(name), entry
+    return entry.arch, entry

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from ..datasets import map_keypoints
+from ..factory import load_model
 from ..fold import fold
 from ..network import ScaleNet
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.boxes import read_boxes
-from ..predict.loading import load_model, name_of
+from ..predict.loading import name_of
 from ..predict.topdown import PoseEstimator
 from . import DataError, bottomup, topdown
 from .coco import NMS_THRESHOLD
@@ -50,7 +51,7 @@ def evaluate(
     """Figures of a pose network over a split, and what they hold for.
 
     Args:
-        name, checkpoint: as in :func:`scalenet.predict.loading.load_model`.
+        name, checkpoint: as in :func:`scalenet.factory.load_model`.
         dataset: "coco" or "stanford40" (ap, ap50, ap75, apm, apl, ar), "crowdpose" (ap, ap50, ap75, ar, ap_easy,
             ap_medium, ap_hard) or, for people in boxes, "lsp" (pck, per_joint, joints). A network's joints must be
             those of the file; for "lsp" it is enough if the torso's ends are among those shared: then these alone

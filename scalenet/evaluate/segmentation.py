@@ -13,9 +13,10 @@ import torch
 from tqdm import tqdm
 
 from ..datasets import DATASETS
+from ..factory import load_model
 from ..fold import fold
 from ..network import ScaleNet
-from ..predict.loading import load_model, name_of
+from ..predict.loading import name_of
 from ..predict.segmentation import Segmenter
 from . import DataError
 from .miou import ConfusionMatrix
@@ -58,7 +59,7 @@ def evaluate(
     """mIoU, IoU per class and pixel accuracy over a split.
 
     Args:
-        name, checkpoint: as in :func:`scalenet.predict.loading.load_model`.
+        name, checkpoint: as in :func:`scalenet.factory.load_model`.
         dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", pictures and masks of the
             network's own classes. Labels that are no class, such as 255, do not count.
         root, split: as in :func:`scalenet.evaluate.pairs.find_pairs`.

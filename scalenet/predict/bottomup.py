@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 
 from ..datasets import COCO, CROWDPOSE, Labels
+from ..factory import load_model
 from ..network import ScaleNet
 from .affine import crop, crop_matrices, invert, transform
 from .cores import side_by_side
 from .grouping import group_keypoints
 from .images import Picture, as_list, load_image, to_input
-from .loading import load_model, model_input, to_predict
+from .loading import model_input, to_predict
 from .pose_result import PoseResult
 from .threads import neighbours, one_ahead
 

@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 
 from ..datasets import Labels
+from ..factory import load_model
 from ..network import ScaleNet
 from .cores import side_by_side
 from .images import Picture, as_list, load_image, mirrored, pad_to_multiple, to_input
-from .loading import load_model, model_input, to_predict
+from .loading import model_input, to_predict
 from .results import SegmentationResult
 from .threads import neighbours, one_ahead
 

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from ..datasets import COCO, Labels
+from ..factory import load_model
 from ..network import ScaleNet
 from .affine import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from .codec import HeatmapCodec
 from .cores import side_by_side
 from .detector import Detector, make_detector
 from .images import Picture, as_list, load_image, to_input
-from .loading import load_model, model_input, to_predict
+from .loading import model_input, to_predict
 from .pose_result import PoseResult, likely_sigmas, oks_nms, person_scores
 
 if TYPE_CHECKING:

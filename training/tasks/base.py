@@ -19,6 +19,7 @@ from scalenet.weights import read_weights, select
 from ..config import Recipe
 from ..data import Size, Source, spread
 from ..losses import distillation
+from ..start import start_file
 
 
 class Task(ABC):
@@ -72,13 +73,13 @@ class Task(ABC):
         return model
 
     def teacher(self) -> nn.Module:
-        """The network of the file ``recipe.teacher``: the largest of the space, folded, in evaluation mode.
+        """The network of the file or name ``recipe.teacher``: the largest of the space, folded, in evaluation mode.
 
         Raises:
-            FileNotFoundError, WeightsError: if it is missing or another network's.
+            LookupError, OSError, WeightsError: if it is missing or another network's.
         """
         teacher = self.build(self.recipe.space.supernet())
-        state = read_weights(self.recipe.teacher)[0]
+        state = read_weights(start_file(self.recipe.teacher))[0]
         teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.teacher}"))
         self.trunk(teacher).activate(self.recipe.space.largest())
         return fold(teacher)
