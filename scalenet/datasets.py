@@ -93,7 +93,7 @@ class Labels:
         known = {f.name for f in fields(cls)}
         if not isinstance(data, Mapping) or not {"dataset", "names"} <= set(data) <= known:
             raise LabelsError(f"not labels: {str(data)[:60]}")
-        lists = [data[k] for k in known - {"dataset", "convention"} if k in data]
+        lists = [data[k] for k in known - {"dataset", "convention", "decode"} if k in data]
         try:
             if not all(isinstance(values, (list, tuple)) for values in lists):
                 raise TypeError("names, colours, skeleton, partners and sigmas are lists")

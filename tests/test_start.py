@@ -8,7 +8,8 @@ import torch
 from scalenet.convert import unwrapped
 from scalenet.network import ScaleNet
 from scalenet.weights import WeightsError, save_weights
-from training.recipes import TrainingError, get_recipe
+from training.config import TrainingError
+from training.recipes import get_recipe
 from training.start import load_start, start_file, start_metadata
 
 from .small_training import SPACE

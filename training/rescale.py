@@ -1,4 +1,4 @@
-"""A keypoint data set with its images in another size: the annotations of small images for the same ones at full size."""
+"""A keypoint data set with its images in another size: annotations of small images for the same at full size."""
 
 from __future__ import annotations
 
