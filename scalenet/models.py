@@ -24,6 +24,7 @@ from .network import ScaleNet
 from .provenance import mark
 from .repository import PREFIX
 from .table import encoding_file
+from .tasks import task_spec
 
 NO_ENCODING = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
@@ -61,7 +62,7 @@ def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path, task: str | None =
         return Arch.from_dict(arch)
     text = str(arch)
     if text.startswith("hrnet_w") and text[7:].isdigit():
-        return Arch.hrnet(int(text[7:]), "segmentation" if task in (None, "segmentation") else "pose")
+        return Arch.hrnet(int(text[7:]), task_spec(task or "segmentation").encoding)
     if text.startswith(f"{PREFIX}_") and (named := encoding_file(text)).is_file():
         return Arch.load(named)
     if Path(text).is_file():

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..predict.tracking import Tracker
 from ..predict.video import Draw, VideoError, VideoSummary, drawer, probe, process_video
+from ..tasks import task_spec
 from . import outputs
 from .examples import write_clips
 from .inputs import polite, uploads_only
@@ -90,7 +91,7 @@ def _process(
             lines = target.with_suffix(".jsonl")
             summary = process_video(
                 clip, target, network, draw=_draw(task, opacity, threshold), json_path=lines,
-                tracker=None if task == "segmentation" else Tracker(threshold=threshold), progress=report,
+                tracker=Tracker(threshold=threshold) if task_spec(task).people else None, progress=report,
                 max_frames=MAX_FRAMES,
             )  # fmt: skip
             facts = outputs.facts_html(model, facts_of(network), summary.seconds, _did(summary))
@@ -116,7 +117,7 @@ def check_clip(path: str | Path) -> None:
 
 
 def _draw(task: str, opacity: float, threshold: float) -> Draw:
-    if task == "segmentation":
+    if not task_spec(task).people:
         return drawer(opacity)
 
     def draw(result: Any, image: np.ndarray) -> np.ndarray:

@@ -75,9 +75,9 @@ def evaluate(
             that the network has no use for, or a network that is not for pose.
     """
     network = fold(load_model(name, checkpoint))
-    if network.task == "segmentation":
+    if not network.spec.people:
         raise DataError(f"{dataset} is for pose, {name_of(name)} is a segmentation network")
-    bottom_up = network.task == "bottomup"
+    bottom_up = not network.spec.boxed
     top_down_only = {"boxes": boxes, "detector": detector, "input_size": input_size, "decode": decode}
     _check_options(bottom_up, top_down_only, scales)
     figures, data = scorer(dataset), KeypointSet.open(root, split)

@@ -76,7 +76,7 @@ def evaluate(
             picture, or a network that is not for segmentation or has other classes than the data set.
     """
     model = fold(load_model(name, checkpoint))
-    if model.task != "segmentation":
+    if model.spec.people:
         raise DataError(f"{dataset} is for segmentation, {name_of(name)} is a {model.task} network")
     segmenter = Segmenter(model, device, batch_size or 1, bool(flip), scales, resize=False)
     names = segmenter.labels.names if dataset == FOLDER else DATASETS[dataset].names
