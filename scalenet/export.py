@@ -14,7 +14,7 @@ from torch.export import Dim
 
 from .fold import fold
 from .network import ScaleNet
-from .predict.loading import model_input
+from .predict.base import model_input
 from .whole import whole_file
 
 FORMATS = ("onnx", "pt2")

@@ -122,7 +122,8 @@ def _entry_weights(entry: table.Entry) -> dict[str, Any]:
 
 
 def _from_model(name: str) -> Facts:
-    from .predict.loading import load_model, model_input
+    from .predict.base import model_input
+    from .predict.loading import load_model
 
     model: ScaleNet = load_model(name)
     known = metadata_of(model) or CheckpointMetadata()

@@ -34,6 +34,7 @@ class TaskSpec:
 
     Args:
         name: "segmentation", "pose" or "bottomup".
+        title: the same for people.
         encoding: the task of the encodings it runs on (:data:`scalenet.arch.TASKS`).
         branches: those that the head reads; coarser ones are brought to the size of the first and concatenated.
         make_head: (w, n) to the head.
@@ -52,6 +53,7 @@ class TaskSpec:
     """
 
     name: str
+    title: str
     encoding: str
     branches: tuple[int, ...]
     make_head: Callable[[int, int], Head]
@@ -129,19 +131,20 @@ def _bottomup_convs(width: int, outputs: int) -> Iterator[Conv]:
 
 
 SEGMENTATION = TaskSpec(
-    "segmentation", "segmentation", (0, 1, 2, 3), _segmentation_head, _segmentation_convs, ("last_layer.3",), 0.01,
+    "segmentation", "segmentation", "segmentation", (0, 1, 2, 3), _segmentation_head, _segmentation_convs,
+    ("last_layer.3",), 0.01,
     default_outputs=19, output_names=("logits",), full_size=True, people=False, boxed=False, likely_labels=(),
     noun="class", pipeline_tag="image-segmentation", predictor="Segmenter",
 )  # fmt: skip
 
 POSE = TaskSpec(
-    "pose", "pose", (0,), _pose_head, _pose_convs, ("final_layer",), 0.001,
+    "pose", "top-down pose", "pose", (0,), _pose_head, _pose_convs, ("final_layer",), 0.001,
     default_outputs=17, output_names=("heatmaps",), full_size=False, people=True, boxed=True, likely_labels=(COCO,),
     noun="joint", pipeline_tag="keypoint-detection", predictor="PoseEstimator",
 )  # fmt: skip
 
 BOTTOMUP = TaskSpec(
-    "bottomup", "pose", (0,), _bottomup_head, _bottomup_convs,
+    "bottomup", "bottom-up", "pose", (0,), _bottomup_head, _bottomup_convs,
     ("bottomup_layer.stride4", "bottomup_layer.up.0", "bottomup_layer.stride2"), 0.001,
     default_outputs=17, output_names=("heatmaps", "tags", "heatmaps_x2"), full_size=False, people=True, boxed=False,
     likely_labels=(COCO, CROWDPOSE), noun="joint", pipeline_tag="keypoint-detection",

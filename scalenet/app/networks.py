@@ -14,9 +14,9 @@ import numpy as np
 
 from .. import table
 from ..models import check_name
+from ..predict.base import model_input
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.detector import Detector
-from ..predict.loading import model_input
 from ..predict.people import BottomUpDetector
 from ..predict.segmentation import Segmenter
 from ..predict.topdown import PoseEstimator
@@ -26,8 +26,8 @@ KEPT = 4  # networks in memory; the one that was not used for longest goes first
 
 Predictor = Segmenter | PoseEstimator | BottomUpPoseEstimator
 PREDICTORS: Mapping[str, type[Predictor]] = {
-    "segmentation": Segmenter, "pose": PoseEstimator, "bottomup": BottomUpPoseEstimator,
-}  # fmt: skip
+    predictor.spec.name: predictor for predictor in (Segmenter, PoseEstimator, BottomUpPoseEstimator)
+}
 
 
 def shipped() -> dict[str, list[str]]:

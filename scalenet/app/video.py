@@ -6,12 +6,9 @@ import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..predict.tracking import Tracker
-from ..predict.video import Draw, VideoError, VideoSummary, drawer, probe, process_video
+from ..predict.video import VideoError, VideoSummary, drawer, probe, process_video
 from ..tasks import task_spec
 from . import outputs
 from .examples import write_clips
@@ -90,7 +87,7 @@ def _process(
             target = folder / f"{outputs.stem_of(clip)}_{model.rpartition('/')[2]}.mp4"
             lines = target.with_suffix(".jsonl")
             summary = process_video(
-                clip, target, network, draw=_draw(task, opacity, threshold), json_path=lines,
+                clip, target, network, draw=drawer(opacity, threshold=threshold), json_path=lines,
                 tracker=Tracker(threshold=threshold) if task_spec(task).people else None, progress=report,
                 max_frames=MAX_FRAMES,
             )  # fmt: skip
@@ -114,16 +111,6 @@ def check_clip(path: str | Path) -> None:
     frames = frames or round(seconds * info.fps) or MAX_FRAMES
     if frames * info.size[0] * info.size[1] > MAX_PIXELS:
         raise VideoError(f"the clip is too large ({frames} frames of {info.size[0]}x{info.size[1]}): give less of it")
-
-
-def _draw(task: str, opacity: float, threshold: float) -> Draw:
-    if not task_spec(task).people:
-        return drawer(opacity)
-
-    def draw(result: Any, image: np.ndarray) -> np.ndarray:
-        return result.draw(image, threshold, opacity)
-
-    return draw
 
 
 def _did(summary: VideoSummary) -> str:
