@@ -99,7 +99,7 @@ def test_the_tasks_are_known_without_torch():
 def test_a_plan_is_always_that_of_the_active_encoding(monkeypatch):
     """One thread plans, another activates another encoding before the first is done."""
     small, large = SPACE.smallest(), SPACE.supernet()
-    net = ScaleNet(large, "pose")
+    net = ScaleNet(large, "pose").eval()
     planning, changed, make = threading.Event(), threading.Event(), plan.plan_network
 
     def slow(arch, outputs):
@@ -122,5 +122,5 @@ def test_a_plan_is_always_that_of_the_active_encoding(monkeypatch):
     expected = ScaleNet(small, "pose")
     expected.load_state_dict({k: net.state_dict()[k] for k in expected.state_dict()})
     with torch.inference_mode():
-        torch.testing.assert_close(net.eval().forward_branches(x, (0, 1))[1], expected.eval().forward_branches(x)[1])
+        torch.testing.assert_close(net.forward_branches(x, (0, 1))[1], expected.eval().forward_branches(x)[1])
     assert net.active == small
