@@ -10,7 +10,7 @@ import torch
 
 from .fold import fold
 from .network import ScaleNet
-from .predict.loading import model_input, pick_device
+from .predict.base import model_input, pick_device
 
 
 @torch.inference_mode()

@@ -12,13 +12,11 @@ from .old_metadata import CONVERTED
 from .provenance import metadata_of, start_terms
 from .table import TABLE, Entry
 
-PIPELINES = {"segmentation": "image-segmentation", "pose": "keypoint-detection", "bottomup": "keypoint-detection"}
-PREDICTORS = {"segmentation": "Segmenter", "pose": "PoseEstimator", "bottomup": "BottomUpPoseEstimator"}
 PAPER = "https://proceedings.mlr.press/v188/cheng22a.html"
 
 
 def _front_matter(model: ScaleNet, known: CheckpointMetadata, datasets: tuple[str, ...]) -> str:
-    lines = ["library_name: timm", f"pipeline_tag: {PIPELINES[model.task]}", "tags:", "- scalenet", "- timm"]
+    lines = ["library_name: timm", f"pipeline_tag: {model.spec.pipeline_tag}", "tags:", "- scalenet", "- timm"]
     lines += [f"license: {json.dumps(known.license) if known.license else 'other'}"]
     if datasets:
         lines += ["datasets:", *(f"- {json.dumps(name)}" for name in datasets)]
@@ -80,6 +78,6 @@ def model_card(model: ScaleNet, name: str) -> str:
         *_figures("Reported", reported, "By the paper's authors; not measured on this file."),
         "## Use", "", "```python", "import scalenet", "",
         f'model = scalenet.create_model("local-dir:FOLDER", pretrained=True)  # or "hf-hub:user/{name}"',
-        f'result = scalenet.{PREDICTORS[model.task]}(model)("photo.jpg")', "```", "",
+        f'result = scalenet.{model.spec.predictor}(model)("photo.jpg")', "```", "",
     ]  # fmt: skip
     return "\n".join(lines)

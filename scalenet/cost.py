@@ -10,23 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .arch import Arch, ArchError, ModuleArch
+from .tasks import Conv, TaskSpec, task_spec
 
-DEFAULT_OUTPUTS = {"segmentation": 19, "pose": 17, "bottomup": 17}  # Cityscapes classes, COCO joints
-HEAD_BLOCKS = 4  # basic blocks of the bottom-up head
 MAX_PARAMETERS = 1 << 30  # what a network may have: ten times the published supernets
 MAX_CONVOLUTIONS = 1 << 14
-
-
-@dataclass(frozen=True)
-class Conv:
-    """One convolution: channels in and out, kernel, log2 of its output's stride, with bias or followed by BN."""
-
-    cin: int
-    cout: int
-    kernel: int
-    level: int
-    bias: bool = False
-    norm: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,12 +38,15 @@ def count(
         size: (H, W) in pixels; default the encoding's ``input_size``.
         task: "segmentation", "pose" or "bottomup"; default the encoding's.
         outputs: classes or keypoints; default 19 or 17; 0 counts no classifier.
+
+    Raises:
+        ValueError: for an unknown task.
     """
     h, w = size or arch.input_size
-    task = task or arch.task
-    outputs = DEFAULT_OUTPUTS[task] if outputs is None else outputs
+    spec = task_spec(task or arch.task)
+    outputs = spec.default_outputs if outputs is None else outputs
     params = macs = 0
-    for c in _convs(arch, task, outputs, in_chans):
+    for c in _convs(arch, spec, outputs, in_chans):
         weights = c.cin * c.cout * c.kernel**2
         params += weights + c.cout * (int(c.bias) + 2 * int(c.norm))
         macs += weights * -(-h // 2**c.level) * -(-w // 2**c.level)
@@ -69,8 +59,8 @@ def check_size(arch: Arch) -> None:
     Raises:
         ArchError: naming what is too much.
     """
-    total = 0
-    for number, c in enumerate(_convs(arch, arch.task, DEFAULT_OUTPUTS[arch.task], 3)):
+    total, spec = 0, task_spec(arch.task)
+    for number, c in enumerate(_convs(arch, spec, spec.default_outputs, 3)):
         total += c.cin * c.cout * c.kernel**2
         if total > MAX_PARAMETERS:
             raise ArchError(f"an encoding of more than {MAX_PARAMETERS:,} parameters is not built")
@@ -78,7 +68,7 @@ def check_size(arch: Arch) -> None:
             raise ArchError(f"an encoding of more than {MAX_CONVOLUTIONS:,} convolutions is not built")
 
 
-def _convs(arch: Arch, task: str, outputs: int, in_chans: int) -> Iterator[Conv]:
+def _convs(arch: Arch, spec: TaskSpec, outputs: int, in_chans: int) -> Iterator[Conv]:
     yield Conv(in_chans, arch.stem_width, 3, 1)
     yield Conv(arch.stem_width, arch.stem_width, 3, 2)
     yield from _stage1(arch)
@@ -89,7 +79,7 @@ def _convs(arch: Arch, task: str, outputs: int, in_chans: int) -> Iterator[Conv]
         if stage > 2 and index == 0:
             yield Conv(arch.width << (stage - 2), arch.width << (stage - 1), 3, stage + 1)
         yield from _module(arch.width, module)
-    yield from _head(arch.width, task, outputs)
+    yield from spec.head_convs(arch.width, outputs)
 
 
 def _stage1(arch: Arch) -> Iterator[Conv]:
@@ -111,24 +101,3 @@ def _module(width: int, module: ModuleArch) -> Iterator[Conv]:
                 for level in range(k + 1, j):
                     yield Conv(width << k, width << k, 3, 2 + level)
                 yield Conv(width << k, width << j, 3, 2 + j)
-
-
-def _head(width: int, task: str, outputs: int) -> Iterator[Conv]:
-    if task == "segmentation":
-        yield Conv(15 * width, 15 * width, 1, 2, bias=True)
-        if outputs:
-            yield Conv(15 * width, outputs, 1, 2, bias=True, norm=False)
-    elif task == "pose":
-        if outputs:
-            yield Conv(width, outputs, 1, 2, bias=True, norm=False)
-    elif task == "bottomup":
-        if outputs:
-            yield Conv(width, 2 * outputs, 1, 2, bias=True, norm=False)
-        yield Conv(
-            width + 2 * outputs, width, 4, 2
-        )  # transposed: its 16 weights meet each pixel of its input, at stride 4
-        yield from [Conv(width, width, 3, 1)] * (2 * HEAD_BLOCKS)
-        if outputs:
-            yield Conv(width, outputs, 1, 1, bias=True, norm=False)
-    else:
-        raise ArchError(f"unknown task {task!r}")

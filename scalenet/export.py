@@ -14,12 +14,11 @@ from torch.export import Dim
 
 from .fold import fold
 from .network import ScaleNet
-from .predict.loading import model_input
+from .predict.base import model_input
 from .whole import whole_file
 
 FORMATS = ("onnx", "pt2")
 TOLERANCE = 1e-3  # of the largest output
-OUTPUTS = {"segmentation": ("logits",), "pose": ("heatmaps",), "bottomup": ("heatmaps", "tags", "heatmaps_x2")}
 
 Outputs = Sequence[torch.Tensor]
 
@@ -67,12 +66,12 @@ def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[s
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path, f".{form}") as temporary:
         folded = Folded(model).eval()
-        write(folded, temporary, _metadata(model), OUTPUTS[model.task])
+        write(folded, temporary, _metadata(model), model.spec.output_names)
         difference = _difference(model, load(temporary))
         if not difference <= TOLERANCE:
             raise ExportError(f"{path}: outputs differ from the network's by {difference:.2g} of the largest")
     return {
-        "path": str(path), "format": form, "bytes": path.stat().st_size, "outputs": list(OUTPUTS[model.task]),
+        "path": str(path), "format": form, "bytes": path.stat().st_size, "outputs": list(model.spec.output_names),
         "max_difference": difference,
     }  # fmt: skip
 

@@ -123,7 +123,7 @@ def _entry_weights(entry: table.Entry) -> dict[str, Any]:
 
 
 def _from_model(name: str, parsed: ModelName) -> Facts:
-    from .predict.loading import model_input
+    from .predict.base import model_input
 
     model: ScaleNet = load_model(name)
     known = metadata_of(model) or CheckpointMetadata()

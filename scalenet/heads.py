@@ -6,25 +6,24 @@ its pre-logits and its outputs; parameter names are the authors' (``last_layer``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from timm.models.resnet import BasicBlock
 from torch import nn
 
-from .cost import HEAD_BLOCKS
-
-CLASSIFIERS = {  # by task, the modules that the number of outputs shapes; the last one has a bias value for each
-    "segmentation": ("last_layer.3",),
-    "pose": ("final_layer",),
-    "bottomup": ("bottomup_layer.stride4", "bottomup_layer.up.0", "bottomup_layer.stride2"),
-}
+from .tasks import HEAD_BLOCKS, task_spec
 
 
 def count_outputs(state: Mapping[str, torch.Tensor], task: str) -> int:
-    """Classes or keypoints of a network's entries; 0 without a classifier."""
-    layer = state.get(f"{CLASSIFIERS[task][-1]}.bias") if task in CLASSIFIERS else None
+    """Classes or keypoints of a network's entries; 0 without a classifier.
+
+    Raises:
+        ValueError: for an unknown task.
+    """
+    layer = state.get(f"{task_spec(task).classifiers[-1]}.bias")
     return 0 if layer is None else layer.numel()
 
 
@@ -36,7 +35,15 @@ class BottomUpOutput(NamedTuple):
     heatmaps_x2: torch.Tensor
 
 
-class SegmentationHead(nn.Sequential):
+class Head(nn.Module):
+    """What a task puts on the branches; with ``pre_logits=True`` it stops before the outputs."""
+
+    def with_outputs(self, outputs: int) -> Head:
+        """The head for another number of outputs (0: none), its classifier anew: this one changed, or another."""
+        raise NotImplementedError
+
+
+class SegmentationHead(Head, nn.Sequential):
     """1x1 convolution + BN + ReLU over the concatenated branches (15w channels), then 1x1 to the classes."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
@@ -47,15 +54,16 @@ class SegmentationHead(nn.Sequential):
     def make_classifier(channels: int, num_classes: int) -> nn.Module:
         return nn.Conv2d(channels, num_classes, 1) if num_classes else nn.Identity()
 
-    def reset(self, num_classes: int) -> None:
-        self[3] = self.make_classifier(self[0].out_channels, num_classes)
+    def with_outputs(self, outputs: int) -> Head:
+        self[3] = self.make_classifier(self[0].out_channels, outputs)
+        return self
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         x = self[2](self[1](self[0](x)))
         return x if pre_logits else self[3](x)
 
 
-class BottomUpHead(nn.Module):
+class BottomUpHead(Head):
     """HigherHRNet's form: heatmaps + tags at stride 4, then heatmaps at stride 2 from features and those outputs.
 
     The transposed convolution reads w + 2K channels, so a new K makes it anew: it is part of the classifier.
@@ -66,14 +74,15 @@ class BottomUpHead(nn.Module):
         self.channels = channels
         self.blocks = nn.Sequential(*(BasicBlock(channels, channels) for _ in range(HEAD_BLOCKS)))
         self.up = nn.Sequential(nn.Identity(), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
-        self.reset(num_keypoints)
+        self.with_outputs(num_keypoints)
 
-    def reset(self, num_keypoints: int) -> None:
-        c, k = self.channels, num_keypoints
+    def with_outputs(self, outputs: int) -> Head:
+        c, k = self.channels, outputs
         self.num_keypoints = k
         self.stride4 = nn.Conv2d(c, 2 * k, 1) if k else nn.Identity()
         self.up[0] = nn.ConvTranspose2d(c + 2 * k, c, 4, stride=2, padding=1, bias=False)
         self.stride2 = nn.Conv2d(c, k, 1) if k else nn.Identity()
+        return self
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor | BottomUpOutput:
         if pre_logits or not self.num_keypoints:
@@ -84,19 +93,30 @@ class BottomUpHead(nn.Module):
         return BottomUpOutput(heatmaps, tags, high)
 
 
-class HeatmapHead(nn.Conv2d):
+class HeatmapHead(Head, nn.Conv2d):
     """1x1 convolution with bias from branch 0 to K heatmaps."""
+
+    def with_outputs(self, outputs: int) -> Head:
+        return make_heatmap_head(self.in_channels, outputs)
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         return x if pre_logits else super().forward(x)
 
 
-class NoHead(nn.Identity):
-    """Stands where the heatmap layer was taken off (``num_classes=0``)."""
+class NoHead(Head):
+    """Stands where the head was taken off; ``make(n)`` is one of n outputs."""
+
+    def __init__(self, make: Callable[[int], Head]) -> None:
+        super().__init__()
+        self.make = make
+
+    def with_outputs(self, outputs: int) -> Head:
+        return self.make(outputs) if outputs else self
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         return x
 
 
-def make_heatmap_head(channels: int, num_keypoints: int) -> nn.Module:
-    return HeatmapHead(channels, num_keypoints, 1) if num_keypoints else NoHead()
+def make_heatmap_head(channels: int, num_keypoints: int) -> Head:
+    """The heatmaps' layer, or what stands for it where there are no keypoints."""
+    return HeatmapHead(channels, num_keypoints, 1) if num_keypoints else NoHead(partial(make_heatmap_head, channels))

@@ -13,6 +13,7 @@ from timm.models import parse_model_name, split_model_name_tag
 
 from . import table
 from .arch import Arch
+from .tasks import task_spec
 from .weights import refuse_pickled
 
 PREFIX = "scalenet"  # of registered names; alone it is the network of any encoding
@@ -104,7 +105,7 @@ def named_arch(text: str, task: str | None = None) -> Arch | None:
         ArchError: for an HRNet that is too wide.
     """
     if text.startswith("hrnet_w") and text[7:].isdecimal() and len(text) < MAX_NAME:
-        return Arch.hrnet(int(text[7:]), "segmentation" if task in (None, "segmentation") else "pose")
+        return Arch.hrnet(int(text[7:]), task_spec(task or "segmentation").encoding)
     known = text != PREFIX and text in registered_names()
     return Arch.load(table.encoding_file(text)) if known else None
 

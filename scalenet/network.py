@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,14 +20,14 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from .arch import Arch, ArchError, ModuleArch
-from .cost import DEFAULT_OUTPUTS, Cost, check_size, count
+from .cost import Cost, check_size, count
 from .datasets import Labels
-from .heads import CLASSIFIERS, BottomUpHead, BottomUpOutput, SegmentationHead, make_heatmap_head
-from .plan import Plan, Steps, plan_network
+from .heads import BottomUpOutput, Head, NoHead
+from .plan import Execution, Steps
+from .tasks import task_spec
 
 STAGE1_BLOCKS = 4
 RESIDUAL_SCALE = 0.2
-MODEL_TASKS = ("segmentation", "pose", "bottomup")
 
 Maps = list[torch.Tensor | None]
 
@@ -121,6 +122,7 @@ class ScaleNet(nn.Module):
 
     Raises:
         ArchError: for an encoding of a network beyond all measure.
+        ValueError: for an unknown task.
     """
 
     def __init__(
@@ -135,16 +137,14 @@ class ScaleNet(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        task = arch.task if task is None else task
-        if task not in MODEL_TASKS:
-            raise ValueError(f"task must be one of {', '.join(MODEL_TASKS)}, got {task!r}")
+        self.spec = task_spec(arch.task if task is None else task)
         check_size(arch)
-        self.arch, self.task, self.in_chans = arch, task, in_chans
-        self.num_classes = DEFAULT_OUTPUTS[task] if num_classes is None else num_classes
+        self.arch, self.task, self.in_chans = arch, self.spec.name, in_chans
+        self.num_classes = self.spec.default_outputs if num_classes is None else num_classes
         labels = Labels.from_dict(labels) if isinstance(labels, Mapping) else labels
         self.labels: Labels | None = None
         self.name_outputs(labels)
-        self.num_features = self.head_hidden_size = arch.width * (15 if task == "segmentation" else 1)
+        self.num_features = self.head_hidden_size = self.spec.num_features(arch.width)
         self.feature_info = [
             {"num_chs": arch.width << i, "reduction": 4 << i, "module": f"branch{i}"} for i in range(4)
         ]
@@ -188,22 +188,17 @@ class ScaleNet(nn.Module):
                 new = nn.Sequential(conv_bn(w << (n - 1), w << n, 3, 2, relu=True))
                 passed = [nn.Identity() for _ in range(n)]
                 setattr(self, f"transition{n}", nn.ModuleList([*passed, new]))
-        if self.task == "segmentation":
-            self.last_layer = SegmentationHead(15 * w, self.num_classes)
-        elif self.task == "pose":
-            self.final_layer = make_heatmap_head(w, self.num_classes)
-        else:
-            self.bottomup_layer = BottomUpHead(w, self.num_classes)
+        setattr(self, self.spec.head, self.spec.make_head(w, self.num_classes))
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> Head:
         """The task head, whatever its name."""
-        return getattr(self, CLASSIFIERS[self.task][0].partition(".")[0])
+        return getattr(self, self.spec.head)
 
     @property
     def classifier_names(self) -> tuple[str, ...]:
         """Modules that depend on the number of classes or keypoints."""
-        return CLASSIFIERS[self.task]
+        return self.spec.classifiers
 
     def init_weights(self, trunk: bool = True) -> None:
         """He-normal convolutions, BatchNorm at identity, output layers near zero.
@@ -232,7 +227,7 @@ class ScaleNet(nn.Module):
             layer = self.get_submodule(name)
             init_layers(layer)
             if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, std=0.01 if self.task == "segmentation" else 0.001)
+                nn.init.normal_(layer.weight, std=self.spec.classifier_std)
 
     def cost(self, size: tuple[int, int] | None = None) -> Cost:
         """Parameters, and multiply-adds for one (H, W) picture; default the encoding's ``input_size``."""
@@ -247,9 +242,14 @@ class ScaleNet(nn.Module):
         """
         if not self.arch.contains(arch):
             raise ArchError(f"{arch.name or arch.digest} is no sub-network of {self.arch.name or self.arch.digest}")
-        self.active = arch
-        self._plans: dict[tuple[int, ...], Plan] = {}
-        self._plan(self.head_branches)
+        execution = Execution(arch)
+        execution.plan(self.head_branches)
+        self._execution = execution
+
+    @property
+    def active(self) -> Arch:
+        """The sub-network that runs."""
+        return self._execution.arch
 
     @contextmanager
     def activated(self, arch: Arch) -> Iterator[ScaleNet]:
@@ -264,17 +264,12 @@ class ScaleNet(nn.Module):
     @property
     def head_branches(self) -> tuple[int, ...]:
         """Branches the head reads."""
-        return (0, 1, 2, 3) if self.task == "segmentation" else (0,)
-
-    def _plan(self, outputs: tuple[int, ...]) -> Plan:
-        if outputs not in self._plans:
-            self._plans[outputs] = plan_network(self.active, outputs)
-        return self._plans[outputs]
+        return self.spec.branches
 
     # -- running -----------------------------------------------------------------------------------------
     def forward_branches(self, x: torch.Tensor, outputs: tuple[int, ...] = (0, 1, 2, 3)) -> Maps:
         """The four branches (B, w * 2**i, h_i, w_i); those not in ``outputs`` may be unfinished or None."""
-        plan = self._plan(outputs)
+        plan = self._execution.plan(outputs)
         x = F.relu_(self.bn1(self.conv1(x)))
         x = F.relu_(self.bn2(self.conv2(x)))
         x = self.layer1(x)
@@ -290,15 +285,16 @@ class ScaleNet(nn.Module):
         return maps
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, num_features, ceil(H/4), ceil(W/4)): branch 0, or for segmentation all four brought to stride 4."""
+        """(B, num_features, ceil(H/4), ceil(W/4)): the head's branches, coarser ones brought to stride 4."""
         return self._gather(self.forward_branches(x, self.head_branches))
 
     def _gather(self, maps: Maps) -> torch.Tensor:
-        if self.task != "segmentation":
-            return maps[0]
-        size = maps[0].shape[-2:]
-        ups = [F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps[1:]]
-        return torch.cat([maps[0], *ups], 1)
+        finest, *others = (maps[i] for i in self.head_branches)
+        if not others:
+            return finest
+        size = finest.shape[-2:]
+        ups = [F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in others]
+        return torch.cat([finest, *ups], 1)
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor | BottomUpOutput:
         """What the head makes of ``forward_features``, at stride 4 (bottom-up: and 2)."""
@@ -307,7 +303,7 @@ class ScaleNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor | BottomUpOutput:
         size = x.shape[-2:]
         x = self.forward_head(self.forward_features(x))
-        if self.task == "segmentation" and self.num_classes:
+        if self.spec.full_size and self.num_classes:
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         return x
 
@@ -336,7 +332,7 @@ class ScaleNet(nn.Module):
     # -- timm's handles ----------------------------------------------------------------------------------
     def get_classifier(self) -> nn.Module:
         """The last layer; for bottom-up the whole head, since K shapes more than one layer of it."""
-        return self.head if self.task == "bottomup" else self.get_submodule(self.classifier_names[0])
+        return self.get_submodule(self.spec.classifier)
 
     def name_outputs(self, labels: Labels | None) -> None:
         """Say what the outputs mean; None or a wrong number of names: unknown."""
@@ -348,12 +344,8 @@ class ScaleNet(nn.Module):
             raise ValueError("a dense network has no global_pool")
         self.num_classes, self.labels = num_classes, None
         reference = self.conv1.weight
-        if self.task == "pose":
-            self.final_layer = make_heatmap_head(self.arch.width, num_classes)
-        else:
-            self.head.reset(num_classes)
-        for name in self.classifier_names:
-            self.get_submodule(name).to(reference.device, reference.dtype)
+        setattr(self, self.spec.head, self.head.with_outputs(num_classes))
+        self.head.to(reference.device, reference.dtype)
         if not reference.is_meta:
             self._init_classifier()
 
@@ -364,10 +356,7 @@ class ScaleNet(nn.Module):
         take, _ = feature_take_indices(4, indices)
         if prune_head:
             self.reset_classifier(0)
-            if self.task == "segmentation":
-                self.last_layer = nn.Identity()
-            elif self.task == "bottomup":
-                self.bottomup_layer = nn.Identity()
+            setattr(self, self.spec.head, NoHead(partial(self.spec.make_head, self.arch.width)))
         return take
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:

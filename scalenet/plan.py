@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .arch import Arch, ModuleArch
@@ -45,3 +46,18 @@ def plan_network(arch: Arch, outputs: Iterable[int]) -> Plan:
             begun.add(stage)
             live = (live - {stage - 1}) | {stage - 2}  # the new branch is made from the last one below
     return Plan(tuple(reversed(stages)), frozenset(begun))
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What runs of a network: an encoding and its own plans, in one value, so that no thread ever finds the plan of
+    one encoding under another."""
+
+    arch: Arch
+    plans: dict[tuple[int, ...], Plan] = field(default_factory=dict)
+
+    def plan(self, outputs: tuple[int, ...]) -> Plan:
+        """The plan for some of the four ``outputs``, made once."""
+        if outputs not in self.plans:
+            self.plans[outputs] = plan_network(self.arch, outputs)
+        return self.plans[outputs]

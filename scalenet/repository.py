@@ -15,7 +15,7 @@ from .arch import MAX_INPUT, Arch, ArchError
 from .datasets import Labels
 from .metadata import INPUT, CheckpointMetadata, read_preprocessing
 from .names import PREFIX, ModelName, named_arch, parse_name, registered_names
-from .network import MODEL_TASKS
+from .tasks import TASKS
 from .weights import ONLY_CONVERT, WeightsError, hub_file
 
 SAFE = "model.safetensors"
@@ -144,7 +144,7 @@ CFG_CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "label_names": lambda value: value is None or _is_texts(value),
 }
 ARGUMENT_CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "task": lambda value: value is None or value in MODEL_TASKS,
+    "task": lambda value: value is None or value in TASKS,
     "labels": _is_labels,
     "in_chans": _is_channels,
     "num_classes": lambda value: value is None or _is_outputs(value),

@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .arch import Arch
-from .cost import DEFAULT_OUTPUTS
-from .heads import CLASSIFIERS, count_outputs
+from .heads import count_outputs
 from .metadata import INPUT, CheckpointMetadata
 from .network import ScaleNet
 from .provenance import mark
 from .table import TABLE, Entry
+from .tasks import task_spec
 from .whole import whole_file
 
 OWN_WEIGHTS = 'give weights of your own: "hf-hub:user/repo", "local-dir:folder" or checkpoint_path='
@@ -124,13 +124,13 @@ def digest_of(path: str | Path) -> str:
 def plain_cfg(arch: Arch, task: str | None, outputs: int | None) -> dict[str, Any]:
     """timm's cfg of an unpublished network of encoding ``arch``."""
     task = task or arch.task
-    outputs = DEFAULT_OUTPUTS.get(task, 0) if outputs is None else outputs
+    outputs = task_spec(task).default_outputs if outputs is None else outputs
     return {"input_size": (3, *arch.input_size), "num_classes": outputs, **network_cfg(task), **INPUT}
 
 
 def network_cfg(task: str) -> dict[str, Any]:
     """The entries of timm's cfg that tell a network's layers by name."""
-    classifier = CLASSIFIERS.get(task, ())
+    classifier = task_spec(task).classifiers
     names = classifier[0] if len(classifier) == 1 else classifier  # timm's configs name one layer
     return {"pool_size": None, "first_conv": "conv1", "classifier": names}
 

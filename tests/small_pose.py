@@ -21,12 +21,19 @@ SPOTS = Labels("spots", ("left_a", "right_a", "nose"), skeleton=((0, 2), (1, 2))
                convention="aligned")  # fmt: skip
 
 
+class Seen(list):
+    """A list that copies of a network share, so that what a predictor's copy sees is seen."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Seen:
+        return self
+
+
 class SpotNetwork(ScaleNet):
     """Heatmaps are the input's red, green and blue, averaged to a quarter: joint k is the spot of colour k."""
 
     def __init__(self, size: tuple[int, int] = (64, 48), labels: Labels = SPOTS) -> None:
         super().__init__(SearchSpace("pose", 8, size, 8, 8, (1, 1, 1), (1, 1)).smallest(), num_classes=3, labels=labels)
-        self.batches: list[int] = []
+        self.batches: list[int] = Seen()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.batches.append(len(x))

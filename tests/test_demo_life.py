@@ -79,7 +79,7 @@ def test_uploads_and_results_are_removed_after_a_while_and_examples_stay(models,
 
 
 def test_networks_that_do_not_exist_are_told_before_the_app_starts(models, tmp_path):
-    with pytest.raises(ValueError, match="unknown task 'poses'; there is segmentation, pose, bottomup"):
+    with pytest.raises(ValueError, match="task must be one of segmentation, pose, bottomup, got 'poses'"):
         Networks({"poses": []})
     with pytest.raises(FileNotFoundError, match=r"no\.safetensors"):
         Networks({"pose": [tmp_path / "no.safetensors"]})

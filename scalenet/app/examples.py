@@ -12,6 +12,7 @@ from ..commands.pose import sample_portrait
 from ..commands.segment import sample_photograph
 from ..predict.images import load_image
 from ..predict.video_write import VideoWriter
+from ..tasks import task_spec
 
 FRAMES, RATE = 24, 12
 SIZE = 240, 320  # (H, W) of a clip
@@ -20,7 +21,7 @@ SIZE = 240, 320  # (H, W) of a clip
 def example_pictures(task: str) -> list[str]:
     """Photographs for a task: people for poses, a view too for segmentation."""
     found = []
-    for sample in (sample_photograph, sample_portrait) if task == "segmentation" else (sample_portrait,):
+    for sample in (sample_portrait,) if task_spec(task).people else (sample_photograph, sample_portrait):
         try:
             found.append(str(sample()))
         except ValueError:

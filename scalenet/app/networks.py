@@ -14,19 +14,20 @@ import numpy as np
 
 from .. import table
 from ..names import parse_name
+from ..predict.base import model_input
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.detector import Detector
-from ..predict.loading import model_input
 from ..predict.people import BottomUpDetector
 from ..predict.segmentation import Segmenter
 from ..predict.topdown import PoseEstimator
+from ..tasks import task_spec
 
 KEPT = 4  # networks in memory; the one that was not used for longest goes first
 
 Predictor = Segmenter | PoseEstimator | BottomUpPoseEstimator
 PREDICTORS: Mapping[str, type[Predictor]] = {
-    "segmentation": Segmenter, "pose": PoseEstimator, "bottomup": BottomUpPoseEstimator,
-}  # fmt: skip
+    predictor.spec.name: predictor for predictor in (Segmenter, PoseEstimator, BottomUpPoseEstimator)
+}
 
 
 def shipped() -> dict[str, list[str]]:
@@ -54,8 +55,7 @@ class Networks:
     def __init__(self, models: Mapping[str, Sequence[str | Path]] | None = None) -> None:
         models = shipped() if models is None else models
         for task in models:
-            if task not in PREDICTORS:
-                raise ValueError(f"unknown task {task!r}; there is {', '.join(PREDICTORS)}")
+            task_spec(task)
         self._sources = {task: _sources(models.get(task, ())) for task in PREDICTORS}
         names = [name for sources in self._sources.values() for name in sources]
         for name in names:
@@ -91,7 +91,7 @@ class Networks:
             raise LookupError(
                 f"there is no network {str(name)[:60]!r} here for {task}; choose from {', '.join(sources)}"
             )
-        finder = self._find_people if task == "pose" and self._sources["bottomup"] else "bottomup"
+        finder = self._find_people if self._sources["bottomup"] else "bottomup"
         with self._lock:  # so that visitors who come together load it once
             return self._build(task, sources[name], finder)
 
@@ -122,7 +122,7 @@ def _sources(models: Sequence[str | Path]) -> dict[str, str]:
 
 
 def _build(task: str, source: str, finder: str | Detector) -> Predictor:
-    return PoseEstimator(source, detector=finder) if task == "pose" else PREDICTORS[task](source)
+    return PREDICTORS[task](source, **({"detector": finder} if task_spec(task).boxed else {}))
 
 
 def facts_of(predictor: Predictor) -> dict[str, Any]:

@@ -6,12 +6,10 @@ import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..predict.tracking import Tracker
-from ..predict.video import Draw, VideoError, VideoSummary, drawer, probe, process_video
+from ..predict.video import VideoError, VideoSummary, drawer, probe, process_video
+from ..tasks import task_spec
 from . import outputs
 from .examples import write_clips
 from .inputs import polite, uploads_only
@@ -89,8 +87,8 @@ def _process(
             target = folder / f"{outputs.stem_of(clip)}_{model.rpartition('/')[2]}.mp4"
             lines = target.with_suffix(".jsonl")
             summary = process_video(
-                clip, target, network, draw=_draw(task, opacity, threshold), json_path=lines,
-                tracker=None if task == "segmentation" else Tracker(threshold=threshold), progress=report,
+                clip, target, network, draw=drawer(opacity, threshold=threshold), json_path=lines,
+                tracker=Tracker(threshold=threshold) if task_spec(task).people else None, progress=report,
                 max_frames=MAX_FRAMES,
             )  # fmt: skip
             facts = outputs.facts_html(model, facts_of(network), summary.seconds, _did(summary))
@@ -113,16 +111,6 @@ def check_clip(path: str | Path) -> None:
     frames = frames or round(seconds * info.fps) or MAX_FRAMES
     if frames * info.size[0] * info.size[1] > MAX_PIXELS:
         raise VideoError(f"the clip is too large ({frames} frames of {info.size[0]}x{info.size[1]}): give less of it")
-
-
-def _draw(task: str, opacity: float, threshold: float) -> Draw:
-    if task == "segmentation":
-        return drawer(opacity)
-
-    def draw(result: Any, image: np.ndarray) -> np.ndarray:
-        return result.draw(image, threshold, opacity)
-
-    return draw
 
 
 def _did(summary: VideoSummary) -> str:

@@ -33,7 +33,7 @@ def the_video(paths: Sequence[Path], out: str) -> Path | None:
 
 def frames_together(args: argparse.Namespace) -> int:
     """The batch size asked for, else 8 on a GPU and 4 on a processor, whose cores one frame keeps less busy."""
-    from ..predict.loading import pick_device
+    from ..predict.base import pick_device
 
     return args.batch_size or (BATCH if pick_device(args.device).type == "cpu" else GPU_BATCH)
 

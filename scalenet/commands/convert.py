@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any, Any]:
-    from ..arch import Arch
+    from ..arch import TASKS, Arch
     from ..models import resolve_arch
     from ..names import parse_name
     from ..table import find
@@ -59,6 +59,6 @@ def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any
         return resolve_arch(model, task), None
     name = parse_name(model)
     entry = find(name.place, name.tag) if name.kind == "registered" else None
-    if entry is None or entry.task == "bottomup":
+    if entry is None or entry.task not in TASKS:
         raise ValueError(f"{name} has no file of the authors'; there are scalenet_p1 … p4, scalenet_s1 … s4")
     return entry.arch, entry

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Find joints, write one picture each and one results file, or a video; returns what each picture holds."""
     from ..evaluate.keypoint_data import write_json
-    from ..predict.images import check_file, save_picture
+    from ..predict.images import check_file
 
     paths = [Path(p) for p in args.images] + ([sample_portrait()] if args.sample else [])
     if not paths:
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     rows, entries = [], []
     for path, name, drawn, result in zip(paths, names, targets, results, strict=True):
-        save_picture(drawn, result.draw(path))
+        result.save(drawn, path)
         entries += result.to_coco(int(name) if name.isdecimal() else name)
         rows.append({"image": str(path), "drawn": str(drawn), "people": len(result), **result.to_dict()})
         if not args.json:
@@ -113,13 +113,15 @@ def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
             raise ValueError("--decode is for people in boxes: leave it out with --bottom-up")
         from ..predict.bottomup import BottomUpPoseEstimator
 
-        return BottomUpPoseEstimator(args.model, args.device, bool(args.flip), args.scales or (1.0,), batch_size)
+        scales = args.scales or (1.0,)
+        return BottomUpPoseEstimator(args.model, args.device, batch_size, flip=bool(args.flip), scales=scales)
     if args.scales:
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
     from ..predict.topdown import PoseEstimator
 
     detector = None if args.detector == "none" else args.detector or "bottomup"
-    return PoseEstimator(args.model, args.device, args.flip is not False, args.decode, batch_size, detector)
+    options = {"flip": args.flip is not False, "decode": args.decode, "detector": detector}
+    return PoseEstimator(args.model, args.device, batch_size, **options)
 
 
 def sample_portrait() -> Path:

@@ -66,15 +66,14 @@ def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
     from ..predict.segmentation import Segmenter
 
     return Segmenter(
-        args.model, args.device, batch_size, args.flip, args.scales, args.window, args.overlap, not args.full_size
-    )
+        args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
+        overlap=args.overlap, resize=not args.full_size,
+    )  # fmt: skip
 
 
 def _write(path: Path, overlay: Path, mask: Path, result: Any) -> dict[str, Any]:
-    from ..predict.images import save_picture
-
-    save_picture(overlay, result.draw(path))
-    save_picture(mask, result.mask)
+    result.save(overlay, path)
+    result.save(mask)
     return {"image": str(path), "overlay": str(overlay), "mask": str(mask), **result.to_dict()}
 
 

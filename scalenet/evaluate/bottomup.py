@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm import tqdm
-
+from ..predict.base import progress
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.topdown import PoseEstimator
 from .keypoint_data import KeypointSet, Result
@@ -23,7 +22,7 @@ def estimate(
     """
     results: list[Result] = []
     starts = range(0, len(image_ids), estimator.batch_size)
-    for start in tqdm(starts, desc="pictures", disable=None if bar else True):
+    for start in progress(starts, bar=bar):
         ids = image_ids[start : start + estimator.batch_size]
         for image_id, found in zip(ids, estimator([data.picture(i) for i in ids]), strict=True):
             results += found.to_coco(image_id, data.category_id)

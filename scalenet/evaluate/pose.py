@@ -13,7 +13,6 @@ import torch
 
 from ..datasets import map_keypoints
 from ..factory import load_model
-from ..fold import fold
 from ..network import ScaleNet
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.boxes import read_boxes
@@ -75,10 +74,10 @@ def evaluate(
         DataError: for folders or files that are not what was looked for, joints that are not the network's, an option
             that the network has no use for, or a network that is not for pose.
     """
-    network = fold(load_model(name, checkpoint))
-    if network.task == "segmentation":
+    network = load_model(name, checkpoint)
+    if not network.spec.people:
         raise DataError(f"{dataset} is for pose, {name_of(name)} is a segmentation network")
-    bottom_up = network.task == "bottomup"
+    bottom_up = not network.spec.boxed
     top_down_only = {"boxes": boxes, "detector": detector, "input_size": input_size, "decode": decode}
     _check_options(bottom_up, top_down_only, scales)
     figures, data = scorer(dataset), KeypointSet.open(root, split)
@@ -90,8 +89,8 @@ def evaluate(
     if bottom_up:
         estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))
     else:
-        given = {"decode": decode, "batch_size": batch_size or 32, "input_size": input_size}
-        estimator = PoseEstimator(network, device, flip is not False, detector=detector, **given)
+        given = {"decode": decode, "flip": flip is not False, "input_size": input_size}
+        estimator = PoseEstimator(network, device, batch_size or 32, detector=detector, **given)
         estimate, settings = _top_down(estimator, boxes, detector, joints)
     if flip and not settings["flip"]:
         raise DataError("the network names no left and right joints: evaluate it with --no-flip")
@@ -123,8 +122,8 @@ def _score(
 def _bottom_up(
     network: ScaleNet, device: Device, flip: bool | None, batch_size: int | None, scales: Sequence[float]
 ) -> tuple[Estimate, dict[str, Any]]:
-    everybody = {"scales": scales, "batch_size": batch_size or 1, "person_threshold": 0.0}
-    estimator = BottomUpPoseEstimator(network, device, flip is not False, **everybody)
+    everybody = {"flip": flip is not False, "scales": scales, "person_threshold": 0.0}
+    estimator = BottomUpPoseEstimator(network, device, batch_size or 1, **everybody)
     settings = {"flip": estimator.flip, "scales": list(scales), "input_size": estimator.input_size}
     return partial(bottomup.estimate, estimator), settings
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..datasets import DATASETS
 from ..factory import load_model
-from ..fold import fold
 from ..network import ScaleNet
+from ..predict.base import progress
 from ..predict.loading import name_of
 from ..predict.segmentation import Segmenter
 from . import DataError
@@ -76,15 +75,15 @@ def evaluate(
         DataError: for another folder than was looked for, no picture of that prefix, a label of another size than its
             picture, or a network that is not for segmentation or has other classes than the data set.
     """
-    model = fold(load_model(name, checkpoint))
-    if model.task != "segmentation":
+    model = load_model(name, checkpoint)
+    if model.spec.people:
         raise DataError(f"{dataset} is for segmentation, {name_of(name)} is a {model.task} network")
-    segmenter = Segmenter(model, device, batch_size or 1, bool(flip), scales, resize=False)
+    segmenter = Segmenter(model, device, batch_size or 1, flip=bool(flip), scales=scales, resize=False)
     names = segmenter.labels.names if dataset == FOLDER else DATASETS[dataset].names
     _check_classes(model, name_of(name), names, dataset)
     pairs = _begin_with(prefix, find_pairs(root, split))[:limit]
     started = time.perf_counter()
-    results = tqdm(segmenter.stream(picture for picture, _ in pairs), total=len(pairs), disable=None)
+    results = progress(segmenter.stream(picture for picture, _ in pairs), len(pairs))
     matrix = count(pairs, (result.mask for result in results), len(names))
     per_class = {n: None if math.isnan(v) else float(v) for n, v in zip(names, matrix.iou(), strict=True)}
     seconds = round(time.perf_counter() - started, 2)

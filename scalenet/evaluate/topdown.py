@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..predict.affine import crop_regions
+from ..predict.base import progress
 from ..predict.boxes import Boxes, boxes_of
 from ..predict.topdown import PoseEstimator
 from . import DataError
@@ -39,7 +39,7 @@ def estimate(
     results: list[Result] = []
     rows = _boxes_by_image(data, image_ids, boxes)
     starts = range(0, len(image_ids), PICTURES_A_TIME)
-    for start in tqdm(starts, desc="pictures", unit=f"x{PICTURES_A_TIME}", disable=None if bar else True):
+    for start in progress(starts, unit=f"x{PICTURES_A_TIME}", bar=bar):
         ids = image_ids[start : start + PICTURES_A_TIME]
         found = estimator([data.picture(i) for i in ids], [rows[i] for i in ids])
         for image_id, result in zip(ids, found, strict=True):

@@ -14,16 +14,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..datasets import COCO, CROWDPOSE, Labels
-from ..factory import load_model
 from ..network import ScaleNet
+from ..tasks import BOTTOMUP
 from .affine import crop, crop_matrices, invert, transform
+from .base import Device, Predictor
 from .cores import side_by_side
 from .grouping import group_keypoints
-from .images import Picture, as_list, load_image, to_input
-from .loading import model_input, to_predict
+from .images import Picture, load_image, to_input
 from .pose_result import PoseResult
-from .threads import neighbours, one_ahead
 
 MULTIPLE = 64  # sides of the network's input are multiples of it
 PERSON_THRESHOLD = 0.2
@@ -57,15 +55,16 @@ class _Canvas:
         return crop_matrices(region, size, aligned)
 
 
-class BottomUpPoseEstimator:
+class BottomUpPoseEstimator(Predictor):
     """Finds everybody's joints in a picture.
 
     Args:
         name_or_model: a bottom-up network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+            One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
+        batch_size: pictures of one input size that run together.
         flip: also look at the mirrored picture (twice the time): mean of the heatmaps, tags of both.
         scales: sizes to look at besides each other, as factors of the input; tags are those at 1, which must be there.
-        batch_size: pictures of one input size that run together.
         input_size: of the picture's short side; default what the network was trained for.
         max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.predict.grouping.group_keypoints`.
         person_threshold: people of a lower score are left out; 0 gives everybody, as COCO's figures are measured.
@@ -74,35 +73,28 @@ class BottomUpPoseEstimator:
         ValueError: if it is no bottom-up network, or a setting is out of range.
     """
 
+    spec = BOTTOMUP
+
     def __init__(
         self,
         name_or_model: str | Path | ScaleNet,
-        device: str | torch.device | None = None,
+        device: Device = None,
+        batch_size: int = 1,
+        *,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
-        batch_size: int = 1,
         input_size: int | None = None,
         max_people: int = 30,
         detection_threshold: float = 0.1,
         tag_threshold: float = 1.0,
         person_threshold: float = PERSON_THRESHOLD,
     ) -> None:
-        model = load_model(name_or_model)
-        if model.task != "bottomup" or not model.num_classes:
-            raise ValueError(f"BottomUpPoseEstimator needs a bottom-up network with joints, got one for {model.task}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        super().__init__(name_or_model, device, batch_size)
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
-        self.model, self.device = to_predict(model, name_or_model, device)
-        self.dtype = model.conv1.weight.dtype
-        joints = model.num_classes
-        known = {17: COCO, 14: CROWDPOSE}
-        self.labels = model.labels or known.get(joints) or Labels.plain(joints, noun="joint")
         self.aligned = self.labels.convention == "aligned"
-        self.flip, self.scales, self.batch_size = flip and bool(self.labels.partners), tuple(scales), batch_size
-        own_size, self.statistics = model_input(model)
-        self.input_size = input_size or min(own_size)
+        self.flip, self.scales = flip and bool(self.labels.partners), tuple(scales)
+        self.input_size = input_size or min(self.trained_size)
         if self.input_size < 1:
             raise ValueError(f"input_size must be at least 1, got {input_size}")
         self.person_threshold = person_threshold
@@ -120,9 +112,7 @@ class BottomUpPoseEstimator:
         Raises:
             GroupingError: if the network gives NaN or infinity.
         """
-        images, single = as_list(image)
-        results = list(self.stream(images, flip))
-        return results[0] if single else results
+        return self._results(image, partial(self.stream, flip=flip))
 
     def stream(self, images: Iterable[Picture], flip: bool | None = None) -> Iterator[PoseResult]:
         """Results in order; neighbours of one input size run together, up to ``batch_size``, and from 2 on the next
@@ -131,11 +121,8 @@ class BottomUpPoseEstimator:
         Raises:
             GroupingError: if the network gives NaN or infinity.
         """
-        flip = self.flip if flip is None else flip
-        if flip and not self.labels.partners:
-            raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
-        batches = neighbours(self._canvases(images), self.batch_size, lambda canvas: canvas.size)
-        for batch, (heatmaps, tags) in one_ahead(partial(self.maps, flip=flip), batches, self.batch_size > 1):
+        run = partial(self.maps, flip=self._flips(flip))
+        for batch, (heatmaps, tags) in self._batches(self._canvases(images), lambda canvas: canvas.size, run):
             yield from self._group(batch, heatmaps, tags)
 
     def _canvases(self, images: Iterable[Picture]) -> Iterator[_Canvas]:

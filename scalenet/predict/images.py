@@ -100,11 +100,19 @@ def save_picture(path: str | Path, image: np.ndarray, quality: int = 95) -> None
 
     Args:
         quality: of a JPEG, 1..100.
+
+    Raises:
+        ImageError: for another suffix.
     """
     path = Path(path)
     image = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     flags = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
-    done, data = cv2.imencode(path.suffix, image, flags)
+    try:
+        done, data = cv2.imencode(path.suffix, image, flags)
+    except cv2.error:
+        raise ImageError(
+            f"{path}: no picture is written as {path.suffix or 'a file without a suffix'}: use .png or .jpg"
+        ) from None
     if not done:
         raise ImageError(f"{path}: a picture of {image.shape[0]}x{image.shape[1]} cannot be written")
     with whole_file(path) as temporary:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..datasets import JOINT_SIGMAS, Labels
 from .draw_pose import DRAWN_THRESHOLD, draw_skeletons
-from .images import load_image
+from .images import Picture, load_image
+from .results import Result
 
 JOINT_THRESHOLD = 0.2  # of joints that count for a person's score
 SURE_THRESHOLD = 0.3  # the same where joints say how sure they are; chosen on Stanford 40 val
@@ -64,7 +65,7 @@ def likely_sigmas(labels: Labels) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class PoseResult:
+class PoseResult(Result):
     """People in one picture; nobody found: arrays of length 0.
 
     Args:
@@ -86,7 +87,7 @@ class PoseResult:
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def draw(self, image: Any, threshold: float = DRAWN_THRESHOLD, strength: float = 1.0) -> np.ndarray:
+    def draw(self, image: Picture, threshold: float = DRAWN_THRESHOLD, strength: float = 1.0) -> np.ndarray:
         """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn,
         and ids if there are.
 

@@ -1,16 +1,22 @@
-"""What a segmenter says about one picture."""
+"""What predictors say about one picture: what all results can do, and a segmenter's."""
 
 from __future__ import annotations
 
+import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..datasets import Labels
+from ..whole import write_text
 from .draw import overlay, with_legend
-from .images import Picture, load_image
+from .images import Picture, load_image, save_picture
+
+OVERLAY_STRENGTH = 0.6  # share of the classes' colours
 
 
 def percent(share: float) -> str:
@@ -18,8 +24,42 @@ def percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "<0.1%"
 
 
+class Result(ABC):
+    """What every predictor gives for a picture; coordinates and masks are in the original picture's pixels."""
+
+    labels: Labels
+
+    @abstractmethod
+    def draw(self, image: Picture) -> np.ndarray:
+        """RGB uint8 copy of the picture with what was found drawn on it."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+
+    def save(self, path: str | Path, image: Picture | None = None) -> Path:
+        """Write the result to a file, whole or not at all; returns its path.
+
+        Args:
+            path: ``.json`` for the values of :meth:`to_dict`, else a picture's name.
+            image: the picture the result was made from, which is drawn on.
+
+        Raises:
+            ValueError: for a picture's name without a picture.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".json":
+            return write_text(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")
+        save_picture(path, self._plain(path) if image is None else self.draw(image))
+        return path
+
+    def _plain(self, path: Path) -> np.ndarray:
+        """What is written as a picture where there is none to draw on."""
+        raise ValueError(f"{path}: give the picture to draw on too, or a .json file's name")
+
+
 @dataclass(frozen=True, eq=False)
-class SegmentationResult:
+class SegmentationResult(Result):
     """Classes of one picture's pixels. H, W size of the original picture, C classes.
 
     Args:
@@ -47,7 +87,9 @@ class SegmentationResult:
             self.classes[i]: float(self.shares[i]) for i in order if self.shares[i] > 0 and self.shares[i] >= at_least
         }
 
-    def draw(self, image: Picture, legend: bool = True, strength: float = 0.6, at_least: float = 0.0) -> np.ndarray:
+    def draw(
+        self, image: Picture, legend: bool = True, strength: float = OVERLAY_STRENGTH, at_least: float = 0.0
+    ) -> np.ndarray:
         """RGB uint8 copy of the picture with the classes in colour.
 
         Args:
@@ -76,3 +118,9 @@ class SegmentationResult:
             "classes": list(self.classes),
             "shares": [round(float(s), 6) for s in self.shares],
         }
+
+    def _plain(self, path: Path) -> np.ndarray:
+        """The index mask, which lossy files would change."""
+        if path.suffix.lower() != ".png":
+            raise ValueError(f"{path}: a mask is kept in a .png file; to draw, give the picture too")
+        return self.mask

@@ -15,14 +15,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..datasets import Labels
-from ..factory import load_model
 from ..network import ScaleNet
+from ..tasks import SEGMENTATION
+from .base import Device, Predictor
 from .cores import side_by_side
-from .images import Picture, as_list, load_image, mirrored, pad_to_multiple, to_input
-from .loading import model_input, to_predict
+from .images import Picture, load_image, mirrored, pad_to_multiple, to_input
 from .results import SegmentationResult
-from .threads import neighbours, one_ahead
 
 STRIDE, COARSEST = 4, 32  # of the logits, and of the coarsest branch
 BAND_VALUES = 1 << 24  # logits that are held at full size at a time
@@ -31,7 +29,11 @@ Size = tuple[int, int]
 Fitted = tuple[np.ndarray, Size, Size]  # a picture as the network sees it, the size its logits cover, and its own
 
 
-class Segmenter:
+class OutputError(ValueError):
+    """A network whose outputs are no numbers: half precision that overflowed, or broken weights."""
+
+
+class Segmenter(Predictor):
     """Gives every pixel of a picture its class.
 
     A network takes any size, but knows things at the size it saw them in training: a picture of more pixels than the
@@ -43,8 +45,8 @@ class Segmenter:
     worth 1.5 mIoU.
 
     Args:
-        name_or_model: a segmentation network (it is put into evaluation mode), a registered name, "hf-hub:…",
-            "local-dir:…" or a ``.safetensors`` file.
+        name_or_model: a segmentation network of 2 to 256 classes, its registered name, "hf-hub:…", "local-dir:…" or a
+            ``.safetensors`` file. One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: pictures of one size that run together.
         flip: also look at the mirrored picture; logits are averaged.
@@ -55,53 +57,69 @@ class Segmenter:
         resize: reduce pictures larger than the network's input.
 
     Raises:
-        ValueError: if it is no segmentation network, or an option is out of range.
+        ValueError: if it is no segmentation network, has one class alone (the largest of one is always it), or an
+            option is out of range.
     """
+
+    spec = SEGMENTATION
 
     def __init__(
         self,
         name_or_model: str | Path | ScaleNet,
-        device: str | torch.device | None = None,
+        device: Device = None,
         batch_size: int = 1,
+        *,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         window: Size | None = None,
         overlap: float = 0.25,
         resize: bool = True,
     ) -> None:
-        _check_options(batch_size, scales, window, overlap)
-        model = load_model(name_or_model)
-        if model.task != "segmentation" or not 1 <= model.num_classes <= 256:
-            raise ValueError(
-                f"Segmenter needs a segmentation network of 1 to 256 classes, got task {model.task!r} "
-                f"with {model.num_classes} outputs"
-            )
-        self.model, self.device = to_predict(model, name_or_model, device)
-        self.dtype = model.conv1.weight.dtype
-        self.labels = model.labels or Labels.plain(model.num_classes)
-        self.input_size, self.statistics = model_input(model)
-        self.batch_size, self.flip, self.scales = batch_size, flip, tuple(scales)
+        _check_options(scales, window, overlap)
+        super().__init__(name_or_model, device, batch_size)
+        self.input_size = self.trained_size
+        self.flip, self.scales = flip, tuple(scales)
         self.window = window and tuple(STRIDE * n for n in _stride4(window))
         self.overlap, self.resize = overlap, resize and window is None
+
+    def _check(self, model: ScaleNet) -> None:
+        super()._check(model)
+        if not 2 <= model.num_classes <= 256:
+            background = "; one class and its background are two" if model.num_classes == 1 else ""
+            raise ValueError(f"Segmenter needs a network of 2 to 256 classes, got {model.num_classes}{background}")
 
     def __call__(self, images: Picture | Sequence[Picture]) -> SegmentationResult | list[SegmentationResult]:
         """The result of one picture, or a list of results for a list of pictures.
 
         Args:
             images: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
+
+        Raises:
+            OutputError: if the network gives NaN or infinity.
         """
-        pictures, single = as_list(images)
-        results = list(self.stream(pictures))
-        return results[0] if single else results
+        return self._results(images, self.stream)
 
     def stream(self, images: Iterable[Picture]) -> Iterator[SegmentationResult]:
         """Results in order; neighbours of one size run together, up to ``batch_size``, and from 2 on the next ones are
-        taken while those before are given back."""
-        groups = neighbours(map(self._fit, images), self.batch_size, lambda item: item[0].shape)
-        for group, logits in one_ahead(self._run, groups, self.batch_size > 1):
+        taken while those before are given back.
+
+        Raises:
+            OutputError: if the network gives NaN or infinity.
+        """
+        for group, logits in self._batches(map(self._fit, images), lambda item: item[0].shape, self._run):
             for one, (_, covered, (h, w)) in zip(logits, group, strict=True):
+                self._check_finite(one)
                 mask = np.ascontiguousarray(index_mask(one, covered)[:h, :w])
                 yield SegmentationResult(mask, self.labels)
+
+    def _check_finite(self, logits: torch.Tensor) -> None:
+        """Whatever compares with NaN would be class 0 in silence. A sum tells it at no cost, unless it overflows."""
+        if math.isfinite(logits.sum()) or logits.isfinite().all():
+            return
+        name = str(self.dtype).removeprefix("torch.")
+        half = f"{name} overflowed: run it in float32, as model.float()"
+        cause = half if torch.finfo(self.dtype).bits < 32 else "its weights or the picture's values are broken"
+        raise OutputError(f"the network's logits hold NaN or infinity: {cause}")
 
     def _run(self, group: list[Fitted]) -> torch.Tensor:
         return self.logits(np.stack([picture for picture, *_ in group]))
@@ -160,9 +178,7 @@ class Segmenter:
         return self.model.forward_head(features)[..., : h // STRIDE, : w // STRIDE].float()
 
 
-def _check_options(batch_size: int, scales: Sequence[float], window: Size | None, overlap: float) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+def _check_options(scales: Sequence[float], window: Size | None, overlap: float) -> None:
     if not scales or not all(0.1 <= s <= 4 for s in scales):
         raise ValueError(f"scales must be one or more numbers from 0.1 to 4, got {scales}")
     if window is not None and (len(window) != 2 or min(window) < MIN_WINDOW):

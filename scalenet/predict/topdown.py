@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..datasets import COCO, Labels
-from ..factory import load_model
 from ..network import ScaleNet
+from ..tasks import POSE
 from .affine import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
+from .base import Device, Predictor
 from .codec import HeatmapCodec
 from .cores import side_by_side
 from .detector import Detector, make_detector
 from .images import Picture, as_list, load_image, to_input
-from .loading import model_input, to_predict
 from .pose_result import PoseResult, likely_sigmas, oks_nms, person_scores
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class _People:
     source: str  # of the boxes: "given", "found", "picture"
 
 
-class PoseEstimator:
+class PoseEstimator(Predictor):
     """Finds the joints of every person in a box, in batches over people and pictures.
 
     Where no boxes are given a detector finds people first. By default that is a bottom-up network, and each of those
@@ -56,11 +55,12 @@ class PoseEstimator:
 
     Args:
         name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+            One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
+        batch_size: people a time; with thousands of boxes memory stays bounded by it.
         flip: also look at the mirrored person and take the mean (needs joints with known partners).
         decode: "oks", "dark" or "quarter", see :class:`~scalenet.predict.codec.HeatmapCodec`; default what
             the network's labels say, else "dark".
-        batch_size: people a time; with thousands of boxes memory stays bounded by it.
         detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
             "bottomup", whose network is loaded when it is first needed, "bottomup:NAME" or a bottom-up estimator,
             "torchvision:NAME", a ``.onnx`` file of YOLOX's form, or a function from an RGB (H, W, 3) uint8 picture to
@@ -72,32 +72,24 @@ class PoseEstimator:
         ValueError: if it is no top-down pose network, or the detector is none.
     """
 
+    spec = POSE
+
     def __init__(
         self,
         name_or_model: str | Path | ScaleNet,
-        device: str | torch.device | None = None,
+        device: Device = None,
+        batch_size: int = 32,
+        *,
         flip: bool = True,
         decode: str | None = None,
-        batch_size: int = 32,
         detector: str | Path | Detector | BottomUpPoseEstimator | None = "bottomup",
         input_size: tuple[int, int] | None = None,
         sigma: float = 0.0,
     ) -> None:
-        model = load_model(name_or_model)
-        if model.task != "pose":
-            raise ValueError(f"PoseEstimator needs a top-down pose network, got one for {model.task}")
-        if not model.num_classes:
-            raise ValueError("PoseEstimator needs a network of joints, this one has no head (a classifier's trunk)")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.model, self.device = to_predict(model, name_or_model, device)
-        self.dtype = model.conv1.weight.dtype
-        joints = model.num_classes
-        self.labels = model.labels or (COCO if joints == 17 else Labels.plain(joints, noun="joint"))
-        self.flip, self.batch_size = flip and bool(self.labels.partners), batch_size
+        super().__init__(name_or_model, device, batch_size)
+        self.flip = flip and bool(self.labels.partners)
         self.detector = make_detector(detector, self.device)
-        own_size, self.statistics = model_input(model)
-        self.input_size = tuple(input_size or own_size)
+        self.input_size = tuple(input_size or self.trained_size)
         sigmas = tuple(likely_sigmas(self.labels).tolist())
         decode = decode or self.labels.decode or "dark"
         self.codec = HeatmapCodec(self.input_size, None, sigma, self.labels.convention, decode, sigmas)
@@ -143,9 +135,7 @@ class PoseEstimator:
         Raises:
             BoxError: naming the picture, from 0, whose boxes are none.
         """
-        flip = self.flip if flip is None else flip
-        if flip and not self.labels.partners:
-            raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
+        flip = self._flips(flip)
         batch, waiting = _Batch(), []
         pairs = zip(images, repeat(None)) if boxes is None else zip(images, boxes, strict=True)
         for number, (image, given) in enumerate(pairs):

@@ -14,17 +14,18 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from ..whole import whole_file
-from .draw import corner_legend, overlay
-from .draw_pose import DRAWN_THRESHOLD
 from .threads import Behind, ahead
 from .tracking import Tracker
 from .video_read import Frame, VideoError, VideoInfo, is_video, probe, read_frames
+from .video_results import Draw, Tally, drawer, tally
 from .video_write import VideoWriter, finish
 
-__all__ = ["VideoError", "VideoInfo", "VideoInterrupted", "VideoSummary", "is_video", "probe", "process_video"]
+__all__ = [
+    "Draw", "VideoError", "VideoInfo", "VideoInterrupted", "VideoSummary", "drawer", "is_video", "probe",
+    "process_video",
+]  # fmt: skip
 
 WAITING_BYTES = 1 << 27  # of frames that wait on either side of the network
-SHOWN = 0.01  # share of a frame from which a class enters the legend
 
 
 class Estimator(Protocol):
@@ -33,9 +34,6 @@ class Estimator(Protocol):
 
     def stream(self, images: Iterable[np.ndarray]) -> Iterator[Any]:
         """One result for each picture."""
-
-
-Draw = Callable[[Any, np.ndarray], np.ndarray]  # a result and its RGB frame to the RGB frame that is written
 
 
 @dataclass(frozen=True)
@@ -196,10 +194,7 @@ class _Job:
         self.info, self.path, self.draw, self.lines = info, path, draw, lines
         self.frames, self.duration, self.sound = 0, 0.0, False
         self.writer: VideoWriter | None = None
-        self._shares: np.ndarray | float = 0.0
-        self._last: Any = None
-        self._ids: set[int] = set()
-        self._most = 0
+        self._tally: Tally | None = None
 
     def step(self, item: tuple[Frame, Any]) -> None:
         """Draw, encode and describe one frame."""
@@ -214,7 +209,8 @@ class _Job:
             row = {"frame": self.frames, "time": round(float(frame.pts * self.info.time_base), 6), **result.to_dict()}
             self.lines.write(json.dumps(row) + "\n")
             self.lines.flush()
-        self._count(result)
+        self._tally = self._tally or tally(result)
+        self._tally.add(result)
         self.frames += 1
 
     def end(self) -> None:
@@ -228,44 +224,9 @@ class _Job:
         """(H, W) of the written frames."""
         return tuple(n + p for n, p in zip(self.writer.size, self.writer.padding, strict=True))
 
-    def _count(self, result: Any) -> None:
-        self._last = result
-        if hasattr(result, "shares"):
-            self._shares = self._shares + result.shares
-        if hasattr(result, "keypoints"):
-            self._most = max(self._most, len(result))
-            self._ids.update(() if result.ids is None else (int(i) for i in result.ids if i >= 0))
-
     def found(self) -> dict[str, Any]:
         """What all frames hold together."""
-        if hasattr(self._last, "shares"):
-            shares = np.round(self._shares / self.frames, 6).tolist()
-            return {"classes": list(self._last.classes), "shares": shares}
-        if hasattr(self._last, "keypoints"):
-            return {"people": None if self._last.ids is None else len(self._ids), "most_people": self._most}
-        return {}
-
-
-def drawer(strength: float = 0.6, legend: bool = True, threshold: float = DRAWN_THRESHOLD) -> Draw:
-    """A ``draw`` for :func:`process_video` that leaves frames their size; make one for each video.
-
-    Args:
-        strength: of the classes' colours, 0..1.
-        legend: name the classes in a corner. A class enters when it first covers 1 % of a frame, and stays.
-        threshold: least score of a joint.
-    """
-    rows: dict[str, tuple[int, int, int]] = {}
-
-    def draw(result: Any, image: np.ndarray) -> np.ndarray:
-        if not hasattr(result, "mask"):
-            return result.draw(image, threshold) if hasattr(result, "keypoints") else result.draw(image)
-        colours = result.labels.colours
-        canvas = overlay(image, result.mask, colours, strength)
-        new = {result.classes[i]: colours[i] for i in np.flatnonzero(result.shares >= SHOWN)}
-        rows.update((name, colour) for name, colour in new.items() if name not in rows)
-        return corner_legend(canvas, list(rows.items())) if legend else canvas
-
-    return draw
+        return self._tally.found() if self._tally else {}
 
 
 @contextmanager

@@ -1,0 +1,132 @@
+"""What all predictors share: a network loaded, folded and placed; images taken in batches, results given in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from ..factory import load_model
+from ..fold import fold
+from ..network import ScaleNet
+from ..tasks import TaskSpec
+from ..weights import WeightsError
+from .images import IMAGENET_MEAN, IMAGENET_STD, Picture, as_list
+from .threads import neighbours, one_ahead
+
+Device = str | torch.device | None
+Item, Output, Found = TypeVar("Item"), TypeVar("Output"), TypeVar("Found")
+
+
+class Predictor:
+    """A network in evaluation mode, ready to look at images; the predictors of the tasks are made of it.
+
+    The network is copied, with every BatchNorm folded into its convolution: what later becomes of the one that was
+    handed over (other weights, another device, another active sub-network) does not change the predictor.
+
+    Args:
+        name_or_model: a network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+        device: default cuda, mps or cpu, the first there is.
+        batch_size: how many run together.
+
+    Attributes:
+        model: the folded copy, on ``device``; its parameters are of ``dtype``, those of the network.
+        labels: what the outputs mean; of a network that does not say, the usual ones or numbers.
+        trained_size: (H, W) that the network was made for.
+        statistics: ``mean`` and ``std`` of its inputs.
+
+    Raises:
+        ValueError: if the network is for something else, or there is no such device.
+    """
+
+    spec: ClassVar[TaskSpec]
+    flip: bool
+
+    def __init__(self, name_or_model: str | Path | ScaleNet, device: Device, batch_size: int) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        model = load_model(name_or_model)
+        self._check(model)
+        self.device, self.batch_size = pick_device(device), batch_size
+        self.model = fold(model).to(self.device)
+        self.dtype = model.conv1.weight.dtype
+        self.labels = self.spec.labels_of(model.labels, model.num_classes)
+        self.trained_size, self.statistics = model_input(model)
+
+    def _check(self, model: ScaleNet) -> None:
+        """Refuse a network that this predictor has no use for."""
+        needed = f"{type(self).__name__} needs a {self.spec.title} network"
+        if model.spec != self.spec:
+            raise ValueError(f"{needed}, got one for {model.task}")
+        if not model.num_classes:
+            raise ValueError(f"{needed} with outputs, this one has no head (a classifier's trunk)")
+        if model.in_chans != 3:
+            raise ValueError(f"a network of RGB pictures is needed, this one reads {model.in_chans} channels")
+
+    def _results(
+        self, images: Picture | Sequence[Picture], stream: Callable[[list[Picture]], Iterable[Found]]
+    ) -> Found | list[Found]:
+        """What a call gives: the result of one image, or a list for a list."""
+        images, single = as_list(images)
+        results = list(stream(images))
+        return results[0] if single else results
+
+    def _batches(
+        self, items: Iterable[Item], kind: Callable[[Item], Hashable], run: Callable[[list[Item]], Output]
+    ) -> Iterator[tuple[list[Item], Output]]:
+        """Neighbours of one kind, up to ``batch_size``, with what ``run`` makes of them. From a size of 2 on the next
+        ones run while the caller uses those before."""
+        return one_ahead(run, neighbours(items, self.batch_size, kind), self.batch_size > 1)
+
+    def _flips(self, flip: bool | None) -> bool:
+        """Whether a call looks at mirrored people too; None: as the estimator was made.
+
+        Raises:
+            ValueError: if that is asked for of joints without known partners.
+        """
+        flip = self.flip if flip is None else flip
+        if flip and not self.labels.partners:
+            raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
+        return flip
+
+
+def progress(items: Iterable[Item], total: int | None = None, unit: str = "it", bar: bool = True) -> Iterable[Item]:
+    """The items, counted by a bar on stderr if that is a terminal and ``bar`` is true."""
+    return tqdm(items, desc="pictures", total=total, unit=unit, disable=None if bar else True)
+
+
+def pick_device(device: Device = None) -> torch.device:
+    """The device asked for, or cuda, mps, cpu, the first there is.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=device).device  # numbered: which is the current one differs between threads
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
+        raise ValueError(f"device {str(device)!r} cannot be used here ({str(e).splitlines()[0][:80]})") from None
+
+
+def model_input(model: ScaleNet) -> tuple[tuple[int, int], dict[str, Any]]:
+    """(H, W) a network was made for, and the ``mean`` and ``std`` (of values 0..1) its pictures are normalised with.
+
+    Raises:
+        WeightsError: if its cfg holds something else.
+    """
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    size = cfg.get("input_size") or (3, *model.arch.input_size)
+    mean, std = cfg.get("mean") or IMAGENET_MEAN, cfg.get("std") or IMAGENET_STD
+    try:
+        fine = len(size) == 3 and all(int(n) == n >= 1 for n in size) and len(mean) == len(std) in (3, size[0])
+        fine = fine and all(map(math.isfinite, mean)) and all(0 < v < math.inf for v in std)
+    except (TypeError, ValueError):
+        fine = False
+    if not fine:
+        raise WeightsError(f"its config.json has no input_size, mean and std of pictures: {size}, {mean}, {std}")
+    return (int(size[1]), int(size[2])), {"mean": tuple(mean), "std": tuple(std)}
