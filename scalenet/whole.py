@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,9 +32,8 @@ def whole_file(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
         OSError: naming ``path``, if it cannot be written.
     """
     path = Path(path)
-    suffix = path.suffix if suffix is None else suffix
-    _remove_left(path)
-    temporary = path.with_name(f"{_begin(path)}.{os.getpid()}-{HOST}-{secrets.token_hex(8)}.tmp{suffix}")
+    remove_left(path)
+    temporary = temporary_name(path, path.suffix if suffix is None else suffix)
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # follows no link
     except OSError as e:
@@ -52,6 +52,22 @@ def write_text(path: str | Path, text: str) -> Path:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def temporary_name(path: Path, suffix: str = "") -> Path:
+    """A path beside ``path`` that nobody can foresee, and that says which process it is of."""
+    return path.with_name(f"{_begin(path)}.{os.getpid()}-{HOST}-{secrets.token_hex(8)}.tmp{suffix}")
+
+
+def remove_left(path: Path) -> None:
+    """Remove what killed processes left under a temporary name of ``path``."""
+    for name in _left(path.parent):
+        if name.startswith(_begin(path)) and TEMPORARY.match(name, len(_begin(path))):
+            left = path.with_name(name)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _begin(path: Path) -> str:
@@ -75,12 +91,6 @@ def _left(folder: Path) -> tuple[str, ...]:
         names = [name for name in os.listdir(folder) if name.startswith(".")]
         return tuple(name for name in names if (found := TEMPORARY.search(name)) and not _alive(int(found[1])))
     return ()
-
-
-def _remove_left(path: Path) -> None:
-    for name in _left(path.parent):
-        if name.startswith(_begin(path)) and TEMPORARY.match(name, len(_begin(path))):
-            path.with_name(name).unlink(missing_ok=True)
 
 
 def _alive(process: int) -> bool:

@@ -75,7 +75,7 @@ def test_the_sample_portrait_has_a_box_and_other_pictures_have_none(monkeypatch,
     seen = []
 
     class Estimator:
-        def __init__(self, *args):
+        def __init__(self, *args, **options):
             pass
 
         def __call__(self, pictures, boxes=None):

@@ -102,3 +102,21 @@ def test_long_names_and_bytes_on_the_disk_before_the_renaming(tmp_path, monkeypa
     monkeypatch.setattr(whole.os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
     write_text(tmp_path / f"{'n' * 245}.txt", "x")
     assert calls == ["fsync", "replace"]
+
+
+def test_folders_too_have_names_of_their_own_and_go_when_their_writer_is_dead(tmp_path):
+    from training.data import whole_folder
+
+    with whole_folder(tmp_path / "out") as first:
+        assert first.is_dir() and first.name.startswith(f".out.{os.getpid()}-")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead = first.with_name(first.name.replace(f"{os.getpid()}", f"{process.pid}"))
+    dead.mkdir()
+    (dead / "half.png").write_text("half")
+    whole._left.cache_clear()
+    with pytest.raises(ValueError, match="exists already"), whole_folder(tmp_path / "out"):
+        pass
+    (tmp_path / "out").rmdir()
+    with whole_folder(tmp_path / "out") as second:
+        assert first != second and not dead.exists()

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from scalenet.evaluate.pairs import decode_label
+from scalenet.evaluate.pairs import decode_label, hidden
 from scalenet.predict.images import decode_rgb, save_picture
 
 from .data import DataError, holds_labels, whole_folder
@@ -29,6 +29,8 @@ def find_items(root: str | Path) -> Iterator[Item]:
     """All pictures below ``root`` and in its tar files (a tar's members count as lying in a folder of its name)."""
     root = Path(root)
     for path in sorted(root.rglob("*")):
+        if hidden(path.relative_to(root)):
+            continue
         if "gtFine" in path.relative_to(root).parts and not path.stem.endswith(("_labelIds", "_labelTrainIds")):
             continue  # Cityscapes' coloured and instance labels
         if path.suffix.lower() in SUFFIXES:
@@ -56,22 +58,23 @@ def prepare(root: str | Path, out: str | Path, long_side: int, quality: int = 92
     """Re-encode everything; returns the number of pictures written. ``out`` appears only when all is done.
 
     Raises:
-        DataError: if there are no pictures, one cannot be read, people are annotated in files (which would no longer
-            fit), or ``out`` exists already.
+        DataError: if there are no pictures, one cannot be read, two would become one file, people are annotated in
+            files (which would no longer fit), or ``out`` exists already.
     """
     if any((Path(root) / folder).is_dir() for folder in ANNOTATIONS):
         raise DataError(f"{root} holds annotation files, whose coordinates would no longer fit; keep it as it is")
-    count = 0
+    written: dict[Path, str] = {}
     with whole_folder(out) as partial:
         for name, data in tqdm(find_items(root), desc="prepare", unit=" pictures"):
             label = holds_labels(Path(name).parent)
             suffix, array = shrink(data, long_side, label, name)
             target = partial / Path(name).with_suffix(suffix)
+            if written.setdefault(target, name) != name or target.exists():
+                raise DataError(f"{written[target]} and {name} would both become {target.relative_to(partial)}")
             target.parent.mkdir(parents=True, exist_ok=True)
             save_picture(target, array, quality)
-            count += 1
-        if not count:
+        if not written:
             raise DataError(f"no pictures under {root}")
         if (Path(root) / CLASSES_FILE).is_file():
             shutil.copyfile(Path(root) / CLASSES_FILE, partial / CLASSES_FILE)
-    return count
+    return len(written)

@@ -3,3 +3,7 @@
 
 class DataError(ValueError):
     """A data folder or annotation file that is not what was looked for."""
+
+
+class DataWarning(UserWarning):
+    """Something in a data set that was left out, or taken in another way than it stands there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,10 @@ def run_cocoeval(
     sigmas = np.asarray(sigmas if len(sigmas) else sigmas_of(data.labels), np.float64)
     if len(sigmas) != len(data.labels.names):
         raise DataError(f"{len(data.labels.names)} joints need as many sigmas, got {len(sigmas)}")
-    wanted = set(image_ids)
-    found = [_detection(number, r, data.category_id) for number, r in enumerate(results, 1)]
+    numbers = {image_id: number for number, image_id in enumerate(sorted(set(image_ids)), 1)}
+    found = [_detection(r) for r in results]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
-        tables = [_table(data, wanted, rows) for rows in (data.annotations if people is None else people, found)]
+        tables = [_table(numbers, rows) for rows in (data.annotations if people is None else people, found)]
         evaluation = COCOeval(*tables, "keypoints")
         evaluation.params.kpt_oks_sigmas = sigmas
         evaluation.params.areaRng = evaluation.params.areaRng[:sizes]
@@ -55,22 +55,26 @@ def run_cocoeval(
     return evaluation
 
 
-def _detection(number: int, result: Result, category: int) -> Row:
+def _detection(result: Result) -> Row:
     x, y = result["keypoints"][0::3], result["keypoints"][1::3]
-    return {
-        "id": number, "image_id": result["image_id"], "category_id": category, "keypoints": result["keypoints"],
-        "score": result["score"], "area": (max(x) - min(x)) * (max(y) - min(y)),
-    }  # fmt: skip
+    area = (max(x) - min(x)) * (max(y) - min(y))
+    return {**{key: result[key] for key in ("image_id", "keypoints", "score")}, "area": area}
 
 
-def _table(data: KeypointSet, ids: set[Any], rows: list[Row]) -> Any:
-    """pycocotools' table of the annotations or results of these pictures; there may be none."""
+def _table(numbers: Mapping[Any, int], rows: list[Row]) -> Any:
+    """pycocotools' table of the annotations or results of these pictures; there may be none.
+
+    Everything is numbered anew from 1: to pycocotools an id of 0 is nobody's, and of two like ids one is lost.
+    """
     from pycocotools.coco import COCO
 
     table = COCO()
+    own = [row for row in rows if row["image_id"] in numbers]
     table.dataset = {
-        "images": [data.images[i] for i in sorted(ids)], "categories": [{"id": data.category_id, "name": "person"}],
-        "annotations": [row for row in rows if row["image_id"] in ids],
+        "images": [{"id": number} for number in numbers.values()], "categories": [{"id": 1, "name": "person"}],
+        "annotations": [
+            {**row, "id": i, "image_id": numbers[row["image_id"]], "category_id": 1} for i, row in enumerate(own, 1)
+        ],
     }  # fmt: skip
     table.createIndex()
     return table

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from . import DataError
+from .annotations import AREA_OF_BOX
 from .cocoeval import run_cocoeval
 from .keypoint_data import KeypointSet, Result
 
 FIGURES = ("ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard")
 EASY_BELOW, HARD_FROM = 0.2, 0.8  # crowdIndex; the evaluator's numbers (the paper's text says 0.1)
-AREA_OF_BOX = 0.53
 
 
 def score_crowdpose(
@@ -37,7 +37,7 @@ def score_crowdpose(
     """
     ids = sorted(data.images if image_ids is None else set(image_ids))
     parts = _parts(data, ids)
-    people = [{**a, "area": a["bbox"][2] * a["bbox"][3] * AREA_OF_BOX} for a in data.annotations]
+    people = [{**a, "area": a["bbox"][2] * a["bbox"][3] * AREA_OF_BOX or a["area"]} for a in data.annotations]
 
     def cells(part: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Precision (10 OKS thresholds, 101 recalls) and highest recall (10); -1 where there is nobody."""

@@ -6,9 +6,10 @@ N people, K joints; annotated keypoints are (N, K, 3) x, y, v with v = 0 for wha
 from __future__ import annotations
 
 import json
-import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ..datasets import DATASETS, JOINT_SIGMAS, Labels, LabelsError, shared_joint
 from ..predict.images import SUFFIXES
 from ..whole import write_text
 from . import DataError
+from .annotations import checked, complete, finite, images_by_id, of_category
+from .joint_names import partners_of
 
 PREFIXES = ("person_keypoints_", "", "crowdpose_", "image_info_")
 Result = dict[str, Any]
@@ -73,12 +76,11 @@ def labels_of(category: Mapping[str, Any], dataset: str) -> Labels:
     for known in DATASETS.values():
         if known.names == names:
             return known
-    index = {name: i for i, name in enumerate(names)}
-    pairs = [(i, index[n.replace("left", "right")]) for n, i in index.items() if n.replace("left", "right") in index]
+    if len(set(names)) < len(names):
+        raise DataError(f"{dataset} names a joint twice: {', '.join(names)}")
     try:
         skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in category.get("skeleton", ()))
-        partners = tuple((a, b) for a, b in pairs if a != b)
-        return Labels(dataset, names, (), skeleton, partners, tuple(category.get("sigmas", ())))
+        return Labels(dataset, names, (), skeleton, partners_of(names), tuple(category.get("sigmas", ())))
     except (LabelsError, TypeError, ValueError) as e:
         raise DataError(f"{dataset}: keypoint names, skeleton and sigmas do not fit ({str(e)[:80]})") from None
 
@@ -130,38 +132,41 @@ class KeypointSet:
             raise DataError(f"{self.path} is not in COCO's form ({type(e).__name__}: {str(e)[:60]})") from None
 
     def _parse(self, data: Mapping[str, Any]) -> None:
-        self.images = {image["id"]: image for image in data["images"]}
+        self.images = images_by_id(data["images"], self.path)
         categories = [c for c in data.get("categories", ()) if c.get("keypoints")]
         self.labels = labels_of(categories[0], self.path.stem) if categories else None
         self.category_id = categories[0]["id"] if categories else 1
-        if data.get("annotations") and not categories:
+        rows = data.get("annotations") or []
+        if rows and not categories:
             raise DataError(f"{self.path} holds no joints: no category of it names keypoints")
-        self.annotations = [self._checked(a) for a in data.get("annotations", ()) if self._counts(a)]
+        numbers = 3 * len(self.labels.names) if self.labels else 0
+        own = of_category(rows, self.category_id, f"{self.path}: annotations")
+        self.annotations = [checked(a, self.images, numbers, self.path) for a in own]
+        complete(self.annotations, self.path)
 
     @classmethod
     def open(cls, root: str | Path, split: str) -> KeypointSet:
         """The split of a data folder; see :func:`find_annotations`."""
         return cls(find_annotations(root, split), root, split)
 
-    def _counts(self, annotation: Mapping[str, Any]) -> bool:
-        return annotation.get("category_id", self.category_id) == self.category_id
+    def in_order_of(self, labels: Labels) -> KeypointSet:
+        """The same people with the joints of ``labels``, which may name them in another order.
 
-    def _checked(self, annotation: dict[str, Any]) -> dict[str, Any]:
-        """With the fields the evaluators need filled in: crowd flag, number of joints, area (the box's)."""
-        a = {"iscrowd": 0, **annotation}
-        keypoints, wanted = a.get("keypoints"), 3 * len(self.labels.names) if self.labels else 0
-        what = f"{self.path}: annotation {a.get('id')}"
-        if not isinstance(keypoints, list) or len(keypoints) != wanted:
-            raise DataError(f"{what} does not have {wanted} keypoint numbers")
-        if a.get("image_id") not in self.images:
-            raise DataError(f"{what} is of picture {a.get('image_id')}, which is not there")
-        if not isinstance(a.get("bbox"), list) or len(a["bbox"]) != 4:
-            raise DataError(f"{what} has no bbox [x, y, w, h]")
-        if "id" not in a or not _finite([*keypoints, *a["bbox"], a.get("area", 0)]):
-            raise DataError(f"{what} lacks an id, or holds something that is no finite number")
-        a.setdefault("num_keypoints", sum(v > 0 for v in keypoints[2::3]))
-        a.setdefault("area", a["bbox"][2] * a["bbox"][3])
-        return a
+        Raises:
+            DataError: if they are not the same joints, or the file names none.
+        """
+        own, names = self.labels.names if self.labels else (), labels.names
+        if own == names:
+            return self
+        if sorted(own) != sorted(names):
+            raise DataError(f"{self.path} has the joints {', '.join(own) or '(none)'}; wanted are {', '.join(names)}")
+        other, order = copy(self), [own.index(name) for name in names]
+        sigmas = tuple(self.labels.sigmas[i] for i in order) if self.labels.sigmas else labels.sigmas
+        other.labels = replace(labels, sigmas=sigmas)
+        other.annotations = [
+            {**a, "keypoints": [v for i in order for v in a["keypoints"][3 * i : 3 * i + 3]]} for a in self.annotations
+        ]
+        return other
 
     def match(self, names: Sequence[str], outputs: int, enough: Sequence[str] = ()) -> Joints | None:
         """Which of the file's joints a network gives; None: all of them, one by one.
@@ -221,22 +226,38 @@ class KeypointSet:
         raise DataError(f"no folder of pictures under {self.root}: looked for {', '.join(names)}")
 
     @cached_property
-    def _by_stem(self) -> dict[str, Path]:
-        return {p.stem: p for p in self.folder.iterdir() if p.suffix.lower() in SUFFIXES}
+    def _by_stem(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix.lower() in SUFFIXES:
+                found.setdefault(path.stem, []).append(path)
+        return found
+
+    @cached_property
+    def _namesakes(self) -> Counter[str]:
+        """How many pictures of the file have a stem."""
+        return Counter(Path(str(image.get("file_name"))).stem for image in self.images.values())
 
     def picture(self, image_id: Any) -> Path:
-        """The picture's file, found by stem whatever its extension.
+        """The picture's file; where there is none of that name, the one of its stem in the folder.
 
         Raises:
-            DataError: if it is not there, or not named.
+            DataError: if it is not there, not named, or more than one could be meant.
         """
         if not isinstance(self.images[image_id].get("file_name"), str):
             raise DataError(f"{self.path}: picture {image_id} has no file_name")
         name = Path(self.images[image_id]["file_name"])
-        path = self._by_stem.get(name.stem) or self.folder / name
-        if not path.is_file():
+        if (self.folder / name).is_file():
+            return self.folder / name
+        found = self._by_stem.get(name.stem, [])
+        if not found:
             raise DataError(f"no picture {name.name} in {self.folder}")
-        return path
+        if len(found) > 1:
+            both = " and ".join(path.name for path in found[:2])
+            raise DataError(f"no picture {name} in {self.folder}, but {both}: keep the one that is meant")
+        if self._namesakes[name.stem] > 1:
+            raise DataError(f"{found[0]} could be {name} or another picture of {self.path} that is called {name.stem}")
+        return found[0]
 
 
 def read_results(source: str | Path | list[Result], data: KeypointSet) -> list[Result]:
@@ -254,7 +275,7 @@ def read_results(source: str | Path | list[Result], data: KeypointSet) -> list[R
     for number, entry in enumerate(results):
         if wrong := _wrong(entry, data, wanted):
             raise DataError(f"{what}: entry {number} {wrong}")
-    return [e for e in results if e.get("category_id", data.category_id) == data.category_id]
+    return of_category(results, data.category_id, f"{what}: results")
 
 
 def _wrong(entry: Any, data: KeypointSet, numbers: int) -> str:
@@ -265,12 +286,4 @@ def _wrong(entry: Any, data: KeypointSet, numbers: int) -> str:
         return f"is of picture {entry['image_id']!r}, which {data.path} does not have"
     if not isinstance(entry["keypoints"], list) or len(entry["keypoints"]) != numbers:
         return f"does not have the {numbers} keypoint numbers of {data.path}"
-    return "" if _finite([*entry["keypoints"], entry["score"]]) else "holds something that is no finite number"
-
-
-def _finite(values: Sequence[Any]) -> bool:
-    """Whether all are numbers that a float can hold."""
-    try:
-        return all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
-    except OverflowError:
-        return False
+    return "" if finite([*entry["keypoints"], entry["score"]]) else "holds something that is no finite number"

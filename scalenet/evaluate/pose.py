@@ -85,6 +85,8 @@ def evaluate(
     joints = data.match(names, network.num_classes, ENOUGH.get(dataset, ()))
     if not (bottom_up or boxes or detector or data.annotations):
         raise DataError(f"{data.path} labels nobody: give a detector's boxes")
+    if not (bottom_up or boxes or detector or len(data.people().boxes)):
+        raise DataError(f"nobody in {data.path} has labelled joints and a box with an area: give a detector's boxes")
     image_ids = sorted(data.images)[:limit]
     if bottom_up:
         estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))

@@ -18,24 +18,31 @@ from ..predict.base import progress
 from ..predict.loading import name_of
 from ..predict.segmentation import Segmenter
 from . import DataError
+from .label_values import LabelValues
 from .miou import ConfusionMatrix
-from .pairs import Pair, find_pairs, read_label
+from .pairs import Pair, as_classes, check_shape, check_sizes, find_pairs, read_indices
 
 FOLDER = "folder"  # any pictures and masks
 
 
-def count(pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int) -> ConfusionMatrix:
+def count(
+    pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int, values: LabelValues | None = None
+) -> ConfusionMatrix:
     """Predicted (H, W) index masks, one per pair, counted against the pairs' labels.
+
+    Args:
+        values: counts what the labels hold, too.
 
     Raises:
         DataError: for a label of another size than its picture, or labels that name nothing.
     """
     matrix = ConfusionMatrix(classes)
     for (picture, file), mask in zip(pairs, masks, strict=True):
-        label = read_label(file, classes)
-        if label.shape != mask.shape:
-            raise DataError(f"{file} is {label.shape}, its picture {picture} {mask.shape}")
-        matrix.update(mask, label)
+        indices = read_indices(file)
+        check_shape(file, indices, picture, mask.shape)
+        if values is not None:
+            values.update(indices)
+        matrix.update(mask, as_classes(indices, classes))
     if not matrix.counts.any():
         raise DataError(f"no pixel of the {len(pairs)} labels, such as {pairs[0][1]}, is of the {classes} classes")
     return matrix
@@ -82,9 +89,12 @@ def evaluate(
     names = segmenter.labels.names if dataset == FOLDER else DATASETS[dataset].names
     _check_classes(model, name_of(name), names, dataset)
     pairs = _begin_with(prefix, find_pairs(root, split))[:limit]
+    check_sizes(pairs)
     started = time.perf_counter()
     results = progress(segmenter.stream(picture for picture, _ in pairs), len(pairs))
-    matrix = count(pairs, (result.mask for result in results), len(names))
+    values = LabelValues(len(names))
+    matrix = count(pairs, (result.mask for result in results), len(names), values)
+    values.say(f"labels of {split} in {root}")
     per_class = {n: None if math.isnan(v) else float(v) for n, v in zip(names, matrix.iou(), strict=True)}
     seconds = round(time.perf_counter() - started, 2)
     return {

@@ -9,17 +9,23 @@ from __future__ import annotations
 import bisect
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from scalenet.evaluate import DataError
-from scalenet.predict.images import to_input
+from scalenet.cli import one_line
+from scalenet.datasets import Labels
+from scalenet.evaluate import DataError, DataWarning
+from scalenet.evaluate.joint_names import words_of
+from scalenet.predict.images import ImageError, to_input
+from scalenet.whole import remove_left, temporary_name
 
 from ..interrupt import leave_signals_to_the_run
 
@@ -61,6 +67,13 @@ class Joined:
         return source.sample(own, rng, size)
 
 
+class SampleError(DataError):
+    """A picture that cannot be read; of the traceback that a loader's process sends, the last line is what it says."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.strip().splitlines()[-1].removeprefix(f"{__name__}.{type(self).__name__}: "))
+
+
 class Requests(Dataset):
     """Adapts a source to a DataLoader: its keys are (index, seed, size)."""
 
@@ -69,7 +82,10 @@ class Requests(Dataset):
 
     def __getitem__(self, request: Request) -> tuple[torch.Tensor, ...]:
         index, seed, size = request
-        arrays = self.source.sample(index, np.random.default_rng(seed), size)
+        try:
+            arrays = self.source.sample(index, np.random.default_rng(seed), size)
+        except (DataError, ImageError, OSError) as e:
+            raise SampleError(one_line(e)) from e
         return tuple(torch.from_numpy(np.asarray(a, order="C")) for a in arrays)
 
 
@@ -128,6 +144,17 @@ def iterating(loader: Iterable[list[torch.Tensor]]) -> Iterator[Iterator[list[to
             stop()
 
 
+def mirrored_where_known(augmentation: Any, labels: Labels) -> Any:
+    """An augmentation with ``flip``; without it where it is not known which joints change places, which is said."""
+    paired = {i for pair in labels.partners for i in pair}
+    alone = [n for i, n in enumerate(labels.names) if i not in paired and {"left", "right"} & {*words_of(n)}]
+    if not augmentation.flip or (paired and not alone):
+        return augmentation
+    why = f"joint {alone[0]!r} has no partner" if alone else "the joints name no left and right"
+    warnings.warn(f"{labels.dataset}: {why}; pictures are not mirrored", DataWarning, stacklevel=3)
+    return replace(augmentation, flip=0.0)
+
+
 def spread(
     load: Callable[[int], np.ndarray], length: int, count: int, batch: int, device: torch.device, seed: int = 0
 ) -> Iterator[torch.Tensor]:
@@ -165,8 +192,9 @@ def whole_folder(out: str | Path) -> Iterator[Path]:
     out = Path(out)
     if out.exists():
         raise DataError(f"{out} exists already; name another folder")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    remove_left(out)
+    partial = temporary_name(out)
+    partial.mkdir(parents=True)  # fails where somebody put a link
     try:
         yield partial
         os.replace(partial, out)

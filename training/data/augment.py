@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
+from scalenet.evaluate import DataError
+
 DUSK_CHANCE = 0.4  # of each change of light
 NOISE_SPREAD = 73.9  # standard deviation of a random byte
+
+
+def check_scale(scale: tuple[float, float]) -> None:
+    """Raises :class:`DataError` unless ``scale`` is a least and a greatest factor."""
+    low, high = scale
+    if not 0 < low <= high < math.inf:
+        raise DataError(f"scale is a least and a greatest factor above 0, such as 0.5x2, got {low:g}x{high:g}")
 
 
 def jitter(image: np.ndarray, rng: np.random.Generator, strength: float = 0.3) -> np.ndarray:

@@ -17,8 +17,8 @@ from scalenet.evaluate.keypoint_data import KeypointSet
 from scalenet.predict.affine import crop, crop_matrices, invert, transform
 from scalenet.predict.images import read_rgb
 
-from . import DataError, Size
-from .augment import jitter
+from . import DataError, Size, mirrored_where_known
+from .augment import check_scale, jitter
 
 STRIDES = (4, 2)
 MAX_PEOPLE = 30
@@ -163,7 +163,8 @@ class BottomUpSource:
     """
 
     def __init__(self, root: str, split: str, augmentation: RandomAffine = RandomAffine()) -> None:
-        self.data, self.augmentation = KeypointSet.open(root, split), augmentation
+        check_scale(augmentation.scale)
+        self.data = KeypointSet.open(root, split)
         self.people: dict[Any, list[dict[str, Any]]] = {}
         for annotation in self.data.annotations:
             self.people.setdefault(annotation["image_id"], []).append(annotation)
@@ -173,6 +174,7 @@ class BottomUpSource:
         for image_id in self.image_ids:
             self.data.picture(image_id)
         self.labels = self.data.labels
+        self.augmentation = mirrored_where_known(augmentation, self.labels)
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from scalenet.evaluate.pairs import hidden
 from scalenet.predict.images import SUFFIXES, decode_rgb
 
 from . import DataError, Size
@@ -26,7 +27,7 @@ def tar_pictures(path: Path) -> Iterator[tuple[Path, bytes]]:
     try:
         with tarfile.open(path) as tar:
             for member in tar:
-                if member.isfile() and member.name.lower().endswith(SUFFIXES):
+                if member.isfile() and member.name.lower().endswith(SUFFIXES) and not hidden(Path(member.name)):
                     yield Path(member.name), tar.extractfile(member).read()
     except (tarfile.TarError, EOFError, OSError) as e:
         raise DataError(f"{path} is damaged or no tar file ({str(e)[:80]})") from None
@@ -37,7 +38,7 @@ def _read_tar(path: Path) -> list[tuple[str, bytes]]:
 
 
 def _read_folder(path: Path) -> list[tuple[str, bytes]]:
-    files = sorted(p for p in path.glob("*/*") if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in path.glob("*/*") if p.suffix.lower() in SUFFIXES and not hidden(p.relative_to(path)))
     return [(p.parent.name, p.read_bytes()) for p in files]
 
 

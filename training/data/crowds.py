@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scalenet.evaluate.crowdpose import AREA_OF_BOX
+from scalenet.evaluate.annotations import AREA_OF_BOX
 from scalenet.evaluate.keypoint_data import KeypointSet, write_json
 from scalenet.predict.images import save_picture
 

@@ -16,7 +16,7 @@ from scalenet.predict.affine import crop, crop_matrices, crop_regions, transform
 from scalenet.predict.codec import HeatmapCodec
 from scalenet.predict.images import read_rgb
 
-from . import DataError, Size
+from . import DataError, Size, mirrored_where_known
 from .augment import jitter
 
 LOWER_BODY = ("hip", "knee", "ankle")
@@ -69,7 +69,8 @@ class KeypointSource:
         people = self.data.people()
         if not len(people.keypoints):
             raise DataError(f"{self.data.path} labels nobody")
-        self.labels, self.augmentation, self.sigma = labels or self.data.labels, augmentation, sigma
+        self.labels, self.sigma = labels or self.data.labels, sigma
+        self.augmentation = mirrored_where_known(augmentation, self.labels)
         names, wanted = self.data.labels.names, self.labels.names
         if not shared_joints(names, wanted):
             raise DataError(f"{self.data.path} has none of the joints {', '.join(wanted)}; it has {', '.join(names)}")
@@ -77,7 +78,7 @@ class KeypointSource:
         self.absent = np.array([absent if name in names else 0.0 for name in wanted], np.float32)
         self.image_ids = people.image_ids.tolist()
         self.flip_order = self.labels.flip_order()
-        self.lower = np.array([any(part in name for part in LOWER_BODY) for name in self.labels.names])
+        self.lower = np.array([any(part in name.lower() for part in LOWER_BODY) for name in self.labels.names])
         self.codec = cache(self._codec)
         used = [self.data.images[i] for i in dict.fromkeys(self.image_ids) if self.data.picture(i)]  # all are there
         size = sum(3 * image.get("height", 1 << 15) * image.get("width", 1 << 15) for image in used)

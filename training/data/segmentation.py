@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
+from scalenet.evaluate.label_values import LabelValues
 from scalenet.evaluate.miou import IGNORE
-from scalenet.evaluate.pairs import Pair, find_pairs, read_label
+from scalenet.evaluate.pairs import Pair, check_shape, check_sizes, find_pairs, read_indices, read_label
 from scalenet.predict.images import read_rgb
 
 from . import DataError, Size
-from .augment import dusk, jitter, warp, window
+from .augment import check_scale, dusk, jitter, warp, window
 from .classification import MEAN_COLOUR
 
 CLASSES_FILE = "classes.txt"  # beside images/ and labels/: a class a line
+LOOKED_AT = 100  # labels of a training split, before the training
 
 
 def joined_pairs(root: str, split: str) -> list[Pair]:
@@ -34,6 +38,27 @@ def validation_pairs(root: str, split: str, val_split: str, hold_out: str = "") 
     if not held:
         raise DataError(f"no picture of {split} or {val_split} under {root} begins with hold_out={hold_out}")
     return held
+
+
+def check_pairs(pairs: Sequence[Pair], classes: int, what: str, every: bool = True) -> None:
+    """See, before a training, that pictures and labels can be read and fit, and say which values are no class.
+
+    Args:
+        every: read all of them; else all headers, and LOOKED_AT of the labels.
+
+    Raises:
+        DataError, ImageError: naming the first that cannot be used.
+    """
+    values = LabelValues(classes)
+    if not every:
+        check_sizes(pairs)
+    step = 1 if every else max(1, len(pairs) // LOOKED_AT)
+    for picture, file in pairs[::step]:
+        indices = read_indices(file)
+        values.update(indices)
+        if every:
+            check_shape(file, indices, picture, read_rgb(picture).shape[:2])
+    values.say(what)
 
 
 def _held_out(pair: Pair, prefix: str) -> bool:
@@ -67,6 +92,7 @@ class SegmentationSource:
         mix: float = 0.0,
         dusk: float = 0.0,
     ) -> None:
+        check_scale(scale)
         pairs = joined_pairs(root, split)
         self.pairs = [pair for pair in pairs if not (hold_out and _held_out(pair, hold_out))]
         if not self.pairs:

@@ -10,7 +10,7 @@ from torch import nn
 
 from scalenet.arch import Arch
 from scalenet.evaluate.bottomup import estimate
-from scalenet.evaluate.keypoint_data import KeypointSet, read_results
+from scalenet.evaluate.keypoint_data import KeypointSet, read_results, sigmas_of
 from scalenet.evaluate.scores import scorer
 from scalenet.fold import fold
 from scalenet.heads import BottomUpOutput
@@ -49,6 +49,11 @@ class BottomUpTask(Task):
         self.val = KeypointSet.open(recipe.root, recipe.val_split)
         if recipe.classes != len(self.labels.names):
             raise DataError(f"{recipe.root} has {len(self.labels.names)} joints, classes={recipe.classes}")
+        if not self.composed:  # what the validation needs is missed before the training, not after
+            self.val = self.val.in_order_of(self.labels)
+            sigmas_of(self.val.labels)
+            if not self.val.annotations:
+                raise DataError(f"{self.val.path} labels nobody: nothing to validate on")
 
     @property
     def validation(self) -> str:

@@ -31,8 +31,11 @@ class PoseTask(Task):
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
-        self.val = KeypointSet.open(recipe.root, recipe.val_split)
-        self.labels = self._labels(KeypointSet.open(recipe.root, recipe.split))
+        val, train = (KeypointSet.open(recipe.root, split) for split in (recipe.val_split, recipe.split))
+        self.labels = self._labels(train)
+        self.val = val.in_order_of(train.labels)
+        if not len(self.val.people().boxes):
+            raise DataError(f"nobody in {val.path} has labelled joints and a box with an area: nothing to validate on")
         augmentation = Augmentation(recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour)
         roots = (recipe.root, *recipe.more_roots)
         self.source = Joined(
@@ -42,7 +45,7 @@ class PoseTask(Task):
             ]
         )
         self.partners = torch.tensor(self.labels.partners, device=device, dtype=torch.long)
-        sigmas_of(self.labels)  # what the validation needs is missed before the training, not after
+        sigmas_of(self.val.labels)  # what the validation needs is missed before the training, not after
         self.figure = "pck" if self.labels == LSP else "ap"
 
     def _labels(self, data: KeypointSet) -> Labels:

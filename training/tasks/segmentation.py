@@ -11,7 +11,6 @@ from torch import nn
 
 from scalenet.arch import Arch
 from scalenet.datasets import DATASETS
-from scalenet.evaluate.pairs import read_label
 from scalenet.evaluate.segmentation import count
 from scalenet.fold import fold
 from scalenet.network import ScaleNet
@@ -19,9 +18,9 @@ from scalenet.predict.images import pad_to_multiple
 from scalenet.predict.segmentation import COARSEST, Segmenter
 
 from .. import losses
-from ..config import Recipe
+from ..config import Recipe, RecipeError
 from ..data import Size, spread
-from ..data.segmentation import SegmentationSource, validation_pairs
+from ..data.segmentation import SegmentationSource, check_pairs, validation_pairs
 from .base import Task
 
 
@@ -32,12 +31,15 @@ class SegmentationTask(Task):
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
+        if recipe.classes < 1:
+            raise RecipeError(f"classes is at least 1, got {recipe.classes}")
         self.source = SegmentationSource(
             recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache,
             hold_out=recipe.hold_out, mix=recipe.mix, dusk=recipe.dusk,
         )  # fmt: skip
         self.val = validation_pairs(recipe.root, recipe.split, recipe.val_split, recipe.hold_out)
-        read_label(self.val[0][1], recipe.classes)  # what is wrong with it is said before the training, not after
+        check_pairs(self.val, recipe.classes, f"labels of {recipe.val_split} in {recipe.root}")
+        check_pairs(self.source.pairs, recipe.classes, f"labels of {recipe.split} in {recipe.root}", every=False)
         self.weight = self._class_weights().to(device) if recipe.class_weights else None
 
     def _class_weights(self) -> torch.Tensor:
