@@ -52,6 +52,9 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     if features:  # the file's names are the whole network's
         pretrained = True
         overlay["file"] = str(path)
+    own = pretrained and config is not None and not any(overlay.get(k) for k in SOURCES)
+    if own:
+        overlay |= repository.safe_weights(parsed, cache_dir)
     try:
         model = timm.create_model(str(parsed), pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
     except (SafetensorError, RuntimeError) as e:
@@ -60,7 +63,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         raise weights.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
     if path and not features:
         _read_into(model, path, known, labels="labels" not in kwargs, strict=True)
-    elif isinstance(model, ScaleNet) and pretrained and config and not any(overlay.get(k) for k in SOURCES):
+    elif own and isinstance(model, ScaleNet):
         mark(model, *repository.recorded_metadata(config, str(parsed)))
     return model
 

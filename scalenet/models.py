@@ -65,7 +65,7 @@ def _create(
     variant: str, pretrained: bool, arch: Arch | Mapping[str, Any] | str | Path | None = None, **kwargs: Any
 ) -> ScaleNet:
     """Build through timm. Keywords that neither timm nor :class:`ScaleNet` knows raise TypeError there."""
-    saved = _check_saved(variant, arch, kwargs)
+    saved = _is_saved(variant, arch, kwargs)
     if arch is None and variant == PREFIX:
         raise TypeError('scalenet needs arch=: an Arch, its dict, a JSON file, a registered name or "hrnet_w32"')
     if variant != PREFIX:
@@ -83,8 +83,8 @@ def _create(
                 "no weights are published for an encoding of your own; convert a checkpoint (scalenet convert FILE.pth "
                 f"--arch FILE.json); or {weights.TRAIN}; or {weights.OWN_WEIGHTS}"
             )
-    if saved is not None:
-        overlay = _saved_overlay(saved, kwargs.get("task") or arch.task, overlay, pretrained, kwargs.get("cache_dir"))
+    if saved:
+        overlay = _saved_overlay(kwargs.get("task") or arch.task, overlay)
     entry = table.find(variant, cfg)
     if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
         kwargs["labels"] = entry.labels
@@ -103,26 +103,22 @@ def _create(
     return model
 
 
-def _check_saved(variant: str, arch: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The cfg that timm read from a repository's or folder's config, with its arguments checked; None for any other."""
+def _is_saved(variant: str, arch: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Whether timm read cfg and arguments from the config of a repository or folder; then they are checked."""
     cfg = kwargs.get("pretrained_cfg")
     if not isinstance(cfg, Mapping) or cfg.get("source") not in ("hf-hub", "local-dir"):
-        return None
+        return False
     arguments = kwargs.get("pretrained_model_args") or {}
     if variant == PREFIX and arch is not None and "arch" not in arguments:  # a caller's own
         arguments = {**arguments, "arch": resolve_arch(arch, kwargs.get("task")).to_dict()}
     repository.check_config(variant, cfg, arguments, repository.name_of(cfg))
-    return cfg
+    return True
 
 
-def _saved_overlay(
-    saved: Mapping[str, Any], task: str, given: Mapping[str, Any], pretrained: bool, cache_dir: str | Path | None
-) -> dict[str, Any]:
-    """What stands over a config's cfg: what of it can only be so, what a caller gave, and where safe weights are."""
-    overlay = {**weights.network_cfg(task), **PLAIN, **given}
-    if any(given.get(k) for k in SOURCES):
-        return {"source": None, **overlay}
-    return overlay | (repository.safe_weights(saved, cache_dir) if pretrained else {})
+def _saved_overlay(task: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands over a config's cfg: what of it can only be so, and what a caller gave, other weights among it."""
+    source = {"source": None} if any(given.get(k) for k in SOURCES) else {}
+    return {**weights.network_cfg(task), **PLAIN, **source, **given}
 
 
 def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) -> dict[str, torch.Tensor]:

@@ -160,14 +160,12 @@ def name_of(cfg: Mapping[str, Any]) -> ModelName:
     return ModelName("folder", str(cfg["file"]))
 
 
-def safe_weights(cfg: Mapping[str, Any], cache_dir: str | Path | None = None) -> dict[str, str]:
-    """timm's cfg fields that make it read safetensors or nothing, for the ``cfg`` of a config; what is on the Hub is
-    downloaded and checked.
+def safe_weights(name: ModelName, cache_dir: str | Path | None = None) -> dict[str, str]:
+    """timm's cfg fields that make it read safetensors or nothing; what is on the Hub is downloaded and checked.
 
     Raises:
         OSError, WeightsError: if there are none, or they are others than the Hub knows.
     """
-    name = name_of(cfg)
     weights_file(name, cache_dir)
     return {"hf_hub_filename": SAFE} if name.kind == "hub" else {}
 

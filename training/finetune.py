@@ -18,7 +18,7 @@ from scalenet.factory import load_model, weights_file
 from scalenet.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
 from scalenet.provenance import described, fingerprint, mark, start_of
-from scalenet.weights import digest_of, read_metadata, read_weights, save_weights
+from scalenet.weights import digest_of, read_metadata, read_weights, save_weights, select
 from scalenet.whole import write_text
 
 from . import distributed
@@ -138,7 +138,7 @@ def finetune(
         return {}
     metadata = _describe(weights, model_name, model, labels, scratch)
     tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
-    tuned.load_state_dict(read_weights(weights)[0])
+    tuned.load_state_dict(select(read_weights(weights)[0], tuned, str(weights), known=()))
     mark(tuned, metadata)
     save_weights(weights, tuned.state_dict(), metadata.header())
     folder = save_pretrained(tuned.eval(), out / "model")
