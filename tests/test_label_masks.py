@@ -15,10 +15,10 @@ from scalenet.evaluate.pairs import decode_label, find_pairs, read_label
 from scalenet.evaluate.segmentation import evaluate
 from scalenet.predict.images import ImageError
 from training.__main__ import main
+from training.config import RecipeError
 from training.data import make_loader
 from training.data.bottomup import RandomAffine
 from training.data.segmentation import SegmentationSource, check_pairs
-from training.recipes import RecipeError
 from training.tasks import SegmentationTask
 
 from .small_data import camvid_form

@@ -18,8 +18,8 @@ CAMVID = {"task": "segmentation", "root": "../shared/data/camvid", "space": S0_S
           "early_size": (192, 256), "scale": (0.7, 2.1), "class_weights": False}  # fmt: skip
 EVERYDAY = {"task": "pose", "root": "../shared/data/stanford40", "more_roots": ("../shared/data/lsp",),
             "space": P0_SPACE, "classes": 17, "convention": "aligned", "batch": 32, "size": (256, 192),
-            "sizes": ((192, 144),), "early_size": (192, 144), "rotation": 35.0, "rescale": 0.3, "half_body": 0.3,
-            "colour": 0.3, "partners": 3.0, "peaks": 0.01, "absent": 0.5, "eps": 1e-12,
+            "sizes": ((192, 144),), "early_size": (192, 144), "rotation": 25.0, "rescale": 0.25, "half_body": 0.15,
+            "colour": 0.2, "partners": 3.0, "peaks": 0.01, "absent": 0.5, "eps": 1e-12,
             "decay": "cosine", "ema": 0.999}  # fmt: skip
 PEOPLE_MASKS = {"task": "segmentation", "root": "../shared/data/people_masks", "space": S0_SPACE, "classes": 2,
                 "size": (288, 288), "early_size": (192, 192), "scale": (0.5, 1.6), "class_weights": False, "mix": 0.5,
