@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from training.checkpoint import TRAILER, Checkpointer
 from training.config import OF_THE_MACHINE, OF_THE_NETWORK, Recipe, TrainingError
 from training.engine import Run
-from training.identity import differences, identity_of
+from training.identity import differences, identity_of, plain
 from training.lock import NAME, check_free, locked
 
 from .test_engine import batch
@@ -107,7 +108,8 @@ def test_a_full_disk_costs_nothing_but_the_new_one(written):
 def test_what_killed_writers_left_is_removed_and_no_link_is_followed(written):
     outside = written.parent / "outside"
     outside.write_text("mine")
-    stale = [".checkpoint.0123abcd.tmp", ".checkpoint.4711.tmp.pt", ".final.4711.tmp.safetensors"]
+    stale = [".checkpoint.0123abcd.tmp", ".checkpoint.4711.tmp.pt", ".final.4711.tmp.safetensors",
+             ".checkpoint.best.4711-0a1b2c3d-0123456789abcdef.tmp.pt"]  # fmt: skip
     for name in stale[1:]:
         (written / name).write_text("half")
     (written / stale[0]).symlink_to(outside)
@@ -175,7 +177,7 @@ def test_every_field_tells_runs_apart_but_the_machines(recipe):
     own = identity_of(recipe, "x")
     for key, value in OTHER.items():
         other = identity_of(dataclasses.replace(recipe, **{key: value}), "x")
-        assert differences(own, other) == {key: (getattr(recipe, key), value)}
+        assert differences(own, other) == {key: (plain(getattr(recipe, key)), plain(value))}
     inplace = dataclasses.replace(recipe, sandwich=1, inplace=0.5)
     assert differences(own, identity_of(inplace, "x")).keys() == {"sandwich", "inplace"}
     machine = {"out": "o", "device": "auto", "workers": 3, "cache": False, "save_minutes": 0.0, "autocast": "bf16"}
@@ -193,6 +195,13 @@ def test_a_longer_budget_is_the_same_run_and_a_shorter_one_is_not(recipe):
     assert differ({"steps": 4}, {"steps": 0, "minutes": 2.0}) == ["minutes"], "an end where there was none"
     assert differ({"steps": 9}, {"steps": 4}) == ["steps"]
     assert differ({"minutes": 2.0}, {"minutes": 1.0}) == ["minutes"]
+
+
+def test_a_run_made_in_python_can_be_read_back(recipe, tmp_path):
+    own = dataclasses.replace(recipe, root=Path(recipe.root), lr=np.float64(1e-3), sizes=[[32, 32]])
+    Run(own).save()
+    assert Run(own).checkpoints.step == 0
+    assert Run(dataclasses.replace(recipe, sizes=((32, 32),))).checkpoints.step == 0
 
 
 def test_what_a_checkpoint_does_not_know_had_its_default(recipe):

@@ -13,12 +13,12 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+
+from scalenet.whole import whole_file
 
 from .config import TrainingError
 
@@ -26,7 +26,7 @@ FORM = 2
 MARK = b"\nsha256 "
 TRAILER = len(MARK) + 64 + 1
 CHUNK = 1 << 20
-TEMPORARY = re.compile(r"\.(checkpoint|final|curves)\.\w+\.tmp(\.\w+)?")  # of this module's and of whole files
+TEMPORARY = re.compile(r"\.(checkpoint|final|curves)[\w.-]*\.tmp(\.\w+)?")  # of links and whole files
 State = dict[str, Any]
 
 _log = logging.getLogger(__name__)
@@ -95,10 +95,9 @@ class Checkpointer:
             OSError, TrainingError: if it cannot be written; what was there stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _temporary(self.files[0]) as (file, temporary):
-            _write_state(file, state)
+        with whole_file(self.files[0]) as temporary:
+            _write_state(temporary, state)
             self._step_back()
-            os.replace(temporary, self.files[0])
         _sync_folder(self.folder)
         self._damaged.discard(self.files[0])
         self.step, self._known = state["step"], self._newest()
@@ -123,9 +122,8 @@ class Checkpointer:
     def write_best(self, metric: float) -> None:
         """Keep the newest checkpoint as the best, too, with what its network scored."""
         state = read_state(self.files[0], torch.device("cpu"))
-        with _temporary(self.best) as (file, temporary):
-            _write_state(file, {**state, "metric": metric})
-            os.replace(temporary, self.best)
+        with whole_file(self.best) as temporary:
+            _write_state(temporary, {**state, "metric": metric})
         _sync_folder(self.folder)
 
     def remove_temporaries(self) -> None:
@@ -179,29 +177,16 @@ def _verify(path: Path, file: BinaryIO) -> bool:
     return True
 
 
-def _write_state(file: BinaryIO, state: State) -> None:
-    try:
-        torch.save({"form": FORM, **state}, file)
-    except RuntimeError as e:  # what the writer makes of a full disk
-        raise TrainingError(f"the checkpoint cannot be written: {str(e).splitlines()[0][:80]}") from None
-    file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-    file.seek(0, os.SEEK_END)
-    file.write(MARK + digest.encode() + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
-
-
-@contextmanager
-def _temporary(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """A new file beside ``path`` that nobody else has, removed at the end where it still is."""
-    temporary = path.with_name(f".checkpoint.{secrets.token_hex(8)}.tmp")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(temporary, flags, 0o666), "w+b") as file:
+def _write_state(path: Path, state: State) -> None:
+    with path.open("w+b") as file:
         try:
-            yield file, temporary
-        finally:
-            temporary.unlink(missing_ok=True)
+            torch.save({"form": FORM, **state}, file)
+        except RuntimeError as e:  # what the writer makes of a full disk
+            raise TrainingError(f"the checkpoint cannot be written: {str(e).splitlines()[0][:80]}") from None
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0, os.SEEK_END)
+        file.write(MARK + digest.encode() + b"\n")
 
 
 def _name_too(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Collection
 from pathlib import Path
@@ -18,7 +19,12 @@ def identity_of(recipe: Recipe, digest: str) -> Identity:
     """All that a run's weights depend on, as plain values; ``digest`` is its architecture's."""
     left_out = (*OF_THE_MACHINE, "name", "space", "arch", "change")
     fields = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in left_out}
-    return {"recipe": recipe.name, "space": repr(recipe.space), "arch": digest, **fields}
+    return plain({"recipe": recipe.name, "space": repr(recipe.space), "arch": digest, **fields})
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it, which any checkpoint can hold: tuples become lists, paths texts."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def differences(saved: Identity, own: Identity) -> dict[str, tuple[Any, Any]]:
@@ -27,7 +33,7 @@ def differences(saved: Identity, own: Identity) -> dict[str, tuple[Any, Any]]:
     A longer budget is no difference. What a checkpoint does not know, as it came later, had its default; one of the
     first form knows little, and what it does not know is not compared.
     """
-    defaults = {f.name: f.default for f in dataclasses.fields(Recipe)} if "seed" in saved else own
+    defaults = plain({f.name: f.default for f in dataclasses.fields(Recipe)}) if "seed" in saved else own
     pairs = {key: (saved.get(key, defaults.get(key)), value) for key, value in own.items()}
     return {key: pair for key, pair in pairs.items() if not _same(key, *pair)}
 

@@ -19,19 +19,22 @@ def learning_rate(recipe: Recipe, progress: float, step: int) -> float:
         factor = 0.1 ** sum(progress >= m for m in recipe.milestones)
     else:
         factor = (1 - progress) ** 0.9
-    return recipe.lr * factor * min(1.0, (step + 1) / max(1, recipe.warmup))
+    return float(recipe.lr) * factor * min(1.0, (step + 1) / max(1, recipe.warmup))
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD; vectors (biases, BatchNorm) are not decayed. A parameter without gradient is left alone."""
+    """AdamW, Adam or SGD; vectors (biases, BatchNorm) are not decayed. A parameter without gradient is left alone.
+
+    Its settings are plain numbers, as a checkpoint holds no others.
+    """
     groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": float(recipe.weight_decay)},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+        return torch.optim.SGD(groups, lr=float(recipe.lr), momentum=float(recipe.momentum))
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.lr, eps=recipe.eps, fused=True)
+    return kind(groups, lr=float(recipe.lr), eps=float(recipe.eps), fused=True)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
