@@ -1,5 +1,6 @@
 """The top-down path with a network whose heatmaps are the picture's colours, so that the right answer is known."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -426,3 +427,21 @@ def test_a_joint_beyond_the_pictures_edge_is_not_seen(monkeypatch):
     assert before.keypoints[0, 0, 2] > 0.5 and after.keypoints[0, 0, 0] < 0 == after.keypoints[0, 0, 2]
     assert np.array_equal(after.keypoints[0, 1:], before.keypoints[0, 1:])
     assert after.scores[0] == before.scores[0], "the person's score is the paper's, of all joints"
+
+
+def test_people_found_where_nobody_is_are_left_out_by_their_expected_similarity(picture):
+    network = SpotNetwork(labels=dataclasses.replace(SPOTS, decode="oks"))
+    nowhere = [0.0, 0.0, 12.0, 9.0]
+
+    def detector(image):
+        return np.array([corners(ALICE), nowhere])
+
+    found = PoseEstimator(network, "cpu", flip=False, detector=detector)
+    every = PoseEstimator(network, "cpu", flip=False, detector=detector, person_threshold=0.0)
+    everybody = every(picture)
+    assert len(everybody) == 2 and everybody.scores[0] > everybody.scores[1]
+    np.testing.assert_allclose(everybody.boxes[0], corners(ALICE), atol=1e-4)
+    strict = PoseEstimator(network, "cpu", flip=False, detector=detector, person_threshold=1.1)
+    assert len(strict(picture)) == 0 and found.person_threshold == 0.3
+    assert len(strict(picture, boxes=[nowhere])) == 1, "who was given is answered"
+    assert PoseEstimator(SpotNetwork(), "cpu").person_threshold == 0

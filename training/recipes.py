@@ -116,8 +116,8 @@ RECIPES = {
         Recipe(
             "p0_bottomup", "bottomup", "supernet", "../shared/data/stanford40", P0_SPACE, classes=17, minutes=90,
             more_roots=("../shared/data/lsp",), backgrounds=("../shared/data/tiny_imagenet", "../shared/data/camvid"),
-            people=(1, 8), silence=0.12, scenes=0.4, init="training/checkpoints/p0_supernet.safetensors", batch=8,
-            lr=2e-3, size=(512, 512), early_size=(320, 320), early=0.5, weight_decay=0.01, tags=0.03, peaks=0.01,
+            people=(1, 8), silence=0.12, scenes=0.45, init="training/checkpoints/p0_supernet.safetensors", batch=8,
+            lr=2e-3, size=(512, 512), early_size=(320, 320), early=0.5, weight_decay=0.01, tags=0.1, peaks=0.01,
             colour=0.3, decay="cosine", ema=0.999, eps=1e-12,
         ),
         *cityscapes_recipes(32),

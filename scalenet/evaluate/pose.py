@@ -91,7 +91,7 @@ def evaluate(
     if bottom_up:
         estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))
     else:
-        given = {"decode": decode, "flip": flip is not False, "input_size": input_size}
+        given = {"decode": decode, "flip": flip is not False, "input_size": input_size, "person_threshold": 0.0}
         estimator = PoseEstimator(network, device, batch_size or 32, detector=detector, **given)
         estimate, settings = _top_down(estimator, boxes, detector, joints)
     if flip and not settings["flip"]:

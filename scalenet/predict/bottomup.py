@@ -25,6 +25,7 @@ from .pose_result import PoseResult
 
 MULTIPLE = 64  # sides of the network's input are multiples of it
 PERSON_THRESHOLD = 0.2
+TAG_THRESHOLD, OWN_TAG_THRESHOLD = 1.0, 0.4  # the second chosen on composed crowds of val among 0.25 to 1
 LONGEST = 4  # times the short side: what is longer is made to fit, so that memory is bounded
 
 
@@ -66,7 +67,9 @@ class BottomUpPoseEstimator(Predictor):
         flip: also look at the mirrored picture (twice the time): mean of the heatmaps, tags of both.
         scales: sizes to look at besides each other, as factors of the input; tags are those at 1, which must be there.
         input_size: of the picture's short side; default what the network was trained for.
-        max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.predict.grouping.group_keypoints`.
+        max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.predict.grouping.group_keypoints`; the
+            last by default 1, HigherHRNet's, and 0.4 for networks of the "aligned" convention, whose people's tags
+            lie closer together.
         person_threshold: people of a lower score are left out; 0 gives everybody, as COCO's figures are measured.
 
     Raises:
@@ -86,7 +89,7 @@ class BottomUpPoseEstimator(Predictor):
         input_size: int | None = None,
         max_people: int = 30,
         detection_threshold: float = 0.1,
-        tag_threshold: float = 1.0,
+        tag_threshold: float | None = None,
         person_threshold: float = PERSON_THRESHOLD,
     ) -> None:
         super().__init__(name_or_model, device, batch_size)
@@ -98,6 +101,8 @@ class BottomUpPoseEstimator(Predictor):
         if self.input_size < 1:
             raise ValueError(f"input_size must be at least 1, got {input_size}")
         self.person_threshold = person_threshold
+        if tag_threshold is None:
+            tag_threshold = OWN_TAG_THRESHOLD if self.aligned else TAG_THRESHOLD
         self.grouping = {
             "max_people": max_people, "detection_threshold": detection_threshold, "tag_threshold": tag_threshold,
         }  # fmt: skip
