@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
     if "HF_HUB_VERBOSITY" not in os.environ:
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # of what fails in the end one line is said
+    warnings.formatwarning = warning_line
     argv = list(sys.argv[1:] if argv is None else argv)
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     args = build_parser(chosen).parse_args(argv)
@@ -95,6 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _out_of_memory(error: BaseException) -> bool:
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or any(w in str(error) for w in words)
+
+
+def warning_line(message: Warning | str, *_: object) -> str:
+    """A warning as the command lines print it, without the place in the code."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def one_line(error: BaseException) -> str:

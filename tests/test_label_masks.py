@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from scalenet.cli import warning_line
 from scalenet.datasets import PERSON
 from scalenet.evaluate import DataError, DataWarning, segmentation
 from scalenet.evaluate.pairs import decode_label, find_pairs, read_label
@@ -180,3 +181,12 @@ def test_a_scale_of_0_is_refused_for_whole_pictures_too():
 
     with pytest.raises(DataError, match="got 0x0"):
         BottomUpSource("/nowhere", "train", RandomAffine(scale=(0.0, 0.0)))
+
+
+def test_the_index_after_the_classes_is_unlabelled_by_custom(data, capsys):
+    pairs = find_pairs(data, "val")
+    relabel(data, "val", lambda label: (np.arange(label.size).reshape(label.shape) % 4).astype(np.uint8))
+    assert said(lambda: check_pairs(pairs, 3, "masks")) == []
+    (strange,) = said(lambda: check_pairs(pairs, 2, "masks"))
+    assert "values 3 (" in strange and " 2 (" not in strange
+    assert warning_line(DataWarning("a\nb"), DataWarning, "file.py", 3) == "warning: a b\n"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from scalenet.cli import EXPECTED, one_line
+from scalenet.cli import EXPECTED, one_line, warning_line
 
 from . import distributed
 from .config import TrainingError
@@ -27,6 +28,7 @@ def run_command(
         shared: commands of all processes under torchrun; the first runs the others, by itself.
         stopped: what to say after Ctrl-C.
     """
+    warnings.formatwarning = warning_line
     args = parser.parse_args(argv)
     if args.command not in shared and not distributed.first():
         return 0

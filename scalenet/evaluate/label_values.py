@@ -32,9 +32,14 @@ class LabelValues:
             self.counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
 
     def strange(self) -> dict[int, float]:
-        """Values that are neither a class nor 255, and their share of the pixels, the most frequent first."""
+        """Values that are neither a class nor 255, and their share of the pixels, the most frequent first.
+
+        The first index after the classes is unlabelled by custom (CamVid's 11), unless a class is absent: then the
+        indices may begin with 1.
+        """
         total = max(1, self.counts.total())
-        shares = {v: n / total for v, n in self.counts.most_common() if not 0 <= v < self.classes and v != IGNORE}
+        usual = range(self.classes if self.absent() else self.classes + 1)
+        shares = {v: n / total for v, n in self.counts.most_common() if v not in usual and v != IGNORE}
         return {v: share for v, share in shares.items() if share >= FEWEST}
 
     def absent(self) -> list[int]:
