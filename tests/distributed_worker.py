@@ -18,6 +18,7 @@ from search.run import evaluate_all
 from tests.small_training import SPACE, tiny_recipe
 from training import distributed
 from training.engine import Run
+from training.interrupt import Interrupt
 
 
 def averages(rank: int) -> dict[str, Any]:
@@ -67,7 +68,8 @@ def searched(data: Path, out: Path, weights: str, rank: int) -> dict[str, Any]:
     original = evaluator.score
     evaluator.score = lambda arch, generation: scored.append(arch.digest) or original(arch, generation)
     archs = [SPACE.smallest(), SPACE.largest(), SPACE.hrnet()]
-    evaluate_all(evaluator, archs, 4, archive, tqdm(disable=True))
+    with Interrupt() as interrupt:
+        assert evaluate_all(evaluator, archs, 4, archive, tqdm(disable=True), interrupt)
     return {
         "records": {r.digest: [r.score, r.macs, r.generation] for r in archive.records.values()}, "scored": scored,
         "written": archive.path.is_file(),

@@ -54,8 +54,8 @@ def test_it_ends_with_weights_a_card_and_figures(own, start, tmp_path, capsys):
 def test_the_terms_of_the_weights_it_began_from_stay(own, tmp_path, capsys):
     assert tune("scalenet_s0", own, tmp_path / "out") == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert "CamVid after Tiny-ImageNet" in read_weights(figures["weights"])[1]["license"]
-    assert "CamVid after Tiny-ImageNet" in (tmp_path / "out" / "model" / "README.md").read_text()
+    assert "after Tiny-ImageNet; both data sets" in read_weights(figures["weights"])[1]["license"]
+    assert "after Tiny-ImageNet; both data sets" in (tmp_path / "out" / "model" / "README.md").read_text()
     (entry,) = [e for e in TABLE if f"{e.name}.{e.tag}" == "scalenet_s0.camvid"]
     assert load_model(figures["weights"]).checkpoint_metadata[0].parent_sha256 == entry.sha256
 

@@ -167,8 +167,8 @@ def test_two_files_of_one_name_are_refused_by_both(data, tmp_path, capsys):
 
 # -- settings ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"scale": (0.0, 0.0)}, "scale is a least and a greatest factor above 0, such as 0.5x2, got 0x0"),
-    ({"scale": (2.0, 0.5)}, "got 2x0.5"), ({"scale": (0.5, float("inf"))}, "got 0.5xinf"),
+    ({"scale": (0.0, 0.0)}, "scale is the least and the most, above 0, got 0.0,0.0"),
+    ({"scale": (2.0, 0.5)}, "got 2.0,0.5"), ({"scale": (0.5, float("inf"))}, "got 0.5,inf"),
     ({"classes": 0}, "classes is at least 1, got 0"), ({"ohem": 10.0}, "ohem is from 0 to 1, got 10.0"),
 ])  # fmt: skip
 def test_settings_that_cannot_be_are_refused_before_the_data_is_read(recipe, changes, words):

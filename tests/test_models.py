@@ -19,7 +19,6 @@ UNREAD = {  # what no heatmap reads, though the published encodings declare it
     "scalenet_p1": {"stage4.2.branches.1.3", "stage4.2.fuse_layers_3.1.3"},
     "scalenet_p2": {"stage4.2.branches.1.4", *(f"stage4.2.fuse_layers_4.1.{k}" for k in (0, 2, 3))},
     "scalenet_p0": {"stage4.0.branches.2.2", "stage4.0.fuse_layers_2.2.1"},
-    "scalenet_p0_bottomup": set(),  # an encoding of its own
 }
 
 
