@@ -37,6 +37,12 @@ def test_a_typo_is_one_line_before_anything_is_read(text, words, capsys):
     assert words in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("text", ["workers=1_0", "lr=1_0e-3", "size=1_28x128"])
+def test_numbers_are_written_without_underscores(text):
+    with pytest.raises(RecipeError, match=text.split("=")[1]):
+        override(RECIPES["s0_teacher"], [text])
+
+
 def test_every_task_can_be_chosen():
     assert set(CHOICES["task"]) == set(TASKS)
 

@@ -63,6 +63,7 @@ def test_statistics_change_and_weights_do_not(tmp_path, task, capsys):
 def test_the_splits_pictures_count_and_labels_do_not(tmp_path):
     root = camvid_form(tmp_path / "data", train=4, val=2)
     assert {p.parent.relative_to(root).as_posix() for p in find_pictures(root, "train")} == {"images/train"}
+    (root / "images" / "val" / "._p0.jpg").write_bytes(b"an editor's")
     assert [p.name for p in find_pictures(root, "val")] == ["p0.jpg", "p1.jpg"]
     assert len(find_pictures(root, "nowhere")) == 6, "without folders of the split all pictures count"
     model = ScaleNet(SearchSpace("segmentation", 8, (48, 64), **TINY).smallest(), num_classes=3)

@@ -226,6 +226,8 @@ def override(recipe: Named, texts: list[str]) -> Named:
 def _parse(key: str, text: str, kind: str) -> object:
     readers = {"int": int, "float": float, "str": str}
     try:
+        if kind not in ("str", "tuple[str, ...]") and "_" in text:  # Python's own reading of 1_0 is 10
+            raise ValueError
         if kind == "bool":
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         if kind == "tuple[str, ...]":

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from scalenet.evaluate import DataError
+from scalenet.evaluate.pairs import hidden
 from scalenet.network import ScaleNet
 from scalenet.predict.images import SUFFIXES, pad_to_multiple, read_rgb, to_input
 from scalenet.predict.segmentation import COARSEST
@@ -98,7 +99,7 @@ def find_pictures(root: str | Path, split: str) -> list[Path]:
         DataError: if there are none.
     """
     root = Path(root)
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not hidden(p.relative_to(root)))
     folders = {p: p.relative_to(root).parent for p in files}
     files = [p for p in files if not holds_labels(folders[p])]
     below = [p for p in files if split in folders[p].parts]
