@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 from contextlib import nullcontext
+from typing import Any
 
 from scalenet.cli import MainParser
 from scalenet.commands.options import positive
@@ -44,6 +45,19 @@ def build_parser() -> argparse.ArgumentParser:
         "--seeds", type=positive, default=1, help="how often to recalibrate, on other pictures each time"
     )
     score.add_argument("-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy")
+    _add_deploy(commands)
+    rank = commands.add_parser("rank", help="Kendall's tau: inherited figures against training each alone")
+    rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    rank.add_argument("alone", help="training recipe that trains one encoding")
+    rank.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="for the training recipe; its root is the search's too"
+    )
+    rank.add_argument("--count", type=positive, default=12, help="how many encodings")
+    rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
+    return parser
+
+
+def _add_deploy(commands: Any) -> None:
     deploy = commands.add_parser("deploy", help="write an encoding of an archive and its recalibrated weights")
     deploy.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     deploy.add_argument("archive")
@@ -55,15 +69,6 @@ def build_parser() -> argparse.ArgumentParser:
     deploy.add_argument("--max-macs", type=int, default=0, help="most multiply-adds, for example 2400000000")
     deploy.add_argument("--terms", default="", help="licence and data note for the file (default: the supernet's)")
     deploy.add_argument("-o", "--output", default="out/deploy", help="folder to write into")
-    rank = commands.add_parser("rank", help="Kendall's tau: inherited figures against training each alone")
-    rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
-    rank.add_argument("alone", help="training recipe that trains one encoding")
-    rank.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="for the training recipe; its root is the search's too"
-    )
-    rank.add_argument("--count", type=positive, default=12, help="how many encodings")
-    rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 from scalenet.cli import MainParser
 from scalenet.commands.options import positive
@@ -40,6 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
     pack.add_argument("-o", "--output", required=True, help="file to write")
     pack.add_argument("--terms", default="", help="licence and data note for the file (default: the run's)")
     pack.add_argument("--dataset", default="", help="what it learned from (default: what its labels say)")
+    _add_data_commands(commands)
+    return parser
+
+
+def _add_data_commands(commands: Any) -> None:
+    """The commands that write data sets or what is known of them."""
     crowds = commands.add_parser("crowds", help="compose crowds of 1-8 from pictures of single people, to evaluate on")
     crowds.add_argument("root", help="data set folder of single people with COCO's body joints")
     crowds.add_argument("--more", nargs="+", default=(), metavar="ROOT", help="further ones")
@@ -62,7 +69,6 @@ def build_parser() -> argparse.ArgumentParser:
     larger.add_argument("root", help="data set folder in COCO's keypoint form")
     larger.add_argument("--images", required=True, metavar="FOLDER", help="the images in their other size, by stem")
     larger.add_argument("-o", "--output", required=True, help="new folder to write")
-    return parser
 
 
 def recalibrate(args: argparse.Namespace) -> None:
