@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from pathlib import Path
 
 from scalenet.arch import SearchSpace
 from scalenet.weights import read_metadata
 from training.config import Recipe
+from training.engine import Run
 from training.recipes import RECIPES
 
 TINY = {"stem_width": 24, "stage1_width": 16, "modules": (1, 2, 2), "depths": (1, 2)}
@@ -27,3 +30,16 @@ def metrics_of(file: Path) -> dict[str, float | None]:
     (splits,) = read_metadata(file).metrics.values()
     (metrics,) = splits.values()
     return dict(metrics)
+
+
+def signalled_at(run: Run, at: int, number: signal.Signals) -> Run:
+    """The run, which gets a signal when it begins step ``at``."""
+    original = run.step
+
+    def step(*batch):
+        if run.clock.step == at:
+            os.kill(os.getpid(), number)
+        return original(*batch)
+
+    run.step = step
+    return run

@@ -15,7 +15,7 @@ from training.config import override
 from training.engine import Run
 
 from .killed_run import PACED
-from .small_training import tiny_recipe
+from .small_training import signalled_at, tiny_recipe
 
 ROOT = Path(__file__).parents[1]
 
@@ -127,17 +127,8 @@ def test_a_plan_for_minutes_survives_a_stop(camvid, tmp_path, monkeypatch):
     monkeypatch.setattr("training.engine.Run.finish", lambda run: run.folder)
     Run(dataclasses.replace(recipe, out=str(tmp_path / "whole"))).run()
     stopped = dataclasses.replace(recipe, out=str(tmp_path / "stopped"))
-    run = Run(stopped)
-    original = run.step
-
-    def step(*arrays):
-        if run.clock.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(*arrays)
-
-    run.step = step
     with pytest.raises(KeyboardInterrupt):
-        run.run()
+        signalled_at(Run(stopped), 3, signal.SIGTERM).run()
     again = Run(dataclasses.replace(stopped, workers=1))
     assert (again.clock.step, again.clock.total, again.clock.timing) == (4, 8, False)
     again.run()

@@ -25,7 +25,7 @@ from training.recipes import RECIPES, get_recipe
 from training.schedule import arch_at, cycle_length, groups
 
 from .conftest import status_of
-from .small_training import SPACE, metrics_of
+from .small_training import SPACE, metrics_of, signalled_at
 
 
 def test_the_papers_segmentation_recipes():
@@ -216,17 +216,8 @@ def test_recalibration_measures_and_restores():
 def test_a_supernet_run_stops_resumes_and_ends_like_one_piece(recipe, tmp_path):
     whole = Run(recipe).run()
     parts = dataclasses.replace(recipe, out=str(tmp_path / "parts"))
-    first = Run(parts)
-    original = first.step
-
-    def step(*batch):
-        if first.clock.step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(*batch)
-
-    first.step = step
     with pytest.raises(KeyboardInterrupt):
-        first.run()
+        signalled_at(Run(parts), 1, signal.SIGINT).run()
     resumed = Run(parts)
     assert resumed.clock.step == 2
     again = resumed.run()

@@ -6,6 +6,7 @@ import argparse
 import importlib
 from typing import Any
 
+from ..datasets import DECODERS
 from .options import height_width, numbers, positive
 
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict
@@ -47,9 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pose.add_argument("--boxes", metavar="FILE", help="a detector's results (default: the annotations' boxes)")
     pose.add_argument("--detector", metavar="WHO", help="who finds people instead, as in scalenet pose")
     pose.add_argument("--input-size", type=height_width, metavar="HxW", help="of crops (default: the network's)")
-    pose.add_argument(
-        "--decode", choices=("oks", "dark", "quarter"), help="joints from heatmaps (default: the network's)"
-    )
+    pose.add_argument("--decode", choices=DECODERS, help="joints from heatmaps (default: the network's)")
     pose.add_argument("--results", metavar="FILE", help="also write the results, in the form COCO's server takes")
 
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..datasets import DECODERS
 from .clip import frames_together, run_video, target_of, the_video
 from .options import numbers, positive
 from .segment import keep_inputs, unique_names
@@ -41,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--flip", action=argparse.BooleanOptionalAction, help="look at people mirrored too (default: not for bottom-up)"
     )
     parser.add_argument("--scales", type=numbers, help="bottom-up: look at several sizes, for example 0.5,1,2")
-    parser.add_argument(
-        "--decode", choices=("oks", "dark", "quarter"), help="joints from heatmaps (default: the network's)"
-    )
+    parser.add_argument("--decode", choices=DECODERS, help="joints from heatmaps (default: the network's)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
         "--batch-size", type=positive,

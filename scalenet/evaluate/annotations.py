@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import DataError, DataWarning
+from . import DataError, warn
 
 Row = dict[str, Any]
 AREA_OF_BOX = 0.53  # that a person covers, as CrowdPose's evaluator has it
@@ -45,7 +44,7 @@ def of_category(rows: list[Row], category: Any, what: str) -> list[Row]:
         others = ", ".join(sorted({str(row["category_id"]) for row in rows})[:5])
         raise DataError(f"{what}: none of {len(rows)} is of category {category}, which has the joints, but of {others}")
     if len(own) < len(rows):
-        _say(f"{what}: {len(rows) - len(own)} of {len(rows)} are not of category {category} and left out")
+        warn(f"{what}: {len(rows) - len(own)} of {len(rows)} are not of category {category} and left out")
     return own
 
 
@@ -94,11 +93,11 @@ def complete(people: list[Row], path: Path) -> None:
             a["area"] = AREA_OF_BOX * (width * height if width > 0 and height > 0 else _extent(a["keypoints"]))
             flat += 1
     if recounted:
-        _say(f"{path}: num_keypoints is 0 of everybody; the labelled joints are counted instead")
+        warn(f"{path}: num_keypoints is 0 of everybody; the labelled joints are counted instead")
     if flat:
-        _say(f"{path}: {flat} of {len(people)} people have an area of 0; {AREA_OF_BOX} of their box is taken instead")
+        warn(f"{path}: {flat} of {len(people)} people have an area of 0; {AREA_OF_BOX} of their box is taken instead")
     if boxless:
-        _say(f"{path}: {boxless} of {len(people)} people have a box without an area; nobody is cut out by such a box")
+        warn(f"{path}: {boxless} of {len(people)} people have a box without an area; nobody is cut out by such a box")
 
 
 def finite(values: Sequence[Any]) -> bool:
@@ -114,7 +113,3 @@ def _extent(keypoints: Sequence[float]) -> float:
     xy = [(x, y) for x, y, v in zip(*(keypoints[i::3] for i in range(3)), strict=True) if v > 0]
     width, height = (max(values) - min(values) for values in zip(*xy, strict=True))
     return width * height
-
-
-def _say(text: str) -> None:
-    warnings.warn(text, DataWarning, stacklevel=3)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 
 import numpy as np
 
-from . import DataWarning
+from . import warn
 from .miou import IGNORE
 
 FEWEST = 0.0005  # of all pixels, that are named
@@ -52,13 +51,9 @@ class LabelValues:
         if strange:
             named = ", ".join(f"{v} ({100 * share:.1f} %)" for v, share in list(strange.items())[:AT_MOST])
             more = " …" if len(strange) > AT_MOST else ""
-            _say(f"{what}: values {named}{more} are none of the classes 0 to {self.classes - 1} and do not count")
+            warn(f"{what}: values {named}{more} are none of the classes 0 to {self.classes - 1} and do not count")
         if absent:
             named = ", ".join(map(str, absent[:AT_MOST])) + (" …" if len(absent) > AT_MOST else "")
             ignored = self.counts[IGNORE] / max(1, self.counts.total())
             unlabelled = f"; {100 * ignored:.1f} % are {IGNORE}, which does not count" if ignored else ""
-            _say(f"{what}: class {named} occurs in none of the {self.files} labels looked at{unlabelled}")
-
-
-def _say(text: str) -> None:
-    warnings.warn(text, DataWarning, stacklevel=3)
+            warn(f"{what}: class {named} occurs in none of the {self.files} labels looked at{unlabelled}")
