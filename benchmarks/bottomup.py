@@ -20,11 +20,11 @@ import torch
 
 from benchmarks import Figure, show
 from benchmarks._process import run
-from scalenet.evaluate.crowdpose import score_crowdpose
-from scalenet.evaluate.keypoint_data import KeypointSet, Result, read_results
-from scalenet.predict.affine import crop_matrices, invert, transform
+from scalenet.data.keypoints import KeypointSet, Result, read_results
+from scalenet.data.transforms import crop_matrices, invert, transform
+from scalenet.evaluate.metrics.crowdpose import score_crowdpose
+from scalenet.pose.grouping import group_keypoints
 from scalenet.predict.bottomup import BottomUpPoseEstimator, canvas_size
-from scalenet.predict.grouping import group_keypoints
 
 TAG_STEP = 2.0
 

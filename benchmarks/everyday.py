@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import Figure, show
-from scalenet.datasets import CAMVID
+from scalenet.data.images import decode_rgb, read_rgb
+from scalenet.data.keypoints import KeypointSet, read_results
+from scalenet.data.segmentation import find_pairs, read_label
 from scalenet.evaluate.bottomup import estimate
-from scalenet.evaluate.coco import score_coco
-from scalenet.evaluate.keypoint_data import KeypointSet, read_results
-from scalenet.evaluate.pairs import find_pairs, read_label
-from scalenet.evaluate.recall import score_recall
+from scalenet.evaluate.metrics.coco import score_coco
+from scalenet.evaluate.metrics.recall import score_recall
+from scalenet.labels import CAMVID
 from scalenet.predict.bottomup import BottomUpPoseEstimator
-from scalenet.predict.images import decode_rgb, read_rgb
 
 PHOTOGRAPHS, EMPTY, CROWDS = 500, 200, 300
 PEOPLE = tuple(CAMVID.names.index(name) for name in ("pedestrian", "bicyclist"))

@@ -22,11 +22,11 @@ from benchmarks import Figure, show
 from benchmarks._process import run
 from scalenet.commands.pose import sample_portrait
 from scalenet.commands.segment import sample_photograph
-from scalenet.datasets import COCO, DECODERS
-from scalenet.predict.affine import crop_matrices, crop_regions, invert, transform
+from scalenet.data.images import load_image
+from scalenet.data.transforms import crop_matrices, crop_regions, invert, transform
+from scalenet.labels import COCO, DECODERS
+from scalenet.pose.codec import HeatmapCodec
 from scalenet.predict.bottomup import BottomUpPoseEstimator
-from scalenet.predict.codec import HeatmapCodec
-from scalenet.predict.images import load_image
 from scalenet.predict.topdown import PoseEstimator
 
 CROPS = "import sys; from training.throughput import crops_per_second; print(crops_per_second(sys.argv[1]))"

@@ -29,7 +29,7 @@ def clip(path: Path, frames: int = FRAMES) -> Path:
     from PIL import Image
 
     from scalenet.commands.segment import sample_photograph
-    from scalenet.predict.video_write import VideoWriter
+    from scalenet.video.writer import VideoWriter
 
     photo = np.asarray(Image.open(sample_photograph()).convert("RGB").resize((960, 640)))
     writer = VideoWriter(path, SIZE, Fraction(25), Fraction(1, 25))
@@ -44,8 +44,8 @@ def bare_seconds(segmenter: Any, pictures: list[np.ndarray], dealt: bool = False
     """Seconds of the network alone for all pictures, in the segmenter's batches; or these dealt out to the cores."""
     import torch
 
-    from scalenet.predict.cores import side_by_side
-    from scalenet.predict.images import to_input
+    from scalenet.data.images import to_input
+    from scalenet.runtime.parallel import side_by_side
 
     forward = partial(side_by_side, segmenter._forward) if dealt else segmenter._forward
     batches = [
@@ -66,8 +66,8 @@ def measure(argv: list[str]) -> list[Figure]:
     import torch
 
     from scalenet import Segmenter
-    from scalenet.predict.video import process_video
-    from scalenet.predict.video_read import read_frames
+    from scalenet.video.process import process_video
+    from scalenet.video.reader import read_frames
 
     name, batch, device = [*argv, *("scalenet_s0", str(BATCH), "cpu")[len(argv) :]]
     torch.set_num_threads(2)

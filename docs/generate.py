@@ -17,8 +17,9 @@ sys.path.insert(0, str(ROOT))
 
 import search.__main__  # noqa: E402
 import training.__main__  # noqa: E402
-from scalenet import cli, facts  # noqa: E402
-from scalenet.whole import write_text  # noqa: E402
+from scalenet import cli  # noqa: E402
+from scalenet.data.io import write_text  # noqa: E402
+from scalenet.models import info  # noqa: E402
 
 MARK = "<!-- made by {} -->"
 COMMANDS_HEAD = """# Command line
@@ -89,13 +90,13 @@ def commands_page() -> str:
 
 def zoo_table() -> str:
     """What ``scalenet list --markdown`` prints."""
-    return facts.markdown_table(f.summary() for f in sorted(facts.registered_facts(), key=lambda f: f.name))
+    return info.markdown_table(f.summary() for f in sorted(info.registered_facts(), key=lambda f: f.name))
 
 
 def zoo_facts() -> str:
     """One row for each network: all figures, and the terms of its weights."""
     lines = ["| network | encoding | reported | measured | terms |", "|---|---|---|---|---|"]
-    for f in sorted(facts.registered_facts(), key=lambda f: f.name):
+    for f in sorted(info.registered_facts(), key=lambda f: f.name):
         known = f.metadata
         cells = [f"`{f.name}`", f"`{f.arch.digest}`", figures(f.reported), figures(known.measured()), known.terms]
         lines.append(f"| {' | '.join(cells)} |")

@@ -12,9 +12,9 @@ from ._check import check_torchvision as _check_torchvision
 _check_torchvision()
 
 from .arch import Arch, ArchError, SearchSpace  # noqa: E402
-from .factory import create_model, list_models  # noqa: E402
+from .models.checkpoint import NoWeights, WeightsError  # noqa: E402
+from .models.factory import create_model, list_models  # noqa: E402
 from .network import ScaleNet  # noqa: E402
-from .weights import NoWeights, WeightsError  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,12 +26,12 @@ _LATER = {
     "Segmenter": "scalenet.predict.segmentation",
     "PoseEstimator": "scalenet.predict.topdown",
     "BottomUpPoseEstimator": "scalenet.predict.bottomup",
-    "save_pretrained": "scalenet.hub",
-    "push_to_hub": "scalenet.hub",
+    "save_pretrained": "scalenet.models.hub",
+    "push_to_hub": "scalenet.models.hub",
 }
 
 
-_MODULES = ("bench", "convert", "demo", "evaluate", "export", "hub", "predict")
+_MODULES = ("bench", "data", "demo", "evaluate", "export", "models", "predict")
 
 
 def __getattr__(name: str) -> _Any:

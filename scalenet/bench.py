@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from .fold import fold
+from .fuse import fold
+from .models.preprocessing import model_input
 from .network import ScaleNet
-from .predict.base import model_input, pick_device
+from .runtime.device import pick_device
 
 
 @torch.inference_mode()

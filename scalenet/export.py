@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from .fold import fold
+from .data.io import whole_file
+from .fuse import fold
+from .models.preprocessing import model_input
 from .network import ScaleNet
-from .predict.base import model_input
-from .whole import whole_file
 
 FORMATS = ("onnx", "pt2")
 TOLERANCE = 1e-3  # of the largest output

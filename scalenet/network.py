@@ -21,9 +21,9 @@ from torch.utils.checkpoint import checkpoint
 
 from .arch import Arch, ArchError, ModuleArch
 from .cost import Cost, check_size, count
-from .datasets import Labels
+from .execution import Execution, Steps
 from .heads import BottomUpOutput, Head, NoHead
-from .plan import Execution, Steps
+from .labels import Labels
 from .tasks import task_spec
 
 STAGE1_BLOCKS = 4

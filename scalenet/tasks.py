@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .datasets import COCO, CROWDPOSE, Labels
+from .labels import COCO, CROWDPOSE, Labels
 
 if TYPE_CHECKING:
     from .heads import Head

@@ -11,9 +11,9 @@ from typing import Any
 
 from scalenet.cli import MainParser
 from scalenet.commands.options import positive
-from scalenet.datasets import DATASETS
+from scalenet.labels import DATASETS
 from training import distributed
-from training.command import run_command
+from training.cli import run_command
 
 from .archive import Archive, ArchiveError
 from .recipes import RECIPES, get_recipe

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scalenet.datasets import DATASETS
-from scalenet.weights import digest_of, save_weights
-from scalenet.whole import write_text
+from scalenet.data.io import write_text
+from scalenet.labels import DATASETS
+from scalenet.models.checkpoint import digest_of, save_weights
 
 from .archive import Archive, ArchiveError, Record
 from .evaluator import Evaluator

@@ -9,8 +9,8 @@ import torch
 
 from scalenet.arch import Arch
 from scalenet.cost import count
+from scalenet.models.checkpoint import WeightsError, digest_of, read_metadata, read_weights, select
 from scalenet.network import ScaleNet
-from scalenet.weights import WeightsError, digest_of, read_metadata, read_weights, select
 from training import distributed
 from training.config import Recipe
 from training.recalibrate import recalibrate

@@ -8,12 +8,12 @@ import random
 from pathlib import Path
 
 from scalenet.arch import Arch
-from scalenet.weights import read_metadata
-from scalenet.whole import write_text
+from scalenet.data.io import write_text
+from scalenet.models.checkpoint import read_metadata
 from training import distributed
 from training.config import Recipe, TrainingError
-from training.curves import read_lines
 from training.engine import Run
+from training.plotting import read_lines
 
 from .evaluator import Evaluator
 from .evolution import start_set

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from scalenet.whole import whole_file
+from scalenet.data.io import whole_file
 
 from .archive import Record
 from .evolution import pareto_front

@@ -13,11 +13,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scalenet.arch import Arch, SearchSpace
-from scalenet.whole import write_text
+from scalenet.data.io import write_text
 from training import distributed
 from training.config import override
-from training.interrupt import Interrupt
 from training.recipes import get_recipe as get_training_recipe
+from training.signals import Interrupt
 
 from .archive import Archive, Record, key_of
 from .evaluator import Evaluator

@@ -18,7 +18,7 @@ from search.run import evaluate_all
 from tests.small_training import SPACE, tiny_recipe
 from training import distributed
 from training.engine import Run
-from training.interrupt import Interrupt
+from training.signals import Interrupt
 
 
 def averages(rank: int) -> dict[str, Any]:

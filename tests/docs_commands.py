@@ -21,7 +21,7 @@ import scalenet
 import search.__main__
 import training.__main__
 from scalenet import cli
-from scalenet.datasets import DATASETS
+from scalenet.labels import DATASETS
 from search.recipes import get_recipe as get_search_recipe
 from training.config import override
 from training.recipes import RECIPES, get_recipe

@@ -22,7 +22,7 @@ import numpy as np
 from scalenet.arch import SearchSpace
 from scalenet.commands.pose import sample_portrait
 from scalenet.commands.segment import sample_photograph
-from scalenet.datasets import COCO, Labels
+from scalenet.labels import COCO, Labels
 from scalenet.network import ScaleNet
 
 from .small_data import camvid_form

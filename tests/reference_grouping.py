@@ -1,4 +1,4 @@
-"""The grouping rules written out plainly, one joint and one pixel at a time; :mod:`scalenet.predict.grouping` is held
+"""The grouping rules written out plainly, one joint and one pixel at a time; :mod:`scalenet.pose.grouping` is held
 to it. Slow on purpose: nothing here is clever.
 """
 

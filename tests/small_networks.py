@@ -10,11 +10,11 @@ import numpy as np
 from torch import nn
 
 from scalenet.arch import SearchSpace
-from scalenet.datasets import CAMVID, DATASETS, Labels
-from scalenet.metadata import CheckpointMetadata
+from scalenet.labels import CAMVID, DATASETS, Labels
+from scalenet.models.checkpoint import save_weights
+from scalenet.models.metadata import CheckpointMetadata
+from scalenet.models.provenance import described
 from scalenet.network import ScaleNet
-from scalenet.provenance import described
-from scalenet.weights import save_weights
 
 from .small_data import photographs
 

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 
 from scalenet.arch import SearchSpace
-from scalenet.datasets import Labels
+from scalenet.data.images import IMAGENET_MEAN, IMAGENET_STD
+from scalenet.labels import Labels
 from scalenet.network import ScaleNet
-from scalenet.predict.images import IMAGENET_MEAN, IMAGENET_STD
 
 SPOTS = Labels("spots", ("left_a", "right_a", "nose"), skeleton=((0, 2), (1, 2)), sigmas=(0.08, 0.08, 0.03),
                convention="aligned")  # fmt: skip

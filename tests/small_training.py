@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from scalenet.arch import SearchSpace
-from scalenet.weights import read_metadata
+from scalenet.models.checkpoint import read_metadata
 from training.config import Recipe
 from training.engine import Run
 from training.recipes import RECIPES

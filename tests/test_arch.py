@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalenet.arch import Arch, ArchError, ModuleArch, SearchSpace
-from scalenet.table import ARCHS
+from scalenet.models.pretrained import ARCHS
 
 ROOT = Path(__file__).parents[1]
 

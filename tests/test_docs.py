@@ -18,17 +18,7 @@ import pytest
 import scalenet
 
 from .docs_commands import check, parts
-from .docs_pages import (
-    DATA,
-    PAGES,
-    ROOT,
-    RUN,
-    StaleError,
-    blocks,
-    compare,
-    make_folder,
-    run_page,
-)  # fmt: skip
+from .docs_pages import DATA, PAGES, ROOT, RUN, StaleError, blocks, compare, make_folder, run_page  # fmt: skip
 from .hub_server import TOKEN, Hub
 
 CLIENT = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_TOKEN": TOKEN}
@@ -189,4 +179,4 @@ def test_the_site_builds_and_asks_nobody_for_anything(tmp_path):
         loaded += re.findall(r"<link[^>]+rel=\"?(?:stylesheet|preconnect|icon)[^>]+href=\"?(https?:[^\"> ]+)", html)
         assert not loaded, f"{name} loads {loaded}"
         assert ":class:" not in html and ":func:" not in html, name
-    assert "scalenet.factory.create_model" in pages["api/models.html"] and "Raises" in pages["api/models.html"]
+    assert "scalenet.models.factory.create_model" in pages["api/models.html"] and "Raises" in pages["api/models.html"]

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from scalenet import export as export_module
-from scalenet.datasets import CAMVID, COCO
 from scalenet.export import ExportError, export
-from scalenet.fold import fold
+from scalenet.fuse import fold
+from scalenet.labels import CAMVID, COCO
 
 from .small_networks import small_network
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from scalenet.arch import ArchError, ModuleArch, SearchSpace
 from scalenet.heads import BottomUpHead
+from scalenet.models.checkpoint import WeightsError, select
 from scalenet.network import ScaleNet
-from scalenet.weights import WeightsError, select
 
 KEYS = Path(__file__).parents[1] / ".." / "shared" / "reference"
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import scalenet
-from scalenet import cost, plan
+from scalenet import cost, execution
 from scalenet.arch import TASKS as ENCODINGS
 from scalenet.arch import SearchSpace
-from scalenet.datasets import COCO, CROWDPOSE
+from scalenet.labels import COCO, CROWDPOSE
+from scalenet.models.checkpoint import plain_cfg
 from scalenet.network import ScaleNet
 from scalenet.tasks import TASKS, task_spec
-from scalenet.weights import plain_cfg
 
 SPACE = SearchSpace("pose", 8, (64, 64), 16, 8, (1, 1, 1), (1, 2))
 SOURCES = sorted((Path(scalenet.__file__).parent).rglob("*.py"))
@@ -100,7 +100,7 @@ def test_a_plan_is_always_that_of_the_active_encoding(monkeypatch):
     """One thread plans, another activates another encoding before the first is done."""
     small, large = SPACE.smallest(), SPACE.supernet()
     net = ScaleNet(large, "pose").eval()
-    planning, changed, make = threading.Event(), threading.Event(), plan.plan_network
+    planning, changed, make = threading.Event(), threading.Event(), execution.plan_network
 
     def slow(arch, outputs):
         made = make(arch, outputs)
@@ -109,7 +109,7 @@ def test_a_plan_is_always_that_of_the_active_encoding(monkeypatch):
             assert changed.wait(10)
         return made
 
-    monkeypatch.setattr(plan, "plan_network", slow)
+    monkeypatch.setattr(execution, "plan_network", slow)
     monkeypatch.setattr("scalenet.network.plan_network", slow, raising=False)
     other = threading.Thread(target=net.forward_branches, args=(torch.zeros(1, 3, 32, 32), (0, 1)))
     other.start()

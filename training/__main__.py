@@ -10,9 +10,9 @@ from typing import Any
 from scalenet.cli import MainParser
 from scalenet.commands.options import positive
 
-from .command import run_command
-from .interrupt import Interrupt
+from .cli import run_command
 from .recipes import RECIPES, get_recipe
+from .signals import Interrupt
 
 FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.config.Recipe)"
 

@@ -14,7 +14,7 @@ from statistics import fmean
 from . import distributed
 from .config import Recipe
 from .data import Size
-from .schedule import cycle_length
+from .sampling import cycle_length
 
 WARM_UP = 5  # steps that are slower than those to come, and not timed
 TIMED_STEPS, TIMED_SECONDS = 20, 10.0  # of each size in use, at least

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from scalenet.whole import whole_file
+from scalenet.data.io import whole_file
 
 from .config import TrainingError
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from scalenet.arch import SearchSpace
-from scalenet.datasets import CONVENTIONS
+from scalenet.labels import CONVENTIONS
 
 Named = TypeVar("Named")
 

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from scalenet.predict.base import pick_device
+from scalenet.runtime.device import pick_device
 
 from .config import RecipeError
 

@@ -17,21 +17,21 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from scalenet.arch import Arch
-from scalenet.predict.images import normalise
-from scalenet.weights import save_weights
+from scalenet.data.images import normalise
+from scalenet.models.checkpoint import save_weights
 
 from . import distributed
 from .budget import Clock, Timer
 from .checkpoint import Checkpointer, State
 from .config import Recipe, TrainingError
-from .curves import plot
 from .data import iterating, make_loader
 from .identity import Identity, check_same_run, identity_of
-from .interrupt import Interrupt, stopped_by
 from .lock import check_free, locked
 from .optim import first_not_finite, learning_rate, load_optimizer, make_optimizer
+from .plotting import plot
 from .recalibrate import recalibrate
-from .schedule import step_archs
+from .sampling import step_archs
+from .signals import Interrupt, stopped_by
 from .start import load_start, named_arch, run_metadata, start_metadata
 from .tasks import TASKS
 

@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from scalenet.arch import SearchSpace
-from scalenet.datasets import Labels
-from scalenet.evaluate import DataError
-from scalenet.evaluate.keypoint_data import KeypointSet
-from scalenet.factory import load_model, weights_file
-from scalenet.metadata import CheckpointMetadata
+from scalenet.data import DataError
+from scalenet.data.io import write_text
+from scalenet.data.keypoints import KeypointSet
+from scalenet.labels import Labels
+from scalenet.models.checkpoint import digest_of, read_metadata, read_weights, save_weights, select
+from scalenet.models.factory import load_model, weights_file
+from scalenet.models.metadata import CheckpointMetadata
+from scalenet.models.provenance import described, fingerprint, mark, start_of
 from scalenet.network import ScaleNet
-from scalenet.provenance import described, fingerprint, mark, start_of
-from scalenet.weights import digest_of, read_metadata, read_weights, save_weights, select
-from scalenet.whole import write_text
 
 from . import distributed
 from .config import Recipe, override
@@ -122,7 +122,7 @@ def finetune(
     Raises:
         DataError, LookupError, RecipeError, TrainingError, WeightsError: for what the user can mend.
     """
-    from scalenet.hub import save_pretrained
+    from scalenet.models.hub import save_pretrained
 
     data, out = Path(data), Path(out)
     model = load_model(model_name)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scalenet.arch import SUPERNET
-from scalenet.weights import WeightsError, read_metadata, read_weights, save_weights
+from scalenet.models.checkpoint import WeightsError, read_metadata, read_weights, save_weights
 
 
 def pack(file: str | Path, out: str | Path, terms: str = "", dataset: str = "") -> Path:

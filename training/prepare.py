@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from scalenet.evaluate.pairs import decode_label, hidden
-from scalenet.predict.images import decode_rgb, save_picture
+from scalenet.data.images import decode_rgb, save_picture
+from scalenet.data.segmentation import decode_label, hidden
 
 from .data import DataError, holds_labels, whole_folder
 from .data.classification import SUFFIXES, tar_pictures

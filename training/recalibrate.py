@@ -16,12 +16,12 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from scalenet.evaluate import DataError
-from scalenet.evaluate.pairs import hidden
+from scalenet.data import DataError
+from scalenet.data.images import SUFFIXES, pad_to_multiple, read_rgb, to_input
+from scalenet.data.segmentation import hidden
+from scalenet.models.checkpoint import read_metadata, read_network, save_weights
 from scalenet.network import ScaleNet
-from scalenet.predict.images import SUFFIXES, pad_to_multiple, read_rgb, to_input
 from scalenet.predict.segmentation import COARSEST
-from scalenet.weights import read_metadata, read_network, save_weights
 
 from .data import holds_labels
 from .data.keypoints import KeypointSource

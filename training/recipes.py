@@ -111,7 +111,7 @@ RECIPES = {
         ),
         Recipe(
             "p0_finetune", stage="alone", steps=20 * EVERYDAY_PEOPLE // 32, lr=1e-3,
-            arch="scalenet/archs/scalenet_p0.json", init="scalenet/files/scalenet_p0.safetensors", **EVERYDAY,
+            arch="scalenet/archs/scalenet_p0.json", init="scalenet/weights/scalenet_p0.safetensors", **EVERYDAY,
         ),
         Recipe(
             "p0_bottomup", "bottomup", "supernet", "../shared/data/stanford40", P0_SPACE, classes=17, minutes=90,

@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from scalenet.evaluate.keypoint_data import KeypointSet, read_json, write_json
-from scalenet.predict.images import SUFFIXES, read_rgb
+from scalenet.data.images import SUFFIXES, read_rgb
+from scalenet.data.keypoints import KeypointSet, read_json, write_json
 
 from .data import DataError, whole_folder
 

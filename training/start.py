@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from scalenet.arch import Arch, SearchSpace
-from scalenet.convert import hrnet_names, is_hrnet, read_checkpoint
-from scalenet.factory import weights_file
-from scalenet.metadata import CheckpointMetadata
+from scalenet.models.checkpoint import PICKLED, digest_of, read_metadata
+from scalenet.models.convert import hrnet_names, is_hrnet, read_checkpoint
+from scalenet.models.factory import weights_file
+from scalenet.models.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
-from scalenet.weights import PICKLED, digest_of, read_metadata
 
 from . import distributed
 from .config import Recipe, TrainingError
@@ -37,7 +37,7 @@ def start_file(name: str | Path) -> Path:
     """The file of a start's or a teacher's weights.
 
     Args:
-        name: a weight file, the authors' ``.pth`` too, or a network's name (see :mod:`scalenet.names`).
+        name: a weight file, the authors' ``.pth`` too, or a network's name (see :mod:`scalenet.models.names`).
 
     Raises:
         LookupError, OSError, WeightsError: if it is none of these, or cannot be had.

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..commands.pose import sample_portrait
 from ..commands.segment import sample_photograph
-from ..predict.images import load_image
-from ..predict.video_write import VideoWriter
+from ..data.images import load_image
 from ..tasks import task_spec
+from ..video.writer import VideoWriter
 
 FRAMES, RATE = 24, 12
 SIZE = 240, 320  # (H, W) of a clip

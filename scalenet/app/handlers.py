@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..predict.pose_result import PoseResult
+from ..predict.results import PoseResult
 from . import outputs
 from .inputs import parse_boxes, polite, read_picture
 from .networks import Networks, Predictor, facts_of

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..predict.affine import BoxError
-from ..predict.boxes import corners
-from ..predict.images import ImageError, decode_rgb
+from ..data.boxes import corners
+from ..data.images import ImageError, decode_rgb
+from ..data.transforms import BoxError
 
 if TYPE_CHECKING:
     from gradio.components import Component

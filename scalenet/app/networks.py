@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import table
-from ..names import parse_name
-from ..predict.base import model_input
+from ..models import pretrained
+from ..models.names import parse_name
+from ..models.preprocessing import model_input
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.detector import Detector
 from ..predict.people import BottomUpDetector
@@ -32,7 +32,7 @@ PREDICTORS: Mapping[str, type[Predictor]] = {
 
 def shipped() -> dict[str, list[str]]:
     """By task, the names of the networks whose weights are in this package; with the tag where a name has several."""
-    entries = [e for e in table.TABLE if e.is_file]
+    entries = [e for e in pretrained.TABLE if e.is_file]
     several = {e.name for e in entries if sum(other.name == e.name for other in entries) > 1}
     return {
         task: [f"{e.name}.{e.tag}" if e.name in several else e.name for e in entries if e.task == task]

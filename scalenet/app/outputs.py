@@ -14,11 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..datasets import Labels
-from ..predict.images import save_picture
-from ..predict.pose_result import PoseResult
-from ..predict.results import SegmentationResult, percent
-from ..predict.video import VideoSummary
+from ..data.images import save_picture
+from ..labels import Labels
+from ..predict.results import PoseResult, SegmentationResult, percent
+from ..video.process import VideoSummary
 
 LISTED = 12  # people on the page
 PERSON = (90, 130, 220)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..predict.draw_pose import DRAWN_THRESHOLD
+from ..predict.visualization import DRAWN_THRESHOLD
 from .examples import example_pictures
 from .handlers import Handlers
 from .inputs import uploads_only

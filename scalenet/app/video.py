@@ -7,9 +7,9 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..predict.tracking import Tracker
-from ..predict.video import VideoError, VideoSummary, drawer, probe, process_video
 from ..tasks import task_spec
+from ..video.process import VideoError, VideoSummary, drawer, probe, process_video
+from ..video.tracking import Tracker
 from . import outputs
 from .examples import write_clips
 from .inputs import polite, uploads_only

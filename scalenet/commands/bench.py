@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from ..bench import bench
-    from ..factory import load_model
+    from ..models.factory import load_model
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)

@@ -18,7 +18,7 @@ def the_video(paths: Sequence[Path], out: str) -> Path | None:
     Raises:
         ValueError: if a video does not come alone or cannot be read, or a folder's name for pictures is a video's.
     """
-    from ..predict.video_read import is_video, probe
+    from ..video.reader import is_video, probe
 
     videos = [path for path in paths if is_video(path)]
     if videos and len(paths) > 1:
@@ -33,7 +33,7 @@ def the_video(paths: Sequence[Path], out: str) -> Path | None:
 
 def frames_together(args: argparse.Namespace) -> int:
     """The batch size asked for, else 8 on a GPU and 4 on a processor, whose cores one frame keeps less busy."""
-    from ..predict.base import pick_device
+    from ..runtime.device import pick_device
 
     return args.batch_size or (BATCH if pick_device(args.device).type == "cpu" else GPU_BATCH)
 
@@ -44,8 +44,8 @@ def target_of(source: Path, out: str, kind: str) -> Path:
     Raises:
         ValueError: if it is the name of another kind of video, or the source itself.
     """
-    from ..predict.video import check_target
-    from ..predict.video_read import SUFFIXES
+    from ..video.process import check_target
+    from ..video.reader import SUFFIXES
 
     target = Path(out)
     if target.suffix.lower() not in SUFFIXES or target.is_dir():
@@ -65,7 +65,7 @@ def run_video(
     """
     from tqdm import tqdm
 
-    from ..predict.video import VideoInterrupted, process_video
+    from ..video.process import VideoInterrupted, process_video
 
     with tqdm(unit="frame", file=sys.stderr, disable=args.json, dynamic_ncols=True) as bar:
 

@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Convert; returns what was written."""
-    from .. import convert, masks
+    from ..models import convert, mask_files
 
     if args.checkpoint.endswith(".npy"):
         if not args.task or not args.width:
             raise ValueError("a mask file needs --task and --width: it holds neither")
-        result = masks.convert_masks(args.checkpoint, args.out, args.task, args.width)
+        result = mask_files.convert_masks(args.checkpoint, args.out, args.task, args.width)
         if not args.json:
             print(f"{result['path']}: {result['arch']}, digest {result['digest']}")
         return result
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any, Any]:
     from ..arch import TASKS, Arch
-    from ..models import resolve_arch
-    from ..names import parse_name
-    from ..table import find
+    from ..models.names import parse_name
+    from ..models.pretrained import find
+    from ..models.scalenet import resolve_arch
 
     if arch:
         return Arch.load(arch), None

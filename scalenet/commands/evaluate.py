@@ -6,7 +6,7 @@ import argparse
 import importlib
 from typing import Any
 
-from ..datasets import DECODERS
+from ..labels import DECODERS
 from .options import height_width, numbers, positive
 
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Export; returns the file, its size, and the largest difference to the original found when it was checked."""
     from ..export import export
-    from ..factory import load_model
+    from ..models.factory import load_model
 
     result = {"model": args.name, **export(load_model(args.name), args.out, args.format)}
     if not args.json:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..metadata import CheckpointMetadata
+    from ..models.metadata import CheckpointMetadata
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Facts of one network, its encoding included."""
-    from ..facts import find_facts
+    from ..models.info import find_facts
 
     facts = find_facts(args.name)
     if not args.json:

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Facts of every registered network, as :mod:`.info` gives them, without the encodings."""
-    from ..factory import list_models
-    from ..facts import markdown_table, registered_facts
+    from ..models.factory import list_models
+    from ..models.info import markdown_table, registered_facts
 
     names = list_models(args.pattern)
     known = [facts.summary() for facts in registered_facts() if facts.name.partition(".")[0] in names]

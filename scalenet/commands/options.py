@@ -10,7 +10,7 @@ def height_width(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
     if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
         raise ArgumentTypeError(f"a size is HEIGHTxWIDTH in pixels, for example 360x480, got {text!r}")
-    from ..predict.images import MAX_PIXELS  # with its libraries, which whoever gives a size needs anyway
+    from ..data.images import MAX_PIXELS  # with its libraries, which whoever gives a size needs anyway
 
     if int(height) * int(width) > MAX_PIXELS:
         raise ArgumentTypeError(f"{text} has too many pixels (at most {MAX_PIXELS // 10**6} million)")

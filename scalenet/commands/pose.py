@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..datasets import DECODERS
+from ..labels import DECODERS
 from .clip import frames_together, run_video, target_of, the_video
 from .options import numbers, positive
 from .segment import keep_inputs, unique_names
@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Find joints, write one picture each and one results file, or a video; returns what each picture holds."""
-    from ..evaluate.keypoint_data import write_json
-    from ..predict.images import check_file
+    from ..data.images import check_file
+    from ..data.keypoints import write_json
 
     paths = [Path(p) for p in args.images] + ([sample_portrait()] if args.sample else [])
     if not paths:
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
-    from ..predict.tracking import Tracker
+    from ..video.tracking import Tracker
 
     if args.boxes:
         raise ValueError("--boxes names pictures; in a video people are found: see --detector and --bottom-up")
@@ -96,7 +96,7 @@ def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
 
 
 def _find(args: argparse.Namespace, paths: list[Path]) -> list[Any]:
-    from ..predict.boxes import boxes_for, read_boxes
+    from ..data.boxes import boxes_for, read_boxes
 
     estimator = _estimator(args, args.batch_size or (1 if args.bottom_up else 32))
     if args.boxes:

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Segment pictures and write two files for each, or a video; returns sizes, classes and shares."""
-    from ..predict.images import check_file
+    from ..data.images import check_file
 
     paths = [Path(p) for p in args.images] + ([sample_photograph()] if args.sample else [])
     if not paths:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..data.keypoints import KeypointSet, Result
 from ..predict.base import progress
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.topdown import PoseEstimator
-from .keypoint_data import KeypointSet, Result
 
 
 def estimate(

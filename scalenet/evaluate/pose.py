@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..datasets import map_keypoints
-from ..factory import load_model
+from ..data import DataError
+from ..data.boxes import read_boxes
+from ..data.keypoints import Joints, KeypointSet, Result, read_results, write_json
+from ..labels import map_keypoints
+from ..models.factory import load_model, name_of
 from ..network import ScaleNet
 from ..predict.bottomup import BottomUpPoseEstimator
-from ..predict.boxes import read_boxes
-from ..predict.loading import name_of
 from ..predict.topdown import PoseEstimator
-from . import DataError, bottomup, topdown
-from .coco import NMS_THRESHOLD
-from .keypoint_data import Joints, KeypointSet, Result, read_results, write_json
-from .pck import TORSO
+from . import bottomup, topdown
+from .metrics.coco import NMS_THRESHOLD
+from .metrics.pck import TORSO
 from .scores import scorer
 
 ENOUGH = {"lsp": TORSO}  # data sets that score a network of other joints on those it shares, if these are among them
@@ -50,7 +50,7 @@ def evaluate(
     """Figures of a pose network over a split, and what they hold for.
 
     Args:
-        name, checkpoint: as in :func:`scalenet.factory.load_model`.
+        name, checkpoint: as in :func:`scalenet.models.factory.load_model`.
         dataset: "coco" or "stanford40" (ap, ap50, ap75, apm, apl, ar), "crowdpose" (ap, ap50, ap75, ar, ap_easy,
             ap_medium, ap_hard) or, for people in boxes, "lsp" (pck, per_joint, joints). A network's joints must be
             those of the file; for "lsp" it is enough if the torso's ends are among those shared: then these alone

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import DataError
-from .coco import score_coco
-from .crowdpose import score_crowdpose
-from .keypoint_data import KeypointSet, read_results
-from .pck import score_pck
+from ..data import DataError
+from ..data.keypoints import KeypointSet, read_results
+from .metrics.coco import score_coco
+from .metrics.crowdpose import score_crowdpose
+from .metrics.pck import score_pck
 
 SCORES: dict[str, Callable[..., dict[str, Any]]] = {
     "coco": score_coco, "lsp": score_pck, "crowdpose": score_crowdpose, "stanford40": score_coco,

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..datasets import DATASETS
-from ..factory import load_model
+from ..data import DataError
+from ..data.label_values import LabelValues
+from ..data.segmentation import Pair, as_classes, check_shape, check_sizes, find_pairs, read_indices
+from ..labels import DATASETS
+from ..models.factory import load_model, name_of
 from ..network import ScaleNet
 from ..predict.base import progress
-from ..predict.loading import name_of
 from ..predict.segmentation import Segmenter
-from . import DataError
-from .label_values import LabelValues
-from .miou import ConfusionMatrix
-from .pairs import Pair, as_classes, check_shape, check_sizes, find_pairs, read_indices
+from .metrics.miou import ConfusionMatrix
 
 FOLDER = "folder"  # any pictures and masks
 
@@ -65,10 +64,10 @@ def evaluate(
     """mIoU, IoU per class and pixel accuracy over a split.
 
     Args:
-        name, checkpoint: as in :func:`scalenet.factory.load_model`.
+        name, checkpoint: as in :func:`scalenet.models.factory.load_model`.
         dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", pictures and masks of the
             network's own classes. Labels that are no class, such as 255, do not count.
-        root, split: as in :func:`scalenet.evaluate.pairs.find_pairs`.
+        root, split: as in :func:`scalenet.data.segmentation.find_pairs`.
         limit: only the first pictures.
         flip: mean with the mirrored picture; default not.
         scales: factors of the picture's size to look at.

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..predict.affine import crop_regions
+from ..data import DataError
+from ..data.boxes import Boxes, boxes_of
+from ..data.keypoints import Joints, KeypointSet, Result, sigmas_of
+from ..data.transforms import crop_regions
 from ..predict.base import progress
-from ..predict.boxes import Boxes, boxes_of
 from ..predict.topdown import PoseEstimator
-from . import DataError
-from .coco import oks_nms
-from .keypoint_data import Joints, KeypointSet, Result, sigmas_of
+from .metrics.coco import oks_nms
 
 PICTURES_A_TIME = 64
 

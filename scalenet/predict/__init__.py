@@ -8,6 +8,6 @@ __all__ = ["group_keypoints"]
 def __getattr__(name: str) -> _Any:
     if name != "group_keypoints":
         raise AttributeError(f"module 'scalenet.predict' has no attribute {name!r}")
-    from .grouping import group_keypoints
+    from ..pose.grouping import group_keypoints
 
     return group_keypoints

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
-import torch
 from tqdm import tqdm
 
-from ..factory import load_model
-from ..fold import fold
+from ..data.images import Picture, as_list
+from ..fuse import fold
+from ..models.factory import load_model
+from ..models.preprocessing import model_input
 from ..network import ScaleNet
+from ..runtime.device import Device, pick_device
+from ..runtime.pipeline import neighbours, one_ahead
 from ..tasks import TaskSpec
-from ..weights import WeightsError
-from .images import IMAGENET_MEAN, IMAGENET_STD, Picture, as_list
-from .threads import neighbours, one_ahead
 
-Device = str | torch.device | None
 Item, Output, Found = TypeVar("Item"), TypeVar("Output"), TypeVar("Found")
 
 
@@ -97,36 +95,3 @@ class Predictor:
 def progress(items: Iterable[Item], total: int | None = None, unit: str = "it", bar: bool = True) -> Iterable[Item]:
     """The items, counted by a bar on stderr if that is a terminal and ``bar`` is true."""
     return tqdm(items, desc="pictures", total=total, unit=unit, disable=None if bar else True)
-
-
-def pick_device(device: Device = None) -> torch.device:
-    """The device asked for, or cuda, mps, cpu, the first there is.
-
-    Raises:
-        ValueError: if there is no such device.
-    """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=device).device  # numbered: which is the current one differs between threads
-    except (RuntimeError, AssertionError, NotImplementedError) as e:
-        raise ValueError(f"device {str(device)!r} cannot be used here ({str(e).splitlines()[0][:80]})") from None
-
-
-def model_input(model: ScaleNet) -> tuple[tuple[int, int], dict[str, Any]]:
-    """(H, W) a network was made for, and the ``mean`` and ``std`` (of values 0..1) its pictures are normalised with.
-
-    Raises:
-        WeightsError: if its cfg holds something else.
-    """
-    cfg = getattr(model, "pretrained_cfg", None) or {}
-    size = cfg.get("input_size") or (3, *model.arch.input_size)
-    mean, std = cfg.get("mean") or IMAGENET_MEAN, cfg.get("std") or IMAGENET_STD
-    try:
-        fine = len(size) == 3 and all(int(n) == n >= 1 for n in size) and len(mean) == len(std) in (3, size[0])
-        fine = fine and all(map(math.isfinite, mean)) and all(0 < v < math.inf for v in std)
-    except (TypeError, ValueError):
-        fine = False
-    if not fine:
-        raise WeightsError(f"its config.json has no input_size, mean and std of pictures: {size}, {mean}, {std}")
-    return (int(size[1]), int(size[2])), {"mean": tuple(mean), "std": tuple(std)}

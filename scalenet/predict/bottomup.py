@@ -14,14 +14,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..data.images import Picture, load_image, to_input
+from ..data.transforms import crop, crop_matrices, invert, transform
 from ..network import ScaleNet
+from ..pose.grouping import group_keypoints
+from ..runtime.device import Device
+from ..runtime.parallel import side_by_side
 from ..tasks import BOTTOMUP
-from .affine import crop, crop_matrices, invert, transform
-from .base import Device, Predictor
-from .cores import side_by_side
-from .grouping import group_keypoints
-from .images import Picture, load_image, to_input
-from .pose_result import PoseResult
+from .base import Predictor
+from .results import PoseResult
 
 MULTIPLE = 64  # sides of the network's input are multiples of it
 PERSON_THRESHOLD = 0.2
@@ -67,7 +68,7 @@ class BottomUpPoseEstimator(Predictor):
         flip: also look at the mirrored picture (twice the time): mean of the heatmaps, tags of both.
         scales: sizes to look at besides each other, as factors of the input; tags are those at 1, which must be there.
         input_size: of the picture's short side; default what the network was trained for.
-        max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.predict.grouping.group_keypoints`; the
+        max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.pose.grouping.group_keypoints`; the
             last by default 1, HigherHRNet's, and 0.4 for networks of the "aligned" convention, whose people's tags
             lie closer together.
         person_threshold: people of a lower score are left out; 0 gives everybody, as COCO's figures are measured.

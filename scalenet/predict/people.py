@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
-from .pose_result import JOINT_THRESHOLD, PoseResult
+from ..pose.oks import JOINT_THRESHOLD
+from .results import PoseResult
 
 if TYPE_CHECKING:
     from .bottomup import BottomUpPoseEstimator

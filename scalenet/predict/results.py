@@ -1,4 +1,4 @@
-"""What predictors say about one picture: what all results can do, and a segmenter's."""
+"""What predictors say about one picture. N people, K joints, C classes; coordinates are its own pixels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from ..datasets import Labels
-from ..whole import write_text
-from .draw import overlay, with_legend
-from .images import Picture, load_image, save_picture
+from ..data.images import Picture, load_image, save_picture
+from ..data.io import write_text
+from ..labels import Labels
+from .visualization import DRAWN_THRESHOLD, draw_skeletons, overlay, with_legend
 
 OVERLAY_STRENGTH = 0.6  # share of the classes' colours
 
@@ -124,3 +125,60 @@ class SegmentationResult(Result):
         if path.suffix.lower() != ".png":
             raise ValueError(f"{path}: a mask is kept in a .png file; to draw, give the picture too")
         return self.mask
+
+
+@dataclass(frozen=True, eq=False)
+class PoseResult(Result):
+    """People in one picture; nobody found: arrays of length 0.
+
+    Args:
+        keypoints: (N, K, 3) float32 x, y, score; a whole number is the centre of a pixel.
+        scores: (N,) float32 per person.
+        boxes: (N, 4) float32 x1, y1, x2, y2 that were looked into, given or a detector's; None where no boxes are used
+            or the whole picture was looked into.
+        labels: names, skeleton and colours of the joints.
+        ids: (N,) whole numbers that a :class:`~scalenet.video.tracking.Tracker` gave, -1 for who cannot be followed;
+            None if nobody is followed.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray | None
+    labels: Labels
+    ids: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def draw(self, image: Picture, threshold: float = DRAWN_THRESHOLD, strength: float = 1.0) -> np.ndarray:
+        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn,
+        and ids if there are.
+
+        Args:
+            threshold: joints with a lower score are left out.
+            strength: opacity of the skeletons, 0..1.
+        """
+        picture = load_image(image)
+        drawn = draw_skeletons(picture, self.keypoints, self.labels, threshold, self.ids)
+        return drawn if strength >= 1 else cv2.addWeighted(drawn, strength, picture, 1 - strength, 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box. If people are
+        followed their ids too, null for who cannot be."""
+        boxes = None if self.boxes is None else np.round(self.boxes.astype(float), 2).tolist()
+        return {
+            "dataset": self.labels.dataset,
+            "names": list(self.labels.names),
+            "keypoints": np.round(self.keypoints.astype(float), 4).tolist(),
+            "scores": np.round(self.scores.astype(float), 4).tolist(),
+            "boxes": boxes,
+            **({} if self.ids is None else {"ids": [int(i) if i >= 0 else None for i in self.ids]}),
+        }
+
+    def to_coco(self, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
+        """The people in COCO's result form, one flat keypoint list and a score each."""
+        rows = np.round(self.keypoints.astype(float), 4).reshape(len(self), 3 * self.keypoints.shape[1])
+        return [
+            {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": round(float(score), 6)}
+            for row, score in zip(rows.tolist(), self.scores, strict=True)
+        ]

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..data.images import Picture, load_image, mirrored, pad_to_multiple, to_input
 from ..network import ScaleNet
+from ..runtime.device import Device
+from ..runtime.parallel import side_by_side
 from ..tasks import SEGMENTATION
-from .base import Device, Predictor
-from .cores import side_by_side
-from .images import Picture, load_image, mirrored, pad_to_multiple, to_input
+from .base import Predictor
 from .results import SegmentationResult
 
 STRIDE, COARSEST = 4, 32  # of the logits, and of the coarsest branch

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..data.images import Picture, as_list, load_image, to_input
+from ..data.transforms import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from ..network import ScaleNet
+from ..pose.codec import HeatmapCodec
+from ..pose.oks import likely_sigmas, oks_nms, person_scores
+from ..runtime.device import Device
+from ..runtime.parallel import side_by_side
 from ..tasks import POSE
-from .affine import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
-from .base import Device, Predictor
-from .codec import HeatmapCodec
-from .cores import side_by_side
+from .base import Predictor
 from .detector import Detector, make_detector
-from .images import Picture, as_list, load_image, to_input
 from .people import BottomUpDetector
-from .pose_result import PoseResult, likely_sigmas, oks_nms, person_scores
+from .results import PoseResult
 
 if TYPE_CHECKING:
     from .bottomup import BottomUpPoseEstimator
@@ -62,7 +64,7 @@ class PoseEstimator(Predictor):
         device: default cuda, mps or cpu, the first there is.
         batch_size: people a time; with thousands of boxes memory stays bounded by it.
         flip: also look at the mirrored person and take the mean (needs joints with known partners).
-        decode: "oks", "dark" or "quarter", see :class:`~scalenet.predict.codec.HeatmapCodec`; default what
+        decode: "oks", "dark" or "quarter", see :class:`~scalenet.pose.codec.HeatmapCodec`; default what
             the network's labels say, else "dark".
         detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
             "bottomup", whose network is loaded when it is first needed, "bottomup:NAME" or a bottom-up estimator,

@@ -21,13 +21,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scalenet.cli import one_line
-from scalenet.datasets import Labels
-from scalenet.evaluate import DataError, DataWarning
-from scalenet.evaluate.joint_names import words_of
-from scalenet.predict.images import ImageError, to_input
-from scalenet.whole import remove_left, temporary_name
+from scalenet.data import DataError, DataWarning
+from scalenet.data.images import ImageError, to_input
+from scalenet.data.io import remove_left, temporary_name
+from scalenet.data.joint_names import words_of
+from scalenet.labels import Labels
 
-from ..interrupt import leave_signals_to_the_run
+from ..signals import leave_signals_to_the_run
 
 Size = tuple[int, int]
 Request = tuple[int, tuple[int, int], Size]

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from scalenet.evaluate import DataError
+from scalenet.data import DataError
 
 DUSK_CHANCE = 0.4  # of each change of light
 NOISE_SPREAD = 73.9  # standard deviation of a random byte

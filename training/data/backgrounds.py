@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scalenet.datasets import CAMVID
-from scalenet.evaluate.pairs import find_pairs, read_label
-from scalenet.predict.images import SUFFIXES, decode_rgb
+from scalenet.data.images import SUFFIXES, decode_rgb
+from scalenet.data.segmentation import find_pairs, read_label
+from scalenet.labels import CAMVID
 
 from . import DataError, Size
 from .augment import jitter

@@ -12,10 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from scalenet.datasets import Labels
-from scalenet.evaluate.keypoint_data import KeypointSet
-from scalenet.predict.affine import crop, crop_matrices, invert, transform
-from scalenet.predict.images import read_rgb
+from scalenet.data.images import read_rgb
+from scalenet.data.keypoints import KeypointSet
+from scalenet.data.transforms import crop, crop_matrices, invert, transform
+from scalenet.labels import Labels
 
 from . import DataError, Size, mirrored_where_known
 from .augment import check_scale, jitter
@@ -156,7 +156,7 @@ class BottomUpSource:
     """Pictures of a COCO-form split (COCO's and CrowdPose's own folders), one sample each.
 
     Args:
-        root, split: as :meth:`scalenet.evaluate.keypoint_data.KeypointSet.open` finds them.
+        root, split: as :meth:`scalenet.data.keypoints.KeypointSet.open` finds them.
 
     Raises:
         DataError: if the split, a picture or labelled people are missing.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from scalenet.predict.affine import crop_matrices
-from scalenet.predict.images import read_rgb
+from scalenet.data.images import read_rgb
+from scalenet.data.transforms import crop_matrices
 
 from . import Size
 from .augment import jitter

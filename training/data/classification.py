@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scalenet.evaluate.pairs import hidden
-from scalenet.predict.images import SUFFIXES, decode_rgb
+from scalenet.data.images import SUFFIXES, decode_rgb
+from scalenet.data.segmentation import hidden
 
 from . import DataError, Size
 from .augment import jitter, warp, window

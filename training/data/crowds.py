@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from scalenet.evaluate.annotations import AREA_OF_BOX
-from scalenet.evaluate.keypoint_data import KeypointSet, write_json
-from scalenet.predict.images import save_picture
+from scalenet.data.annotations import AREA_OF_BOX
+from scalenet.data.images import save_picture
+from scalenet.data.keypoints import KeypointSet, write_json
 
 from . import DataError, Size, whole_folder
 from .augment import jitter
@@ -36,7 +36,7 @@ class CrowdSource:
     """Samples around each of the people of single-person data sets, all with COCO's joints.
 
     Args:
-        roots, split: as :meth:`scalenet.evaluate.keypoint_data.KeypointSet.open` finds them.
+        roots, split: as :meth:`scalenet.data.keypoints.KeypointSet.open` finds them.
         backgrounds: folders of :class:`~training.data.backgrounds.Backgrounds`.
         people: fewest and most in a crowd on 512x512; fewer, but up to 3, on smaller pictures.
         silence: share of samples with nobody in them.

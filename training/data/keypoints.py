@@ -10,11 +10,11 @@ from functools import cache
 
 import numpy as np
 
-from scalenet.datasets import Labels, map_keypoints, shared_joints
-from scalenet.evaluate.keypoint_data import KeypointSet
-from scalenet.predict.affine import crop, crop_matrices, crop_regions, transform
-from scalenet.predict.codec import HeatmapCodec
-from scalenet.predict.images import read_rgb
+from scalenet.data.images import read_rgb
+from scalenet.data.keypoints import KeypointSet
+from scalenet.data.transforms import crop, crop_matrices, crop_regions, transform
+from scalenet.labels import Labels, map_keypoints, shared_joints
+from scalenet.pose.codec import HeatmapCodec
 
 from . import DataError, Size, mirrored_where_known
 from .augment import jitter
@@ -49,7 +49,7 @@ class KeypointSource:
     """Labelled people of a split, one sample each.
 
     Args:
-        root, split: as :meth:`scalenet.evaluate.keypoint_data.KeypointSet.open` finds them.
+        root, split: as :meth:`scalenet.data.keypoints.KeypointSet.open` finds them.
         sigma: of the targets in heatmap pixels; 0: by the crop's size.
         workers: loader processes, each of which keeps pictures of its own.
         labels: joints wanted, in order; those of them that the split has not are unlabelled. Default the split's own.

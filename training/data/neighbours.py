@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from scalenet.evaluate.keypoint_data import KeypointSet, write_json
-from scalenet.factory import load_model
+from scalenet.data.images import read_rgb
+from scalenet.data.keypoints import KeypointSet, write_json
+from scalenet.models.factory import load_model
 from scalenet.predict.bottomup import BottomUpPoseEstimator
-from scalenet.predict.images import read_rgb
 from scalenet.predict.segmentation import Segmenter
 from scalenet.predict.yolox import YoloxDetector
 

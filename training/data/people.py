@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from scalenet.datasets import COCO_ALIGNED, map_keypoints
-from scalenet.evaluate.keypoint_data import KeypointSet, read_json
+from scalenet.data.keypoints import KeypointSet, read_json
+from scalenet.labels import COCO_ALIGNED, map_keypoints
 
 from . import DataError
 from .bottomup import Unknown

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scalenet.predict.images import SUFFIXES, decode_rgb
+from scalenet.data.images import SUFFIXES, decode_rgb
 
 from . import DataError, Size
 from .augment import jitter

@@ -1,4 +1,4 @@
-"""Segmentation pictures and labels, in any folder form that :mod:`scalenet.evaluate.pairs` knows."""
+"""Segmentation pictures and labels, in any folder form that :mod:`scalenet.data.segmentation` knows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from scalenet.evaluate.label_values import LabelValues
-from scalenet.evaluate.miou import IGNORE
-from scalenet.evaluate.pairs import Pair, check_shape, check_sizes, find_pairs, read_indices, read_label
-from scalenet.predict.images import read_rgb
+from scalenet.data import IGNORE
+from scalenet.data.images import read_rgb
+from scalenet.data.label_values import LabelValues
+from scalenet.data.segmentation import Pair, check_shape, check_sizes, find_pairs, read_indices, read_label
 
 from . import DataError, Size
 from .augment import check_scale, dusk, jitter, warp, window

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from scalenet.arch import Arch
-from scalenet.fold import fold
+from scalenet.fuse import fold
+from scalenet.models.checkpoint import read_weights, select
 from scalenet.network import ScaleNet
-from scalenet.weights import read_weights, select
 
 from ..config import Recipe
 from ..data import Size, Source, spread
-from ..losses import distillation
 from ..start import start_file
+from .losses import distillation
 
 
 class Task(ABC):

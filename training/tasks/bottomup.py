@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from scalenet.arch import Arch
+from scalenet.data.keypoints import KeypointSet, read_results, sigmas_of
 from scalenet.evaluate.bottomup import estimate
-from scalenet.evaluate.keypoint_data import KeypointSet, read_results, sigmas_of
 from scalenet.evaluate.scores import scorer
-from scalenet.fold import fold
+from scalenet.fuse import fold
 from scalenet.heads import BottomUpOutput
 from scalenet.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
@@ -21,8 +21,8 @@ from ..config import Recipe
 from ..data import DataError, Size
 from ..data.bottomup import BottomUpSource, RandomAffine
 from ..data.crowds import VAL_SIZE, CrowdSource, write_crowds
-from ..losses_bottomup import bottom_up_loss
 from .base import Task
+from .losses_bottomup import bottom_up_loss
 
 VAL_CROWDS = 150
 

@@ -9,14 +9,14 @@ from timm.layers import trunc_normal_
 from torch import nn
 
 from scalenet.arch import Arch
+from scalenet.data.images import normalise
 from scalenet.network import ScaleNet
-from scalenet.predict.images import normalise
 
 from ..config import Recipe
 from ..data import Size
 from ..data.classification import ClassificationSource
-from ..teachers import Wanted
 from .base import Task
+from .teachers import Wanted
 
 CLASSIFIER_WIDTHS = (64, 128, 192, 256)
 

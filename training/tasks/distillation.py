@@ -14,9 +14,9 @@ from scalenet.network import ScaleNet
 from ..config import Recipe
 from ..data import Size, spread
 from ..data.photographs import PhotographSource
-from ..teachers import CLASSES, Teacher, Wanted, find_teacher, load_teacher
 from .base import Task
 from .classification import Classifier
+from .teachers import CLASSES, Teacher, Wanted, find_teacher, load_teacher
 
 TEMPERATURE = 2.0  # softens both networks' probabilities, so that the less likely classes count too
 FEATURES = 2.0  # weight of the features' distance, 0..2, beside the logits' divergence
@@ -24,7 +24,7 @@ EVALUATED = 1000  # validation pictures, spread over the folders: more change th
 
 
 class DistillationTask(Task):
-    """The folders ``root`` and ``more_roots`` are photographs; ``teacher`` is a name of :mod:`training.teachers`."""
+    """``root`` and ``more_roots`` are folders of photographs; ``teacher`` is one of :mod:`training.tasks.teachers`."""
 
     figure = "agreement"
     teaches_largest = True
@@ -44,7 +44,7 @@ class DistillationTask(Task):
         return model.network
 
     def teacher(self) -> nn.Module:
-        """The teacher that the recipe names; see :func:`~training.teachers.load_teacher` for what it raises."""
+        """The teacher that the recipe names; see :func:`~training.tasks.teachers.load_teacher` for what it raises."""
         if self._teacher is None:
             self._teacher = load_teacher(self.recipe.teacher)
         return self._teacher

@@ -8,19 +8,19 @@ import torch
 from torch import nn
 
 from scalenet.arch import Arch
-from scalenet.datasets import LSP, Labels
-from scalenet.evaluate.coco import score_coco
-from scalenet.evaluate.keypoint_data import KeypointSet, sigmas_of
-from scalenet.evaluate.pck import score_pck
+from scalenet.data.keypoints import KeypointSet, sigmas_of
+from scalenet.evaluate.metrics.coco import score_coco
+from scalenet.evaluate.metrics.pck import score_pck
 from scalenet.evaluate.topdown import estimate
-from scalenet.fold import fold
+from scalenet.fuse import fold
+from scalenet.labels import LSP, Labels
 from scalenet.network import ScaleNet
 from scalenet.predict.topdown import PoseEstimator
 
-from .. import losses
 from ..config import Recipe
 from ..data import DataError, Joined, Size
 from ..data.keypoints import Augmentation, KeypointSource
+from . import losses
 from .base import Task
 
 

@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from scalenet.arch import Arch
-from scalenet.datasets import DATASETS
+from scalenet.data.images import pad_to_multiple
 from scalenet.evaluate.segmentation import count
-from scalenet.fold import fold
+from scalenet.fuse import fold
+from scalenet.labels import DATASETS
 from scalenet.network import ScaleNet
-from scalenet.predict.images import pad_to_multiple
 from scalenet.predict.segmentation import COARSEST, Segmenter
 
-from .. import losses
 from ..config import Recipe, RecipeError
 from ..data import Size, spread
 from ..data.segmentation import SegmentationSource, check_pairs, validation_pairs
+from . import losses
 from .base import Task
 
 

@@ -1,0 +1,97 @@
+"""Files of person boxes: {file name: [[x, y, w, h], …]}, or a detector's results in COCO's form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .transforms import BoxError, check_boxes
+
+PERSON = 1  # COCO's category
+
+Boxes = dict[str | int, np.ndarray]
+
+
+def read_boxes(path: str | Path) -> Boxes:
+    """(N, 5) x1, y1, x2, y2, score by file name or, from COCO results, by image id.
+
+    Of COCO results the entries of category 1 count. A row may end with a score; without one it is 1.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        BoxError: if it is in neither form, or naming the first picture with a box that is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no boxes file {path}")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as e:
+        raise BoxError(f"{path} is not JSON ({str(e)[:60]})") from None
+    if isinstance(data, Mapping) and not {"images", "annotations"} <= set(data):
+        rows: dict[str | int, Any] = dict(data)
+    elif isinstance(data, list):
+        rows = _from_results(data, path)
+    else:
+        raise BoxError(f"{path} must be {{file name: [[x, y, w, h], …]}} or a list of COCO results")
+    return {key: corners(value, f"{path}: {key}") for key, value in rows.items()}
+
+
+def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[float]]]:
+    rows: dict[str | int, list[list[float]]] = {}
+    for number, entry in enumerate(data):
+        known = isinstance(entry, Mapping) and isinstance(entry.get("image_id"), (int, str))
+        if not known or not isinstance(entry.get("bbox"), list):
+            raise BoxError(f"{path}: entry {number} lacks image_id or bbox; COCO results of a detector have both")
+        if entry.get("category_id", PERSON) == PERSON:
+            rows.setdefault(entry["image_id"], []).append([*entry["bbox"], entry.get("score", 1.0)])
+    return rows
+
+
+def corners(rows: Any, what: str) -> np.ndarray:
+    """(N, 5) x1, y1, x2, y2, score of rows x, y, width, height[, score].
+
+    Raises:
+        BoxError: starting with ``what``, if they are no such rows or a box has no area.
+    """
+    try:
+        table = np.array(rows, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        table = np.array(np.nan)
+    if table.shape == (0,):
+        return np.zeros((0, 5))
+    if table.ndim != 2 or table.shape[1] not in (4, 5):
+        raise BoxError(f"{what}: boxes must be rows of x, y, width, height[, score]")
+    flat = np.flatnonzero((table[:, 2:4] <= 0).any(1))
+    if len(flat):
+        x, y, w, h = table[flat[0], :4]
+        raise BoxError(f"{what}: box {flat[0]} at {x:g}, {y:g} has no area: its width is {w:g}, its height {h:g}")
+    table[:, 2:4] += table[:, :2]
+    try:
+        return check_boxes(table)
+    except BoxError as e:
+        raise BoxError(f"{what}: {e}") from None
+
+
+def boxes_of(table: Boxes, picture: str | Path) -> np.ndarray | None:
+    """The boxes of a picture by its path as given, its name, its stem, or the number its stem is; None: no entry."""
+    path = Path(picture)
+    keys: list[str | int] = [str(picture), path.name, path.stem]
+    keys += [int(path.stem)] if path.stem.isdecimal() else []
+    return next((table[k] for k in keys if k in table), None)
+
+
+def boxes_for(table: Boxes, pictures: Sequence[str | Path], what: str | Path) -> list[np.ndarray]:
+    """(N, 5) boxes of each picture, (0, 5) where the table has no entry.
+
+    Raises:
+        BoxError: if it has entries, but none for any of them; ``what`` names the file.
+    """
+    rows = [boxes_of(table, picture) for picture in pictures]
+    if table and all(row is None for row in rows):
+        raise BoxError(f"{what} names none of the pictures given")
+    return [np.zeros((0, 5)) if row is None else row for row in rows]

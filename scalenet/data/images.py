@@ -1,0 +1,215 @@
+"""Pictures in: whatever a user holds becomes an RGB uint8 array (H, W, 3), and that becomes a network's input."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .io import whole_file
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+MAX_PIXELS = 100_000_000
+ROUNDING = 1e-3  # what resizing may leave beyond 0..1
+
+Picture = str | Path | Image.Image | np.ndarray | torch.Tensor
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read or is too large."""
+
+
+def load_image(image: Picture) -> np.ndarray:
+    """One picture as RGB uint8 (H, W, 3), upright by its EXIF orientation; grey becomes RGB, alpha is dropped.
+
+    Args:
+        image: a path, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W), uint8 or float 0..1. Arrays and
+            tensors may also have 1 channel or 4 (the last is alpha), arrays be (H, W).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ImageError: for what is no picture, has no pixels or too many; the size of a file is checked before its pixels
+            are allocated.
+    """
+    if isinstance(image, (str, Path)):
+        return read_rgb(image)
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
+    if isinstance(image, torch.Tensor):
+        return _from_array(_tensor_to_array(image))
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    raise ImageError(f"a picture must be a path, PIL image, RGB uint8 array or tensor, got {type(image).__name__}")
+
+
+def as_list(images: Picture | Sequence[Picture]) -> tuple[list[Picture], bool]:
+    """The pictures as a list, and whether it was a single one."""
+    single = not isinstance(images, (list, tuple))
+    return ([images] if single else list(images)), single
+
+
+def decode_rgb(data: bytes, what: str = "the picture", max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode an encoded picture to RGB uint8 (H, W, 3).
+
+    Raises:
+        ImageError: if the bytes are no picture, or one of more than ``max_pixels``.
+    """
+    _check_header(io.BytesIO(data), what, max_pixels)
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # a side beyond OpenCV's own limit, for one
+        array = None
+    if array is None:
+        raise ImageError(f"{what} is damaged, or in a form that cannot be read")
+    return cv2.cvtColor(array, cv2.COLOR_BGR2RGB)
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """Read a picture file as RGB uint8 (H, W, 3).
+
+    Raises:
+        FileNotFoundError, ImageError: if it is missing, no picture, or one of too many pixels.
+    """
+    check_file(path)
+    return decode_rgb(Path(path).read_bytes(), str(path))
+
+
+def check_file(path: str | Path) -> None:
+    """Look at a picture file's header only.
+
+    Raises:
+        FileNotFoundError, ImageError: if it is missing, no picture, or one of too many pixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no picture {path}" + (" (it is a folder)" if path.is_dir() else ""))
+    _check_header(path, str(path))
+
+
+def save_picture(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
+    """Write an RGB (H, W, 3) or index (H, W) uint8 picture in the form its suffix names, whole or not at all.
+
+    Args:
+        quality: of a JPEG, 1..100.
+
+    Raises:
+        ImageError: for another suffix.
+    """
+    path = Path(path)
+    image = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
+    try:
+        done, data = cv2.imencode(path.suffix, image, flags)
+    except cv2.error:
+        raise ImageError(
+            f"{path}: no picture is written as {path.suffix or 'a file without a suffix'}: use .png or .jpg"
+        ) from None
+    if not done:
+        raise ImageError(f"{path}: a picture of {image.shape[0]}x{image.shape[1]} cannot be written")
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _check_header(source: Path | io.BytesIO, what: str, max_pixels: int = MAX_PIXELS) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(source) as header:
+                width, height = header.size
+                if header.format == "PNG":
+                    header.verify()  # checksums only; libpng would print what it finds wrong
+    except Image.DecompressionBombError:
+        raise ImageError(f"{what} has too many pixels (at most {max_pixels // 10**6} million)") from None
+    except Exception as e:  # a damaged header can make Pillow's readers fail in any way
+        reason = "" if isinstance(e, UnidentifiedImageError) else f" ({str(e)[:60] or type(e).__name__})"
+        raise ImageError(f"{what} is not a picture that can be read{reason}") from None
+    _check_size(height, width, what, max_pixels)
+
+
+def _check_size(height: int, width: int, what: str = "the picture", max_pixels: int = MAX_PIXELS) -> None:
+    if not height or not width:
+        raise ImageError(f"{what} has no pixels ({height}x{width})")
+    if height * width > max_pixels:
+        raise ImageError(f"{what} is {height}x{width}, too many pixels (at most {max_pixels // 10**6} million)")
+
+
+def _from_pil(image: Image.Image) -> np.ndarray:
+    _check_size(image.height, image.width)
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode == "F":
+            raise ValueError("floating point, of no known range; give RGB")
+        if image.mode.startswith("I"):  # 16 bits a pixel
+            return _from_array((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
+        return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as e:
+        raise ImageError(f"the picture cannot be read ({str(e)[:60]})") from None
+
+
+def _tensor_to_array(image: torch.Tensor) -> np.ndarray:
+    if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
+        raise ImageError(f"a picture tensor must be (3, H, W), got {tuple(image.shape)}; give several as a list")
+    image = image.detach().cpu()
+    if image.is_floating_point():
+        low, high = (image.min().item(), image.max().item()) if image.numel() else (0.0, 0.0)
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+            raise ImageError(f"a float picture tensor must lie in 0..1, got {low:.3g}..{high:.3g}")
+        image = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return image.permute(1, 2, 0).numpy()
+
+
+def _from_array(image: np.ndarray) -> np.ndarray:
+    if image.dtype != np.uint8:
+        raise ImageError(f"a picture must hold uint8 values 0..255 (a float tensor: 0..1), got {image.dtype}")
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        raise ImageError(f"a picture array must be (H, W, 3), got {image.shape}")
+    _check_size(*image.shape[:2])
+    image = image[:, :, :3] if image.shape[2] > 1 else np.repeat(image, 3, 2)
+    return np.ascontiguousarray(image)
+
+
+def pad_to_multiple(images: np.ndarray, multiple: int) -> np.ndarray:
+    """(..., H, W, 3) pictures, mirrored below and to the right until their sides are multiples."""
+    h, w = images.shape[-3:-1]
+    if not h % multiple and not w % multiple:
+        return images
+    return images[..., mirrored(h, multiple)[:, None], mirrored(w, multiple), :]
+
+
+def mirrored(length: int, multiple: int) -> np.ndarray:
+    """Indices 0 .. length - 1, then back and forth until they are a multiple in number."""
+    return np.pad(np.arange(length), (0, -length % multiple), mode="symmetric")
+
+
+def normalise(
+    images: torch.Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> torch.Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float, by default in ImageNet's statistics (of values 0..1)."""
+    x = images.permute(0, 3, 1, 2).float()
+    centre = torch.tensor(mean, device=x.device).view(3, 1, 1) * 255
+    scale = torch.tensor(std, device=x.device).view(3, 1, 1) * 255
+    return (x - centre) / scale
+
+
+def to_input(images: np.ndarray, device: torch.device, **statistics: Any) -> torch.Tensor:
+    """(B, H, W, 3) RGB uint8 to a normalised (B, 3, H, W) network input, channels last in memory.
+
+    ``mean=`` and ``std=`` as in :func:`normalise`.
+    """
+    if device.type == "cpu":  # looking each value up takes a third of the arithmetic's time
+        table = normalise(torch.arange(256, dtype=torch.uint8).view(1, 256, 1, 1).expand(-1, -1, -1, 3), **statistics)
+        values = cv2.LUT(images.reshape(-1, *images.shape[2:]), table[0].permute(2, 1, 0).contiguous().numpy())
+        return torch.from_numpy(values.reshape(images.shape)).permute(0, 3, 1, 2)
+    x = normalise(torch.from_numpy(images).to(device), **statistics)
+    return x.contiguous(memory_format=torch.channels_last)

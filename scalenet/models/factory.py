@@ -1,0 +1,161 @@
+"""Networks from names, for Python, commands, the app, training and search alike; see :mod:`.names` for the names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub.constants import HF_HUB_OFFLINE
+from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors import SafetensorError
+
+from ..network import ScaleNet, unwrap
+from . import checkpoint, pretrained, repository
+from .metadata import CheckpointMetadata
+from .names import PREFIX, parse_name
+from .provenance import mark
+from .scalenet import SOURCES  # and all networks are registered with timm
+
+NO_ENCODING = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
+
+
+def list_models(pattern: str | None = None, pretrained: bool = False) -> list[str]:
+    """Registered names of this package, by wildcard; with ``pretrained`` only those with weights, tags included."""
+    names = timm.list_models(pattern or f"{PREFIX}*", pretrained=pretrained)
+    return [n for n in names if n.startswith(PREFIX)]
+
+
+def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+    """``timm.create_model`` for this package's networks, with hints for unknown names.
+
+    Args:
+        name: a registered name, with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/repo", "local-dir:path".
+        pretrained: load the published weights; downloads only where the weights are not in the package.
+        kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``checkpoint_path``, ``arch``…
+
+    Raises:
+        LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
+            :class:`scalenet.NoWeights`.
+        OSError: for a repository, folder or ``checkpoint_path`` that cannot be read.
+        WeightsError, ArchError: for one that is damaged or another network's, or a pickled checkpoint.
+        TypeError: for an unknown keyword.
+    """
+    parsed, cache_dir = parse_name(name), kwargs.get("cache_dir")
+    if parsed.kind == "file":
+        raise LookupError(f"{name} is a file of weights: give the network's name, and the file as checkpoint_path=")
+    config = repository.read_config(parsed, cache_dir) if parsed.kind in ("hub", "folder") else None
+    path = kwargs.pop("checkpoint_path", None)
+    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
+    known = checkpoint.read_metadata(path) if path else None
+    features = path and kwargs.get("features_only")
+    if features:  # the file's names are the whole network's
+        pretrained = True
+        overlay["file"] = str(path)
+    own = pretrained and config is not None and not any(overlay.get(k) for k in SOURCES)
+    if own:
+        overlay |= repository.safe_weights(parsed, cache_dir)
+    try:
+        model = timm.create_model(str(parsed), pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
+    except (SafetensorError, RuntimeError) as e:
+        if isinstance(e, checkpoint.NoWeights) or not pretrained:
+            raise
+        raise checkpoint.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
+    if path and not features:
+        _read_into(model, path, known, labels="labels" not in kwargs, strict=True)
+    elif own and isinstance(model, ScaleNet):
+        mark(model, *repository.recorded_metadata(config, str(parsed)))
+    return model
+
+
+def load_model(
+    name_or_model: str | Path | ScaleNet, checkpoint: str | Path | None = None, pretrained: bool = True
+) -> ScaleNet:
+    """A network with weights, in evaluation mode.
+
+    Args:
+        name_or_model: a registered name, "hf-hub:user/repo", "local-dir:folder", a ``.safetensors`` file of this
+            project, or a network, which is taken as it is, also out of ``torch.compile`` or
+            ``DataParallel``.
+        checkpoint: a ``.safetensors`` file whose weights are read instead of the published ones.
+        pretrained: with False a registered network has random weights; all else has its own.
+
+    Raises:
+        LookupError: for an unknown name, or one without published weights.
+        FileNotFoundError, WeightsError, ArchError: for a file or repository that is missing, damaged or another
+            network's.
+    """
+    if not isinstance(name_or_model, (str, Path)):
+        model = unwrap(name_or_model)
+        if not isinstance(model, ScaleNet):
+            raise TypeError(f"a network or the name of one is needed, got {type(model).__name__}")
+        return model.eval()
+    name = parse_name(name_or_model)
+    if str(name) == PREFIX:
+        raise LookupError(NO_ENCODING)
+    if name.kind == "file":
+        model = checkpoint.read_network(name.place)
+    elif name.kind == "registered":
+        model = create_model(str(name), pretrained=pretrained and checkpoint is None)
+    else:
+        model = _saved_model(str(name), checkpoint is None)
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint)
+    return model.eval()
+
+
+def _saved_model(name: str, pretrained: bool) -> ScaleNet:
+    """A network of a hub repository or folder; what goes wrong there is said with the name."""
+    try:
+        model = create_model(name, pretrained=pretrained)
+    except OSError as e:
+        offline = " (HF_HUB_OFFLINE is set)" if HF_HUB_OFFLINE else ""
+        if not offline and isinstance(e, (LocalEntryNotFoundError, ConnectionError)):
+            offline = " (HF_HUB_OFFLINE=1 asks the cache alone)"
+        raise FileNotFoundError(f"{name} cannot be read{offline}: {e}") from e
+    if not isinstance(model, ScaleNet):
+        raise LookupError(f"{name} holds a {type(model).__name__}, which is no network of this project")
+    return model
+
+
+def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
+    """Read all of a network's weights from a ``.safetensors`` file (more may be in it: a supernet's, for example), and
+    what its outputs are, if the file says it.
+
+    Raises:
+        FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
+    """
+    _read_into(model, path, checkpoint.read_metadata(path))
+
+
+def _read_into(
+    model: ScaleNet, path: str | Path, metadata: CheckpointMetadata, labels: bool = True, strict: bool = False
+) -> None:
+    state = checkpoint.read_weights(path)[0]
+    model.load_state_dict(checkpoint.select(state, model, str(path), () if strict else None))
+    if labels and metadata.labels is not None:
+        model.name_outputs(metadata.labels)
+    checkpoint.adopt(model, metadata)
+
+
+def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
+    """The ``.safetensors`` file that a name's weights are in, downloaded if it is on the Hub and not here yet.
+
+    Raises:
+        LookupError: for an unknown name, or one without published weights.
+        OSError, WeightsError: if it cannot be had, or is another than the one published.
+    """
+    parsed = parse_name(name)
+    if parsed.kind == "file":
+        return Path(parsed.place)
+    if parsed.kind != "registered":
+        return repository.weights_file(parsed, cache_dir)
+    entry = pretrained.find(parsed.place, parsed.tag)
+    if entry is None:
+        raise LookupError(NO_ENCODING)
+    return Path(checkpoint.source(entry, cache_dir)["file"])
+
+
+def name_of(name_or_model: str | Path | ScaleNet) -> str:
+    """What to call a network in a report: the name it was asked for by, else its encoding's."""
+    return str(name_or_model) if isinstance(name_or_model, (str, Path)) else name_or_model.arch.name

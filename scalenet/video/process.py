@@ -1,0 +1,236 @@
+"""Video in, drawn video out, in constant memory: frames are read ahead and written behind while the network works."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from ..data.io import whole_file
+from ..runtime.pipeline import Behind, ahead
+from .reader import Frame, VideoError, VideoInfo, is_video, probe, read_frames
+from .results import Draw, Tally, drawer, tally
+from .tracking import Tracker
+from .writer import VideoWriter, finish
+
+__all__ = [
+    "Draw", "VideoError", "VideoInfo", "VideoInterrupted", "VideoSummary", "drawer", "is_video", "probe",
+    "process_video",
+]  # fmt: skip
+
+WAITING_BYTES = 1 << 27  # of frames that wait on either side of the network
+
+
+class Estimator(Protocol):
+    """A :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` or :class:`~scalenet.BottomUpPoseEstimator`, or
+    whatever else gives a result with ``draw(image)`` and ``to_dict()`` for every picture, in order."""
+
+    def stream(self, images: Iterable[np.ndarray]) -> Iterator[Any]:
+        """One result for each picture."""
+
+
+@dataclass(frozen=True)
+class VideoSummary:
+    """What was done with a video.
+
+    Args:
+        source, target: the files; json: the JSON lines, or None.
+        frames: how many were written; expected: how many the source said it has, or None.
+        size: (H, W) of the written frames.
+        fps: mean frame rate of the source.
+        duration: seconds the written video plays.
+        seconds: how long it took.
+        sound: whether the source's sound was copied.
+        found: ``{"classes": [names], "shares": [mean over the frames]}``, or ``{"people": different ones (None without
+            a tracker), "most_people": at once}``, by what the estimator finds.
+    """
+
+    source: Path
+    target: Path
+    json: Path | None
+    frames: int
+    expected: int | None
+    size: tuple[int, int]
+    fps: float
+    duration: float
+    seconds: float
+    sound: bool
+    found: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "video": str(self.source), "out": str(self.target), "results": self.json and str(self.json),
+            "frames": self.frames, "expected": self.expected, "size": list(self.size), "fps": round(self.fps, 4),
+            "duration": round(self.duration, 4), "seconds": round(self.seconds, 3), "sound": self.sound, **self.found,
+        }  # fmt: skip
+
+
+class VideoInterrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a video; ``summary`` says what was kept."""
+
+    def __init__(self, summary: VideoSummary) -> None:
+        super().__init__(f"stopped after {summary.frames} frames")
+        self.summary = summary
+
+
+def process_video(
+    source: str | Path,
+    target: str | Path,
+    estimator: Estimator,
+    *,
+    draw: Draw | None = None,
+    json_path: str | Path | None = None,
+    tracker: Tracker | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+    max_frames: int | None = None,
+) -> VideoSummary:
+    """Run an estimator over a video and write the video with what it found.
+
+    Frames run in the estimator's own batches (its ``batch_size``). They are turned upright, keep their size (an odd
+    side gets one pixel more), their time stamps and the first sound track, if mp4 can hold it as it is. The target is
+    H.264 in mp4. It is written under a temporary name beside the target (``.NAME.….tmp.mp4``), which plays even if
+    the process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
+
+    Args:
+        draw: called in another thread with a result and its frame (RGB uint8 (H, W, 3), not to be changed); returns the
+            picture that is written, of one size for all frames. Default :func:`drawer`'s.
+        json_path: write JSON lines there: for each frame its ``to_dict()`` with "frame" (from 0) and "time" in seconds.
+        tracker: gives people ids that stay over frames; for pose alone.
+        progress: called in this thread with the number of frames that are done and how many there will be (None where
+            the file does not tell). What it raises ends the work, and nothing is written.
+        max_frames: stop after so many.
+
+    Raises:
+        FileNotFoundError, VideoError, ImportError: as :func:`probe`.
+        VideoError: if the target is no ``.mp4``, is the source itself, or cannot be written.
+        VideoInterrupted: on Ctrl-C, when what there is has been kept; if there is nothing, KeyboardInterrupt itself.
+    """
+    started = time.perf_counter()
+    info, target = probe(source), check_target(source, target)
+    total = info.frames if max_frames is None else min(max_frames, info.frames or max_frames)
+    json_path = Path(json_path) if json_path is not None else None
+    if json_path is not None:
+        _check_other(source, json_path)
+    stopped = False
+    with ExitStack() as stack:
+        lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
+        job = _Job(info, stack.enter_context(whole_file(target)), draw or drawer(), lines)
+        try:
+            _run(job, estimator, tracker, progress, total, max_frames)
+        except KeyboardInterrupt:
+            if not job.frames:
+                raise
+            stopped = True
+    summary = VideoSummary(
+        info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
+        time.perf_counter() - started, job.sound, job.found(),
+    )  # fmt: skip
+    if stopped:
+        raise VideoInterrupted(summary)
+    return summary
+
+
+def check_target(source: str | Path, target: str | Path) -> Path:
+    """The target as a path.
+
+    Raises:
+        VideoError: if it is no ``.mp4``, a folder, in no folder, or the source itself.
+    """
+    target = Path(target)
+    if target.suffix.lower() != ".mp4":
+        raise VideoError(f"videos are written as .mp4, not {target.name!r}")
+    if target.is_dir() or not target.parent.is_dir():
+        what = target if target.is_dir() else target.parent
+        raise VideoError(f"{what} is a folder" if target.is_dir() else f"there is no folder {what}")
+    _check_other(source, target)
+    return target
+
+
+def _check_other(source: str | Path, target: Path) -> None:
+    if target.exists() and target.samefile(source):
+        raise VideoError(f"{target} is the video that is read: give another name for the result")
+
+
+def _run(
+    job: _Job, estimator: Estimator, tracker: Tracker | None, progress: Callable[[int, int | None], None] | None,
+    total: int | None, max_frames: int | None,
+) -> None:  # fmt: skip
+    batch, frame_bytes = getattr(estimator, "batch_size", 1), 3 * job.info.size[0] * job.info.size[1]
+    most = max(2, min(2 * batch, WAITING_BYTES // frame_bytes))
+    waiting: deque[Frame] = deque()
+    with (
+        closing(ahead(read_frames(job.info.path, max_frames), most)) as frames,
+        Behind(job.step, most, job.end) as behind,
+    ):
+
+        def images() -> Iterator[np.ndarray]:
+            for frame in frames:
+                waiting.append(frame)
+                yield frame.image
+
+        done = 0
+        for done, result in enumerate(estimator.stream(images()), start=1):
+            if tracker is not None:
+                result = tracker.update(result)
+            behind.put((waiting.popleft(), result))
+            if progress is not None:
+                progress(done, None if total is None else max(done, total))
+    if progress is not None and done != total:
+        progress(done, done)
+
+
+class _Job:
+    """What happens to each result, in the writing thread."""
+
+    def __init__(self, info: VideoInfo, path: Path, draw: Draw, lines: IO[str] | None) -> None:
+        self.info, self.path, self.draw, self.lines = info, path, draw, lines
+        self.frames, self.duration, self.sound = 0, 0.0, False
+        self.writer: VideoWriter | None = None
+        self._tally: Tally | None = None
+
+    def step(self, item: tuple[Frame, Any]) -> None:
+        """Draw, encode and describe one frame."""
+        frame, result = item
+        drawn = self.draw(result, frame.image)
+        if self.writer is None:
+            info = self.info
+            self.writer = VideoWriter(self.path, drawn.shape[:2], info.fps, info.time_base, info.aspect)
+        self.writer.write(drawn, frame.pts, frame.duration)
+        self.duration = float((frame.pts + frame.duration) * self.info.time_base)
+        if self.lines is not None:
+            row = {"frame": self.frames, "time": round(float(frame.pts * self.info.time_base), 6), **result.to_dict()}
+            self.lines.write(json.dumps(row) + "\n")
+            self.lines.flush()
+        self._tally = self._tally or tally(result)
+        self._tally.add(result)
+        self.frames += 1
+
+    def end(self) -> None:
+        """Complete the file."""
+        if self.writer is not None:
+            self.writer.close()
+            self.sound = finish(self.path, self.info.path, self.info.start, self.info.start + self.duration)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the written frames."""
+        return tuple(n + p for n, p in zip(self.writer.size, self.writer.padding, strict=True))
+
+    def found(self) -> dict[str, Any]:
+        """What all frames hold together."""
+        return self._tally.found() if self._tally else {}
+
+
+@contextmanager
+def _lines(path: str | Path) -> Iterator[IO[str]]:
+    """A text file that appears whole or not at all; what is written so far lies under its temporary name."""
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file

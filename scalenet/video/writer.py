@@ -1,0 +1,163 @@
+"""Videos out: H.264 in mp4, playable at every moment while it grows, an ordinary mp4 with sound at the end."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..data.io import whole_file
+from .reader import VideoError, load_av, opened
+
+GROWING = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+FINISHED = {"movflags": "faststart"}
+QUALITY = {"preset": "superfast", "crf": "20", "bf": "0"}  # without B-frames packets come in the frames' order
+SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")  # what mp4 holds as it is
+BT709 = 1
+
+
+class VideoWriter:
+    """Encodes RGB frames to H.264 (yuv420p, which every browser plays) in a fragmented mp4.
+
+    What is on disk can be played at every moment, up to the last second or two. Sides must be even: an odd one gets
+    its last row or column once more.
+
+    Args:
+        path: of the file, ``.mp4``.
+        size: (H, W) of the frames.
+        fps: mean frame rate, for the encoder to plan with; when a frame is shown is said by its time stamp.
+        time_base: seconds per unit of a time stamp.
+        aspect: width of a pixel, its height being 1.
+
+    Raises:
+        VideoError: if the encoder refuses.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int],
+        fps: Fraction,
+        time_base: Fraction,
+        aspect: Fraction = Fraction(1),
+    ) -> None:
+        self._av = load_av()
+        self._to_yuv = self._av.video.reformatter.VideoReformatter().reformat
+        self.path, self.size, self.time_base = Path(path), size, time_base
+        self.padding = size[0] % 2, size[1] % 2
+        self._durations: deque[int] = deque()
+        try:
+            self._container = self._av.open(str(self.path.absolute()), "w", format="mp4", options=GROWING)
+            self._stream = self._container.add_stream("libx264", rate=fps.limit_denominator(1001))
+            self._stream.height, self._stream.width = (n + p for n, p in zip(size, self.padding, strict=True))
+            self._stream.pix_fmt, self._stream.options = "yuv420p", QUALITY
+            codec = self._stream.codec_context
+            codec.time_base, codec.gop_size = time_base, max(1, round(fps))
+            codec.sample_aspect_ratio = aspect
+            codec.colorspace = codec.color_primaries = codec.color_trc = codec.color_range = BT709
+        except self._av.FFmpegError as e:
+            raise self._failed(e) from None
+
+    def write(self, image: np.ndarray, pts: int, duration: int) -> None:
+        """Add an RGB (H, W, 3) uint8 frame.
+
+        Args:
+            pts, duration: when and how long it is shown, in units of ``time_base``; ``pts`` must grow.
+
+        Raises:
+            VideoError: if its size is another, or it cannot be written.
+        """
+        if image.shape[:2] != self.size:
+            raise VideoError(f"a frame of {image.shape[:2]} in a video of {self.size}: all must have one size")
+        if any(self.padding):
+            image = cv2.copyMakeBorder(image, 0, self.padding[0], 0, self.padding[1], cv2.BORDER_REPLICATE)
+        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = self._to_yuv(frame, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
+        frame.pts, frame.time_base = pts, self.time_base
+        self._durations.append(duration)
+        self._mux(frame)
+
+    def close(self) -> None:
+        """Write what the encoder still holds."""
+        self._mux(None)
+        self._container.close()
+
+    def _mux(self, frame: Any) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                packet.duration = self._durations.popleft()
+                self._container.mux(packet)
+        except self._av.FFmpegError as e:
+            raise self._failed(e) from None
+
+    def _failed(self, error: Exception) -> VideoError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return VideoError(f"{self.path.parent} takes no video of {self.size[0]}x{self.size[1]} ({reason[:80]})")
+
+
+def finish(path: Path, source: Path, start: float, end: float) -> bool:
+    """Make an ordinary mp4, its index in front, of a fragmented one, with the sound of ``source`` if mp4 can hold it.
+
+    Nothing is coded again. If that fails (a full disk, odd sound) what can be left out is, and in the end the
+    fragmented file stays as it is: it plays too.
+
+    Args:
+        start, end: seconds of the source that the video shows.
+
+    Returns:
+        whether there is sound.
+    """
+    errors = (load_av().FFmpegError, OSError, ValueError)
+    for sound in (source, None):
+        try:
+            with whole_file(path) as target:
+                return _remux(path, target, sound, start, end)
+        except errors:
+            continue
+    return False
+
+
+def _remux(path: Path, target: Path, sound: Path | None, start: float, end: float) -> bool:
+    av = load_av()
+    with ExitStack() as stack:
+        video = stack.enter_context(av.open(str(path.absolute())))
+        container = stack.enter_context(av.open(str(target.absolute()), "w", format="mp4", options=FINISHED))
+        parts = [_packets(video, video.streams.video[0], container, 0.0, float("inf"))]
+        if sound is not None:
+            source, _ = stack.enter_context(opened(sound))
+            streams = [s for s in source.streams.audio if s.codec_context and s.codec_context.name in SOUND]
+            parts += [_packets(source, s, container, start, end) for s in streams[:1]]
+        for packet in heapq.merge(*parts, key=lambda p: p.dts * p.time_base):
+            container.mux(packet)
+    return len(parts) > 1
+
+
+def _packets(source: Any, stream: Any, target: Any, start: float, end: float) -> Iterator[Any]:
+    """Packets of ``stream`` for a copy of it in ``target``, moved to begin at ``start``."""
+    copy = target.add_stream_from_template(stream)
+
+    def moved() -> Iterator[Any]:
+        shift, last = round(start / stream.time_base), None
+        for packet in source.demux(stream):
+            if (
+                packet.dts is None
+                or packet.pts is None
+                or packet.pts < shift
+                or (last is not None and packet.dts <= last)
+            ):
+                continue
+            if packet.pts * stream.time_base >= end:
+                return
+            last = packet.dts
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = copy
+            yield packet
+
+    return moved()

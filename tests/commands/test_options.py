@@ -1,0 +1,133 @@
+"""What a command is given reaches what it calls, value for value."""
+
+import inspect
+
+import pytest
+
+from scalenet import cli, export
+from scalenet.arch import Arch
+from scalenet.commands.pose import SAMPLE_BOX
+from scalenet.data.images import save_picture
+from scalenet.evaluate import pose, segmentation
+from scalenet.models import convert
+from scalenet.models.pretrained import ARCHS
+from scalenet.predict import bottomup, topdown
+from scalenet.predict import segmentation as segmenter
+
+from ..small_networks import picture
+
+
+class Asked(Exception):
+    """Raised instead of doing the work; carries the arguments by name."""
+
+
+def stand_in(monkeypatch, module, name):
+    """A function or class that only says what it was asked for."""
+    signature = inspect.signature(getattr(module, name))
+
+    def ask(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        raise Asked(dict(bound.arguments))
+
+    monkeypatch.setattr(module, name, ask)
+
+
+def asked(*argv):
+    with pytest.raises(Asked) as found:
+        cli.main([*map(str, argv)])
+    return found.value.args[0]
+
+
+@pytest.fixture
+def photo(tmp_path):
+    return save_picture(tmp_path / "a.png", picture(60, 80)) or tmp_path / "a.png"
+
+
+def test_segment(monkeypatch, photo, tmp_path):
+    stand_in(monkeypatch, segmenter, "Segmenter")
+    plain = asked("segment", photo, "-o", tmp_path)
+    wanted = {"batch_size": 1, "flip": False, "scales": (1.0,), "window": None, "overlap": 0.25, "resize": True}
+    assert plain == {"name_or_model": "scalenet_s0", "device": None, **wanted}
+    options = ["--flip", "--scales", "0.5,1", "--window", "64x96", "--overlap", "0.5", "--full-size"]
+    every = asked("segment", photo, "-o", tmp_path, "-m", "x", "--device", "cpu", "--batch-size", 3, *options)
+    wanted = {"batch_size": 3, "flip": True, "scales": (0.5, 1.0), "window": (64, 96), "overlap": 0.5, "resize": False}
+    assert every == {"name_or_model": "x", "device": "cpu", **wanted}
+
+
+def test_pose(monkeypatch, photo, tmp_path):
+    stand_in(monkeypatch, topdown, "PoseEstimator")
+    stand_in(monkeypatch, bottomup, "BottomUpPoseEstimator")
+    common = {"device": None, "flip": True, "decode": None, "batch_size": 32, "detector": "bottomup"}
+    assert asked("pose", photo, "-o", tmp_path) == {"name_or_model": "scalenet_p0", **common}
+    options = ["--decode", "quarter", "--batch-size", 4, "--device", "cpu", "--detector"]
+    every = asked("pose", photo, "-m", "x", "--no-flip", *options, "torchvision:y")
+    common = {"device": "cpu", "flip": False, "decode": "quarter", "batch_size": 4, "detector": "torchvision:y"}
+    assert every == {"name_or_model": "x", **common}
+    assert asked("pose", photo, "--detector", "none")["detector"] is None
+    plain = asked("pose", photo, "--bottom-up")
+    common = {"device": None, "flip": False, "scales": (1.0,), "batch_size": 1}
+    assert plain == {"name_or_model": "scalenet_p0_bottomup", **common}
+    every = asked("pose", photo, "--bottom-up", "-m", "x", "--flip", "--scales", "1,2", "--batch-size", 4)
+    common = {"device": None, "flip": True, "scales": (1.0, 2.0), "batch_size": 4}
+    assert every == {"name_or_model": "x", **common}
+
+
+def test_the_sample_portrait_has_a_box_and_other_pictures_have_none(monkeypatch, photo, tmp_path):
+    seen = []
+
+    class Estimator:
+        def __init__(self, *args, **options):
+            pass
+
+        def __call__(self, pictures, boxes=None):
+            seen.append(boxes)
+            raise ValueError("enough")
+
+    monkeypatch.setattr(topdown, "PoseEstimator", Estimator)
+    assert cli.main(["pose", str(photo), "--sample", "-o", str(tmp_path)]) == 2
+    assert cli.main(["pose", str(photo), "-o", str(tmp_path)]) == 2
+    assert seen == [[None, SAMPLE_BOX], None]
+
+
+@pytest.mark.parametrize("dataset, module", [("camvid", segmentation), ("cityscapes", segmentation), ("lsp", pose),
+                                             ("folder", segmentation), ("coco", pose), ("crowdpose", pose),
+                                             ("stanford40", pose)])  # fmt: skip
+def test_evaluate(monkeypatch, capsys, dataset, module):
+    stand_in(monkeypatch, module, "evaluate")
+    plain = asked("evaluate", "net", "--dataset", dataset, "--root", "R")
+    head = {"name": "net", "dataset": dataset, "root": "R", "split": "val"}
+    rest = {"checkpoint": None, "limit": None, "flip": None, "device": None, "batch_size": None}
+    assert plain == {**head, **rest}
+    options = ["--split", "test", "--checkpoint", "w", "--limit", 5, "--no-flip", "--scales", "1,2", "--device", "cpu"]
+    pose_only = {"boxes": "b.json", "decode": "quarter", "results": "r.json"}
+    own, others = ({"prefix": "p"}, pose_only) if module is segmentation else (pose_only, {"prefix": "p"})
+    more = [w for key, value in own.items() for w in (f"--{key}", value)]
+    every = asked("evaluate", "net", "--dataset", dataset, "--root", "R", "--batch-size", 7, *options, *more)
+    rest = {"checkpoint": "w", "limit": 5, "flip": False, "device": "cpu", "batch_size": 7, "scales": (1.0, 2.0)}
+    assert every == {**head, "split": "test", **rest, **own}
+    for key, value in others.items():
+        assert cli.main(["evaluate", "net", "--dataset", dataset, "--root", "R", f"--{key}", value]) == 2
+        assert f"--{key} is for " in capsys.readouterr().err
+    assert asked("evaluate", "net", "--dataset", dataset, "--root", "R", "--flip")["flip"] is True
+
+
+def test_convert_and_export(monkeypatch, tmp_path):
+    stand_in(monkeypatch, convert, "convert_checkpoint")
+    published = Arch.load(ARCHS / "scalenet_s1.json")
+    named = list(asked("convert", "c.pth", "--model", "scalenet_s1", "-o", "o.safetensors").values())
+    assert named[:2] == ["c.pth", "o.safetensors"] and named[2].digest == published.digest
+    assert named[3].name == "scalenet_s1" and not named[3].is_file
+    hrnet = list(asked("convert", "c.pth", "--model", "hrnet_w32", "-o", "o.safetensors").values())
+    assert hrnet[2].width == 32 and hrnet[3] is None
+    (tmp_path / "a.json").write_text(published.to_json())
+    own = list(asked("convert", "c.pth", "--arch", tmp_path / "a.json", "-o", "o.safetensors").values())
+    assert own[2].digest == published.digest and own[3] is None
+    stand_in(monkeypatch, export, "export")
+    given = list(asked("export", "scalenet_p0", "--format", "pt2", "-o", "x.bin").values())
+    assert given[0].task == "pose" and given[1:] == ["x.bin", "pt2"]
+    assert list(asked("export", "scalenet_p0", "-o", "x.onnx").values())[1:] == ["x.onnx", None]
+
+
+def test_an_option_without_a_meaning_is_refused(photo, tmp_path, capsys):
+    assert cli.main(["pose", str(photo), "--bottom-up", "--decode", "quarter", "-o", str(tmp_path)]) == 2
+    assert "--decode is for people in boxes" in capsys.readouterr().err

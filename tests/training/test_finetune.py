@@ -1,0 +1,99 @@
+"""Fine-tuning on a folder of one's own: weights, a card, figures; another run in the same folder is refused."""
+
+import json
+import shutil
+
+import pytest
+
+import scalenet
+from scalenet.models.checkpoint import digest_of, read_weights
+from scalenet.models.factory import load_model
+from scalenet.models.pretrained import TABLE
+from scalenet.models.provenance import metadata_of
+from training.__main__ import main
+from training.data import DataError
+from training.finetune import read_classes
+
+from ..small_data import camvid_form
+from ..small_networks import small_network, write
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    root = camvid_form(tmp_path_factory.mktemp("own") / "street")
+    (root / "classes.txt").write_text("dark\nmiddle\nbright\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    return write(small_network(), tmp_path_factory.mktemp("start") / "net.safetensors")
+
+
+def tune(start, data, out, *more):
+    budget = ["steps=1", "minutes=0", "batch=2", "size=48x48", "early_size=48x48", "device=cpu"]
+    return main(["finetune", "--model", str(start), "--data", str(data), "-o", str(out), *more, *budget])
+
+
+def test_it_ends_with_weights_a_card_and_figures(own, start, tmp_path, capsys):
+    assert tune(start, own, tmp_path / "out") == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    model = load_model(figures["weights"])
+    assert model.labels.names == ("dark", "middle", "bright") and model.labels.dataset == "street"
+    assert read_weights(figures["weights"])[1]["license"].startswith("those of the pictures of street")
+    card = (tmp_path / "out" / "model" / "README.md").read_text()
+    assert "### Measured" in card and f"{figures['miou']:.4f}"[:5] in card and "pictures of street" in card
+    again = scalenet.create_model(f"local-dir:{figures['folder']}", pretrained=True)
+    assert again.num_classes == 3
+    known = metadata_of(model)
+    assert metadata_of(again) == known and known.metrics["street"]["val"]["miou"] == figures["miou"]
+    assert known.datasets == ("street", "camvid") and (known.recipe, known.steps) == ("finetune", 1)
+    assert (known.init, known.parent_sha256) == (str(start), digest_of(start))
+
+
+def test_the_terms_of_the_weights_it_began_from_stay(own, tmp_path, capsys):
+    assert tune("scalenet_s0", own, tmp_path / "out") == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "after Tiny-ImageNet; both data sets" in read_weights(figures["weights"])[1]["license"]
+    assert "after Tiny-ImageNet; both data sets" in (tmp_path / "out" / "model" / "README.md").read_text()
+    (entry,) = [e for e in TABLE if f"{e.name}.{e.tag}" == "scalenet_s0.camvid"]
+    assert load_model(figures["weights"]).checkpoint_metadata[0].parent_sha256 == entry.sha256
+
+
+def test_class_lists_with_and_without_colours(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("road 128 64 128\n\nold tree 0 128 0\nlevel 3 9 8 7\n")
+    labels = read_classes(tmp_path)
+    assert labels.names == ("road", "old tree", "level 3") and labels.dataset == tmp_path.name
+    assert labels.colours == ((128, 64, 128), (0, 128, 0), (9, 8, 7))
+    path.write_text("road\nlevel 3\nexit 300 1 2\n")
+    plain = read_classes(tmp_path)
+    assert plain.names == ("road", "level 3", "exit 300 1 2") and len(set(plain.colours)) in (0, 3)
+    for text, words in (("road 1 2 3\ntree\n", "line 2: give every class a colour"), ("road\n", "2 to 254"),
+                        ("road\ntree\nroad\n", "different classes"), ("", "2 to 254")):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(DataError, match=words):
+            read_classes(tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match="no class list"):
+        read_classes(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["scratch", "data"])
+def test_another_run_does_not_go_on_from_this_ones_checkpoint(own, start, other, tmp_path, capsys):
+    assert tune(start, own, tmp_path / "out") == 0
+    data, more = own, ["--scratch"]
+    if other == "data":
+        data, more = shutil.copytree(own, tmp_path / "else"), []
+    assert tune(start, data, tmp_path / "out", *more) == 2
+    err = capsys.readouterr().err
+    assert "belongs to another run" in err and "another folder" in err
+    assert tune(start, data, tmp_path / "fresh", *more) == 0
+
+
+def test_class_lists_of_other_editors(tmp_path):
+    (tmp_path / "classes.txt").write_bytes("\ufeffroad\nwall\n".encode())
+    assert read_classes(tmp_path).names == ("road", "wall")
+    (tmp_path / "classes.txt").write_bytes("stra\xdfe\nwall\n".encode("latin-1"))
+    with pytest.raises(DataError, match="is not UTF-8 text"):
+        read_classes(tmp_path)

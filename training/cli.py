@@ -1,0 +1,47 @@
+"""How the command lines of training and search run, and what their errors look like."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from scalenet.cli import EXPECTED, one_line, warning_line
+
+from . import distributed
+from .config import TrainingError
+from .signals import Terminated
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    commands: Mapping[str, Callable[[argparse.Namespace], None]],
+    shared: Collection[str],
+    stopped: str,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run one of ``commands``; returns the exit status: 2 for anything the user can fix, after one line on stderr,
+    0 when SIGTERM has ended a run, 130 when Ctrl-C has.
+
+    Args:
+        shared: commands of all processes under torchrun; the first runs the others, by itself.
+        stopped: what to say after Ctrl-C.
+    """
+    warnings.formatwarning = warning_line
+    args = parser.parse_args(argv)
+    if args.command not in shared and not distributed.first():
+        return 0
+    try:
+        commands[args.command](args)
+    except (*EXPECTED, TrainingError) as e:
+        if isinstance(e, (KeyError, IndexError)):  # a fault of ours
+            raise
+        print(f"error: {one_line(e)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as e:
+        print(stopped, file=sys.stderr)
+        return 0 if isinstance(e, Terminated) else 130
+    finally:
+        distributed.stop()
+    return 0

@@ -1,0 +1,43 @@
+"""Loss and learning rate of a run as a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from scalenet.data.io import whole_file
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSONL file; a line cut short by a crash, alone or run into the next, is left out."""
+    records = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError):
+            records.append(json.loads(line))
+    return records
+
+
+def plot(folder: str | Path) -> Path:
+    """Draw ``folder/log.jsonl`` to ``folder/curves.png``."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    folder = Path(folder)
+    by_step = {r["step"]: r for r in read_lines(folder / "log.jsonl") if "loss" in r}  # a killed run repeats steps
+    records = list(by_step.values())
+    steps = [r["step"] for r in records]
+    fig, axis = plt.subplots(figsize=(7, 4), constrained_layout=True)
+    axis.plot(steps, [r["loss"] for r in records], linewidth=0.8)
+    axis.set_xlabel("step")
+    axis.set_ylabel("loss")
+    rate = axis.twinx()
+    rate.plot(steps, [r["lr"] for r in records], color="crimson", linewidth=0.8)
+    rate.set_ylabel("learning rate", color="crimson")
+    with whole_file(folder / "curves.png") as temporary:
+        fig.savefig(temporary, dpi=110)
+    plt.close(fig)
+    return folder / "curves.png"
