@@ -24,19 +24,19 @@ def _network(name, text):
 
 
 _TEXTS = {
-    "scalenet": "A ScaleNAS network of any encoding: arch= an Arch, a dict, a JSON file, a name or hrnet_w32.",
+    "scalenet": "A ScaleNAS network of any architecture: arch= an Arch, a dict, a JSON file, a name or hrnet_w32.",
     "scalenet_s0": "ScaleNet-S0, this project's own: CamVid's 11 classes, 360x480, weights in the package.",
     "scalenet_p0": "ScaleNet-P0, this project's own: COCO's 17 joints of one person, 256x192, weights in the package.",
     **{f"scalenet_s{i}": f"ScaleNet-S{i}: Cityscapes' 19 classes, 1024x2048." for i in (1, 2, 3, 4)},
     **{f"scalenet_p{i}": f"ScaleNet-P{i}: heatmaps of COCO's 17 joints, top-down." for i in (1, 2, 3, 4)},
     "scalenet_p0_bottomup": "ScaleNet-P0, this project's own, bottom-up: COCO's 17 joints of everyone, 512x512.",
-    **{f"scalenet_p{i}_bottomup": f"ScaleNet-P{i}, bottom-up: everyone in the picture." for i in (1, 2, 3, 4)},
+    **{f"scalenet_p{i}_bottomup": f"ScaleNet-P{i}, bottom-up: everyone in the image." for i in (1, 2, 3, 4)},
 }
 globals().update({name: _network(name, text) for name, text in _TEXTS.items()})
 
 
 def segmenter(model="scalenet_s0", **kwargs):
-    """A ready predictor: ``segmenter()(picture)`` gives an index mask, classes and their shares.
+    """A ready predictor: ``segmenter()(image)`` gives an index mask, classes and their shares.
 
     Args:
         model: a registered name, "hf-hub:...", "local-dir:...", a .safetensors file or a network.
@@ -48,7 +48,7 @@ def segmenter(model="scalenet_s0", **kwargs):
 
 
 def pose_estimator(model="scalenet_p0", **kwargs):
-    """A ready predictor: ``pose_estimator()(picture)`` gives keypoints and scores of everybody, or of people in boxes.
+    """A ready predictor: ``pose_estimator()(image)`` gives keypoints and scores of everybody, or of people in boxes.
 
     Args:
         model: a registered name, "hf-hub:...", "local-dir:...", a .safetensors file or a network.

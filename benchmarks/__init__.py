@@ -1,4 +1,4 @@
-"""The figures of the documentation, made again: ``python -m benchmarks``; one script: ``python -m benchmarks.segment``.
+"""The metrics of the documentation, made again: ``python -m benchmarks``; one script: ``python -m benchmarks.segment``.
 
 A script is a module here with ``measure(argv) -> list[Figure]`` that ends in ``show(measure)`` when it is run.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measurement:
     """One measured number and the bound it should keep, if there is one."""
 
     name: str
@@ -28,7 +28,7 @@ class Figure:
         return f"{self.name:58} {self.value:>10.3f} {self.unit:10} {bound:14} {'' if kept else 'MISSED'}".rstrip()
 
 
-def show(measure: Callable[[list[str]], list[Figure]]) -> None:
+def show(measure: Callable[[list[str]], list[Measurement]]) -> None:
     """Run a script on the command line's arguments and print its rows."""
-    for figure in measure(sys.argv[1:]):
-        print(figure.row(), flush=True)
+    for metric in measure(sys.argv[1:]):
+        print(metric.row(), flush=True)

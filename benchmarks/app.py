@@ -1,4 +1,4 @@
-"""The app: seconds until it is ready, seconds from a 480x640 picture to its result, many people at once.
+"""The app: seconds until it is ready, seconds from a 480x640 image to its result, many people at once.
 
 ``python -m benchmarks.app [--people 20] [--seconds 120]``. The app runs in a process of its own, as ``scalenet demo``
 starts it. Memory is what is resident in that process, after a quarter of the time and at the end.
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import Figure, show
+from benchmarks import Measurement, show
 from benchmarks._process import resident_mb
 
 PATIENCE = 180  # seconds until an app that does not answer counts as broken
@@ -69,19 +69,19 @@ def photograph(folder: str) -> Path:
 
 
 class People:
-    """Visitors who send one picture after the other until the time is over."""
+    """Visitors who send one image after the other until the time is over."""
 
-    def __init__(self, url: str, picture: Path, folder: str) -> None:
-        self.url, self.picture, self.folder = url, picture, folder
+    def __init__(self, url: str, image: Path, folder: str) -> None:
+        self.url, self.image, self.folder = url, image, folder
         self.times: list[float] = []
         self.errors: list[str] = []
 
     def ask(self, client: object) -> float:
-        """Seconds from a picture to its result."""
+        """Seconds from an image to its result."""
         from gradio_client import handle_file
 
         started = time.perf_counter()
-        client.predict(handle_file(str(self.picture)), api_name="/segment")
+        client.predict(handle_file(str(self.image)), api_name="/segment")
         return time.perf_counter() - started
 
     def connect(self) -> object:
@@ -113,7 +113,7 @@ def crowd(people: People, pid: int, number: int, seconds: float) -> tuple[float,
     return early, resident_mb(pid)
 
 
-def measure(argv: list[str]) -> list[Figure]:
+def measure(argv: list[str]) -> list[Measurement]:
     """Start once, ask alone, then with many."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.app")
     parser.add_argument("--people", type=int, default=20)
@@ -123,20 +123,20 @@ def measure(argv: list[str]) -> list[Figure]:
         alone = People(url, photograph(folder), folder)
         client = alone.connect()
         first, *more = (alone.ask(client) for _ in range(1 + RUNS))
-        people = People(url, alone.picture, folder)
+        people = People(url, alone.image, folder)
         early, late = crowd(people, pid, args.people, args.seconds)
     for error in people.errors[:3]:
         print(error, file=sys.stderr)
     crowded = f"app: {args.people} people for {args.seconds:g} s"
     return [
-        Figure("app: start until the page can be had", ready, "s", at_most=12),
-        Figure("app: first 480x640 picture to result", first, "s", at_most=1),
-        Figure(f"app: median of {RUNS} more", statistics.median(more), "s", at_most=1),
-        Figure(f"{crowded}: errors", len(people.errors), "", at_most=0),
-        Figure(f"{crowded}: results", len(people.times), ""),
-        Figure(f"{crowded}: median to result", statistics.median(people.times or [0.0]), "s"),
-        Figure(f"{crowded}: resident at the end", late, "MB"),
-        Figure(f"{crowded}: growth after a quarter", late - early, "MB", at_most=60),
+        Measurement("app: start until the page can be had", ready, "s", at_most=12),
+        Measurement("app: first 480x640 image to result", first, "s", at_most=1),
+        Measurement(f"app: median of {RUNS} more", statistics.median(more), "s", at_most=1),
+        Measurement(f"{crowded}: errors", len(people.errors), "", at_most=0),
+        Measurement(f"{crowded}: results", len(people.times), ""),
+        Measurement(f"{crowded}: median to result", statistics.median(people.times or [0.0]), "s"),
+        Measurement(f"{crowded}: resident at the end", late, "MB"),
+        Measurement(f"{crowded}: growth after a quarter", late - early, "MB", at_most=60),
     ]
 
 

@@ -1,7 +1,7 @@
-"""Bottom-up figures: ``python -m benchmarks.bottomup [--crowdpose FILE] [--pictures N] [--model NAME]``.
+"""Bottom-up metrics: ``python -m benchmarks.bottomup [--crowdpose FILE] [--images N] [--model NAME]``.
 
 Grouping of 30 people x 17 joints at 512x512, and of 100 people against 25, on one core; perfect maps made from
-CrowdPose's annotations, grouped and scored by CrowdPose's figures; a 512x512 picture through scalenet_p0_bottomup
+CrowdPose's annotations, grouped and scored by CrowdPose's metrics; a 512x512 image through scalenet_p0_bottomup
 on two cores.
 """
 
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks import Figure, show
+from benchmarks import Measurement, show
 from benchmarks._process import run
 from scalenet.data.keypoints import KeypointSet, Result, read_results
 from scalenet.data.transforms import crop_matrices, invert, transform
@@ -85,9 +85,9 @@ def share_a_pixel(keypoints: np.ndarray) -> bool:
 
 
 def perfect_results(data: KeypointSet, limit: int, side: int = 512) -> tuple[list[Result], list[Any]]:
-    """What grouping makes of perfect maps of the first pictures, at the size a network would see them.
+    """What grouping makes of perfect maps of the first images, at the size a network would see them.
 
-    Returns the results, and the pictures that count: those where joints of different people do not share a pixel.
+    Returns the results, and the images that count: those where joints of different people do not share a pixel.
     """
     results, counted = [], []
     for image_id in sorted(data.images)[:limit]:
@@ -111,17 +111,17 @@ def perfect_results(data: KeypointSet, limit: int, side: int = 512) -> tuple[lis
     return results, counted
 
 
-def one_picture(model: str) -> Callable[[], Any]:
-    """Finds everybody in a 512x512 picture of noise, on 2 threads."""
+def one_image(model: str) -> Callable[[], Any]:
+    """Finds everybody in a 512x512 image of noise, on 2 threads."""
     torch.set_num_threads(2)
     cv2.setNumThreads(2)
     estimator = BottomUpPoseEstimator(model, device="cpu", input_size=512)
-    picture = np.random.default_rng(0).integers(0, 255, (512, 512, 3), dtype=np.uint8)
-    return lambda: estimator(picture)
+    image = np.random.default_rng(0).integers(0, 255, (512, 512, 3), dtype=np.uint8)
+    return lambda: estimator(image)
 
 
 def resident_mb_above_timm(model: str) -> float:
-    """The most that is ever resident in a process that looks at one picture, above a bare ``import timm``."""
+    """The most that is ever resident in a process that looks at one image, above a bare ``import timm``."""
     code = (
         "import sys, timm\nfrom benchmarks._process import peak_mb, resident_mb\nbare = resident_mb() or peak_mb()\n"
         "from benchmarks.bottomup import one_picture\none_picture(sys.argv[1])()\nprint(peak_mb() - bare)"
@@ -129,38 +129,40 @@ def resident_mb_above_timm(model: str) -> float:
     return run(code, model)[0]
 
 
-def measure(argv: list[str]) -> list[Figure]:
-    """All figures; those of CrowdPose only where its annotations are."""
+def measure(argv: list[str]) -> list[Measurement]:
+    """All metrics; those of CrowdPose only where its annotations are."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bottomup", description=__doc__)
     parser.add_argument("--crowdpose", default="../shared/data/crowdpose/annotations/crowdpose_val_a.json")
-    parser.add_argument("--pictures", type=int, default=300, help="of CrowdPose, the first by id")
+    parser.add_argument("--images", type=int, default=300, help="of CrowdPose, the first by id")
     parser.add_argument("--model", default="scalenet_p0_bottomup", help="bottom-up network")
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     times = {n: grouping_ms(n) for n in (25, 30, 100)}
-    figures = [
-        Figure("grouping, 30 people x 17 joints, 512x512, one core", times[30], "ms", at_most=40),
-        Figure("grouping, 100 people against 25 (4 times as many)", times[100] / times[25], "times", at_most=4),
+    metrics = [
+        Measurement("grouping, 30 people x 17 joints, 512x512, one core", times[30], "ms", at_most=40),
+        Measurement("grouping, 100 people against 25 (4 times as many)", times[100] / times[25], "times", at_most=4),
     ]
     if Path(args.crowdpose).is_file():
         data = KeypointSet(args.crowdpose)
-        results, counted = perfect_results(data, args.pictures)
+        results, counted = perfect_results(data, args.images)
         ap = score_crowdpose(read_results(results, data), data, counted)["ap"]
-        figures += [
-            Figure(
-                f"perfect CrowdPose maps, grouped: AP ({len(counted)} of {args.pictures} pictures)",
+        metrics += [
+            Measurement(
+                f"perfect CrowdPose maps, grouped: AP ({len(counted)} of {args.images} images)",
                 ap,
                 "AP",
                 None,
                 0.98,
             )
         ]
-    speed = 1 / seconds(one_picture(args.model), 5)
+    speed = 1 / seconds(one_image(args.model), 5)
     return [
-        *figures,
-        Figure(f"picture in, people out, 512x512, 2 cores ({args.model})", speed, "pictures/s", None, 4),
-        Figure("everyone: resident above a bare import timm", resident_mb_above_timm(args.model), "MB", at_most=500),
+        *metrics,
+        Measurement(f"image in, people out, 512x512, 2 cores ({args.model})", speed, "images/s", None, 4),
+        Measurement(
+            "everyone: resident above a bare import timm", resident_mb_above_timm(args.model), "MB", at_most=500
+        ),
     ]
 
 

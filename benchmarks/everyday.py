@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import Figure, show
+from benchmarks import Measurement, show
 from scalenet.data.images import decode_rgb, read_rgb
 from scalenet.data.keypoints import KeypointSet, read_results
 from scalenet.data.segmentation import find_pairs, read_label
@@ -30,7 +30,7 @@ PART, STEPS = 0.6, 5  # of a street's sides, and places along each, where nobody
 
 
 def without_people(data: Path, count: int) -> Iterator[np.ndarray]:
-    """Pictures of things, by their classes in turn, and as many parts of streets that show nobody."""
+    """Images of things, by their classes in turn, and as many parts of streets that show nobody."""
     streets = [part for pair in find_pairs(data / "camvid", "val") if (part := _empty_part(*pair)) is not None]
     streets = streets[: count // 2]
     yield from streets
@@ -40,7 +40,7 @@ def without_people(data: Path, count: int) -> Iterator[np.ndarray]:
             yield decode_rgb(tar.extractfile(members[n]).read())
 
 
-def _empty_part(picture: Path, label: Path) -> np.ndarray | None:
+def _empty_part(image: Path, label: Path) -> np.ndarray | None:
     """The first part of a street without a person's pixel, if there is one."""
     people = np.isin(read_label(label, len(CAMVID.names)), PEOPLE)
     h, w = (round(PART * s) for s in people.shape)
@@ -48,12 +48,12 @@ def _empty_part(picture: Path, label: Path) -> np.ndarray | None:
         for left in np.linspace(0, people.shape[1] - w, STEPS).astype(int):
             part = np.s_[top : top + h, left : left + w]
             if not people[part].any():
-                return read_rgb(picture)[part]
+                return read_rgb(image)[part]
     return None
 
 
 def found_where_nobody_is(estimator: BottomUpPoseEstimator, data: Path, count: int) -> float:
-    """How many people the default settings find in pictures without people."""
+    """How many people the default settings find in images without people."""
     return sum(len(estimator(image)) for image in without_people(data, count))
 
 
@@ -65,33 +65,33 @@ def recall(estimator: BottomUpPoseEstimator, data: Path, count: int) -> float:
     return score_recall(results, photographs, image_ids)["recall"]
 
 
-def measure(argv: list[str]) -> list[Figure]:
-    """All figures; those of crowds only where there is a folder of them."""
+def measure(argv: list[str]) -> list[Measurement]:
+    """All metrics; those of crowds only where there is a folder of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.everyday", description=__doc__)
     parser.add_argument("data", nargs="?", default="../shared/data", help="folder of the data sets")
     parser.add_argument("--crowds", help="folder of composed crowds, split val")
     parser.add_argument("--model", default="scalenet_p0_bottomup", help="bottom-up network with COCO's joints")
-    parser.add_argument("--limit", type=int, default=0, help="at most so many pictures of each kind")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many images of each kind")
     args = parser.parse_args(argv)
     data, most = Path(args.data), args.limit or max(PHOTOGRAPHS, EMPTY, CROWDS)
     estimator = BottomUpPoseEstimator(args.model, flip=True)
-    figures = []
+    metrics = []
     if (data / "stanford40").is_dir():
         count = min(most, PHOTOGRAPHS)
         value = recall(estimator, data, count)
-        figures.append(Figure(f"labelled people found, {count} whole photographs", value, "recall"))
+        metrics.append(Measurement(f"labelled people found, {count} whole photographs", value, "recall"))
     if (data / "camvid").is_dir() and (data / "tiny_imagenet").is_dir():
         count = min(most, EMPTY)
         value = found_where_nobody_is(estimator, data, count)
-        figures.append(Figure(f"people found, {count} pictures without any", value, "people"))
+        metrics.append(Measurement(f"people found, {count} images without any", value, "people"))
     if args.crowds:
         crowds = KeypointSet.open(args.crowds, "val")
         image_ids = sorted(crowds.images)[: min(most, CROWDS)]
         estimator = BottomUpPoseEstimator(args.model, flip=True, person_threshold=0.0)
         scores = score_coco(read_results(estimate(estimator, crowds, image_ids, bar=False), crowds), crowds, image_ids)
         name = f"{len(image_ids)} composed crowds"
-        figures += [Figure(f"{name}: {key.upper()}", scores[key] or 0.0, key.upper()) for key in ("ap", "ap50")]
-    return figures
+        metrics += [Measurement(f"{name}: {key.upper()}", scores[key] or 0.0, key.upper()) for key in ("ap", "ap50")]
+    return metrics
 
 
 if __name__ == "__main__":

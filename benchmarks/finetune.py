@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks import Figure, show
+from benchmarks import Measurement, show
 
 STEPS = 150
 MERGED = {  # CamVid's indices
@@ -25,7 +25,7 @@ MERGED = {  # CamVid's indices
 
 
 def write_folder(camvid: Path, folder: Path) -> Path:
-    """CamVid's pictures beside masks of four classes, and their names."""
+    """CamVid's images beside masks of four classes, and their names."""
     table = np.full(256, 255, np.uint8)
     for index, old in enumerate(MERGED.values()):
         table[list(old)] = index
@@ -46,8 +46,8 @@ def tune(data: Path, out: Path, *options: str) -> float:
     return json.loads(done.stdout.splitlines()[-1])["miou"]
 
 
-def measure(argv: list[str]) -> list[Figure]:
-    """Both figures; none without CamVid's folder."""
+def measure(argv: list[str]) -> list[Measurement]:
+    """Both metrics; none without CamVid's folder."""
     if not argv:
         print("skipped: give CamVid's folder, python -m benchmarks.finetune DATA/camvid")
         return []
@@ -58,8 +58,8 @@ def measure(argv: list[str]) -> list[Figure]:
         scratch = tune(data, Path(temporary) / "scratch", "--scratch", *budget)
         tuned = tune(data, Path(temporary) / "tuned", *budget)
     return [
-        Figure(f"4 classes, {steps} steps from random weights", scratch, "mIoU"),
-        Figure(f"4 classes, {steps} steps from scalenet_s0", tuned, "mIoU", at_least=scratch),
+        Measurement(f"4 classes, {steps} steps from random weights", scratch, "mIoU"),
+        Measurement(f"4 classes, {steps} steps from scalenet_s0", tuned, "mIoU", at_least=scratch),
     ]
 
 

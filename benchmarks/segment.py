@@ -13,7 +13,7 @@ from pathlib import Path
 
 import timm  # noqa: F401  (the measure of memory)
 
-from benchmarks import Figure, show
+from benchmarks import Measurement, show
 from benchmarks._process import peak_mb, resident_mb
 
 RUNS = 5
@@ -30,8 +30,8 @@ def photograph(folder: str) -> Path:
     return path
 
 
-def measure(argv: list[str]) -> list[Figure]:
-    """Load once, then time a first and further pictures."""
+def measure(argv: list[str]) -> list[Measurement]:
+    """Load once, then time a first and further images."""
     import torch
 
     torch.set_num_threads(2)
@@ -49,10 +49,10 @@ def measure(argv: list[str]) -> list[Figure]:
             segmenter(path)
             times.append(time.perf_counter() - started)
     return [
-        Figure("segment: load the network", loaded, "s"),
-        Figure("segment: first 360x480 picture after load, 2 threads", times[0], "s", at_most=0.5),
-        Figure(f"segment: median of {RUNS} more", statistics.median(times[1:]), "s", at_most=0.5),
-        Figure("segment: resident above a bare import timm", peak_mb() - bare, "MB", at_most=250),
+        Measurement("segment: load the network", loaded, "s"),
+        Measurement("segment: first 360x480 image after load, 2 threads", times[0], "s", at_most=0.5),
+        Measurement(f"segment: median of {RUNS} more", statistics.median(times[1:]), "s", at_most=0.5),
+        Measurement("segment: resident above a bare import timm", peak_mb() - bare, "MB", at_most=250),
     ]
 
 

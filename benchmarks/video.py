@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import Figure, show
+from benchmarks import Measurement, show
 from scalenet.commands.clip import BATCH
 
 SIZE, FRAMES, ROUNDS = (480, 640), 60, 3
@@ -40,17 +40,17 @@ def clip(path: Path, frames: int = FRAMES) -> Path:
     return path
 
 
-def bare_seconds(segmenter: Any, pictures: list[np.ndarray], dealt: bool = False) -> float:
-    """Seconds of the network alone for all pictures, in the segmenter's batches; or these dealt out to the cores."""
+def bare_seconds(segmenter: Any, images: list[np.ndarray], dealt: bool = False) -> float:
+    """Seconds of the network alone for all images, in the segmenter's batches; or these dealt out to the cores."""
     import torch
 
     from scalenet.data.images import to_input
-    from scalenet.runtime.parallel import side_by_side
+    from scalenet.runtime.parallel import parallel_forward
 
-    forward = partial(side_by_side, segmenter._forward) if dealt else segmenter._forward
+    forward = partial(parallel_forward, segmenter._forward) if dealt else segmenter._forward
     batches = [
-        to_input(np.stack(pictures[i : i + segmenter.batch_size]), segmenter.device, **segmenter.statistics)
-        for i in range(0, len(pictures), segmenter.batch_size)
+        to_input(np.stack(images[i : i + segmenter.batch_size]), segmenter.device, **segmenter.statistics)
+        for i in range(0, len(images), segmenter.batch_size)
     ]
     started = time.perf_counter()
     with torch.inference_mode():
@@ -61,7 +61,7 @@ def bare_seconds(segmenter: Any, pictures: list[np.ndarray], dealt: bool = False
     return time.perf_counter() - started
 
 
-def measure(argv: list[str]) -> list[Figure]:
+def measure(argv: list[str]) -> list[Measurement]:
     """The bare network and the whole pipeline in turn; the figure is the median of the rounds' ratios."""
     import torch
 
@@ -75,11 +75,11 @@ def measure(argv: list[str]) -> list[Figure]:
     bare, dealt, whole = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         source, target = clip(Path(folder) / "clip.mp4"), Path(folder) / "out.mp4"
-        pictures = [segmenter._fit(frame.image)[0] for frame in read_frames(source)]
-        bare_seconds(segmenter, pictures[: segmenter.batch_size])
+        images = [segmenter._fit(frame.image)[0] for frame in read_frames(source)]
+        bare_seconds(segmenter, images[: segmenter.batch_size])
         for _ in range(ROUNDS):
-            bare.append(bare_seconds(segmenter, pictures))
-            dealt.append(bare_seconds(segmenter, pictures, dealt=True))
+            bare.append(bare_seconds(segmenter, images))
+            dealt.append(bare_seconds(segmenter, images, dealt=True))
             whole.append(process_video(source, target, segmenter, json_path=Path(folder) / "out.jsonl").seconds)
     per_frame = {
         name: 1000 * statistics.median(times) / FRAMES
@@ -90,11 +90,11 @@ def measure(argv: list[str]) -> list[Figure]:
         return statistics.median(w / n - 1 for w, n in zip(whole, network, strict=True))
 
     return [
-        Figure("video: bare network, a 480x640 frame", per_frame["bare"], "ms"),
-        Figure("video: bare network, batches dealt out to the cores", per_frame["dealt"], "ms"),
-        Figure("video: decoded, segmented, drawn, encoded, a frame", per_frame["whole"], "ms"),
-        Figure("video: overhead over the bare network", overhead(bare), "", at_most=0.25),
-        Figure("video: overhead over the network dealt out", overhead(dealt), ""),
+        Measurement("video: bare network, a 480x640 frame", per_frame["bare"], "ms"),
+        Measurement("video: bare network, batches dealt out to the cores", per_frame["dealt"], "ms"),
+        Measurement("video: decoded, segmented, drawn, encoded, a frame", per_frame["whole"], "ms"),
+        Measurement("video: overhead over the bare network", overhead(bare), "", at_most=0.25),
+        Measurement("video: overhead over the network dealt out", overhead(dealt), ""),
     ]
 
 

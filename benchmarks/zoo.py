@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import Figure, show
+from benchmarks import Measurement, show
 from benchmarks._process import run
 
 NETWORKS = tuple(f"scalenet_{kind}{i}" for kind in "ps" for i in (1, 2, 3, 4))
@@ -74,28 +74,28 @@ def write_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def measure(argv: list[str]) -> list[Figure]:
+def measure(argv: list[str]) -> list[Measurement]:
     """Everything above; the files are written to a temporary folder (1 GB)."""
     slowest = max(builds().items(), key=lambda item: item[1])
-    figures = [
-        Figure("zoo: import scalenet after import timm", imports(), "s", at_most=0.3),
-        Figure(f"zoo: build the slowest of the eight ({slowest[0]})", slowest[1], "s", at_most=2),
+    metrics = [
+        Measurement("zoo: import scalenet after import timm", imports(), "s", at_most=0.3),
+        Measurement(f"zoo: build the slowest of the eight ({slowest[0]})", slowest[1], "s", at_most=2),
     ]
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder))
         for door, expression in (("factory.load_model", LOAD), ("timm checkpoint_path=", LOAD_TIMM)):
             seconds, times = task(expression, files["p4.safetensors"])
-            figures += [
-                Figure(f"zoo: load P4 by {door}", seconds, "s"),
-                Figure(f"zoo: load P4 by {door}, peak memory", times, "x file", at_most=2.2),
+            metrics += [
+                Measurement(f"zoo: load P4 by {door}", seconds, "s"),
+                Measurement(f"zoo: load P4 by {door}, peak memory", times, "x file", at_most=2.2),
             ]
         for form, bound in (("zip", 2), ("old", 3)):
             seconds, times = task(CONVERT, files[f"{form}.pth"])
-            figures += [
-                Figure(f"zoo: convert a w48 supernet ({form})", seconds, "s", at_most=15),
-                Figure(f"zoo: convert a w48 supernet ({form}), peak memory", times, "x file", at_most=bound),
+            metrics += [
+                Measurement(f"zoo: convert a w48 supernet ({form})", seconds, "s", at_most=15),
+                Measurement(f"zoo: convert a w48 supernet ({form}), peak memory", times, "x file", at_most=bound),
             ]
-    return figures
+    return metrics
 
 
 if __name__ == "__main__":

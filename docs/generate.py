@@ -29,7 +29,7 @@ COMMANDS_HEAD = """# Command line
 Every subcommand of `scalenet`, `python -m training` and `python -m search`. A NAME is a registered name
 (`scalenet list`), `hf-hub:user/repo`, `local-dir:folder` or a `.safetensors` file of this project.
 
-With `--json` a `scalenet` command prints one JSON object on stdout and nothing else; figures are fractions 0..1. Errors
+With `--json` a `scalenet` command prints one JSON object on stdout and nothing else; metrics are fractions 0..1. Errors
 a user can fix are one line on stderr, with exit status 2.
 """
 
@@ -90,20 +90,20 @@ def commands_page() -> str:
 
 def zoo_table() -> str:
     """What ``scalenet list --markdown`` prints."""
-    return info.markdown_table(f.summary() for f in sorted(info.registered_facts(), key=lambda f: f.name))
+    return info.markdown_table(f.summary() for f in sorted(info.registered_info(), key=lambda f: f.name))
 
 
 def zoo_facts() -> str:
-    """One row for each network: all figures, and the terms of its weights."""
-    lines = ["| network | encoding | reported | measured | terms |", "|---|---|---|---|---|"]
-    for f in sorted(info.registered_facts(), key=lambda f: f.name):
+    """One row for each network: all metrics, and the terms of its weights."""
+    lines = ["| network | architecture | reported | measured | terms |", "|---|---|---|---|---|"]
+    for f in sorted(info.registered_info(), key=lambda f: f.name):
         known = f.metadata
-        cells = [f"`{f.name}`", f"`{f.arch.digest}`", figures(f.reported), figures(known.measured()), known.terms]
+        cells = [f"`{f.name}`", f"`{f.arch.digest}`", metrics(f.reported), metrics(known.measured()), known.terms]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def figures(values: dict[str, object]) -> str:
+def metrics(values: dict[str, object]) -> str:
     """Name and value of each; the command that measures them last."""
     return "; ".join(f"`{v}`" if k == "command" else f"{k} {v}" for k, v in values.items())
 

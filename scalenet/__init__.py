@@ -1,7 +1,7 @@
 """scalenet: multi-resolution networks for pose and segmentation, searched once and deployed without retraining.
 
 ``import scalenet`` registers the networks with timm: ``timm.create_model("scalenet_s0", pretrained=True)``. What turns
-pictures into results is imported when it is first asked for.
+images into results is imported when it is first asked for.
 """
 
 from importlib import import_module as _import_module

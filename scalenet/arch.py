@@ -20,7 +20,7 @@ from typing import Any
 TASKS = ("segmentation", "pose")
 STAGE_BRANCHES = (2, 3, 4)
 PUBLISHED_INPUT = {"segmentation": (1024, 2048), "pose": (256, 192)}  # (H, W) that costs are told at
-SUPERNET = "supernet"  # the name of an encoding that holds a whole space
+SUPERNET = "supernet"  # the name of an architecture that holds a whole space
 MAX_DEPTH = 32  # bounds on what a file may ask for, far above any published network
 MAX_MODULES = 32
 MAX_WIDTH = 1024
@@ -31,7 +31,7 @@ Sources = tuple[int, ...]
 
 
 class ArchError(ValueError):
-    """An encoding that is malformed or does not belong to its search space."""
+    """An architecture that is malformed or does not belong to its search space."""
 
 
 def _integer(value: Any, low: int, high: int, what: str) -> int:
@@ -99,13 +99,13 @@ class ModuleArch:
 
 @dataclass(frozen=True)
 class Arch:
-    """A network encoding: frozen, hashable, canonical (sources sorted, self left out, nothing dropped).
+    """A network architecture: frozen, hashable, canonical (sources sorted, self left out, nothing dropped).
 
     Args:
-        task: "segmentation" or "pose" (what the encoding was searched for).
+        task: "segmentation" or "pose" (what the architecture was searched for).
         width: channels of branch 0.
         stages: modules of stages 2, 3 and 4.
-        input_size: (H, W) in pixels the figures are counted at.
+        input_size: (H, W) in pixels the metrics are counted at.
         name: a label; like ``input_size`` it is no part of the digest.
         stem_width: channels of the two stem convolutions.
         stage1_width: planes of the four Bottleneck blocks (their output is 4x as wide).
@@ -145,13 +145,13 @@ class Arch:
     def from_dict(cls, data: Mapping[str, Any]) -> Arch:
         """Read the JSON form (see ``to_dict``). Unknown or missing keys raise :class:`ArchError`."""
         if not isinstance(data, Mapping):
-            raise ArchError(f"an encoding must be a JSON object, got {type(data).__name__}")
+            raise ArchError(f"an architecture must be a JSON object, got {type(data).__name__}")
         required, optional = {"task", "width", "input_size", "stages"}, {"name", "stem_width", "stage1_width"}
         missing, unknown = required - set(data), set(data) - required - optional
         if missing or unknown:
             text = [f"missing {', '.join(sorted(missing))}"] if missing else []
             text += [f"unknown {', '.join(sorted(map(str, unknown)))[:80]}"] if unknown else []
-            raise ArchError(f"not an encoding: {'; '.join(text)}")
+            raise ArchError(f"not an architecture: {'; '.join(text)}")
         stages = _sequence(data["stages"], len(STAGE_BRANCHES), "stages")
         for modules in stages:
             if not 1 <= len(_sequence(modules, None, "a stage")) <= MAX_MODULES:
@@ -170,7 +170,7 @@ class Arch:
         return ModuleArch(depths, data["fusions"])
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form of the encoding, as plain lists and numbers."""
+        """The JSON form of the architecture, as plain lists and numbers."""
         return {
             "name": self.name,
             "task": self.task,
@@ -186,7 +186,7 @@ class Arch:
 
     @classmethod
     def from_json(cls, text: str) -> Arch:
-        """Read an encoding from JSON text."""
+        """Read an architecture from JSON text."""
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as e:
@@ -199,15 +199,15 @@ class Arch:
 
     @classmethod
     def load(cls, path: str | Path) -> Arch:
-        """Read an encoding file.
+        """Read an architecture file.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ArchError: if it is too large or not an encoding; the message names the file.
+            ArchError: if it is too large or not an architecture; the message names the file.
         """
         path = Path(path)
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ArchError(f"{path}: too large for an encoding (over {MAX_FILE_BYTES} bytes)")
+            raise ArchError(f"{path}: too large for an architecture (over {MAX_FILE_BYTES} bytes)")
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except (ArchError, UnicodeDecodeError) as e:
@@ -240,13 +240,13 @@ class Arch:
 
     @classmethod
     def hrnet(cls, width: int, task: str = "segmentation", input_size: tuple[int, int] | None = None) -> Arch:
-        """HRNet as an encoding of this space: depth 4 everywhere, full fusion after the last step only."""
+        """HRNet as an architecture of this space: depth 4 everywhere, full fusion after the last step only."""
         return SearchSpace(task, width, input_size or PUBLISHED_INPUT[task]).hrnet()
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """All encodings with given widths, modules per stage and a range of depths (paper: 2..5, 26 depths, 310 bits).
+    """All architectures with given widths, modules per stage and a range of depths (paper: 2..5, 26 depths, 310 bits).
 
     Args:
         task, width, input_size, stem_width, stage1_width: as in :class:`Arch`.
@@ -269,7 +269,7 @@ class SearchSpace:
 
     @classmethod
     def around(cls, arch: Arch) -> SearchSpace:
-        """The smallest space an encoding lies in."""
+        """The smallest space an architecture lies in."""
         depths = [d for _, _, module in arch.modules() for d in module.depths]
         modules = tuple(len(stage) for stage in arch.stages)
         widths = (arch.stem_width, arch.stage1_width)
@@ -304,7 +304,7 @@ class SearchSpace:
         return self.settle(arch)
 
     def settle(self, arch: Arch) -> Arch:
-        """The same encoding with the pose rule for the last module applied (segmentation: unchanged)."""
+        """The same architecture with the pose rule for the last module applied (segmentation: unchanged)."""
         if self.task != "pose":
             return arch
         last = arch.stages[-1][-1]

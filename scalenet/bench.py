@@ -1,4 +1,4 @@
-"""How long a network takes for one picture."""
+"""How long a network takes for one image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def bench(
     device: str | torch.device | None = None,
     seconds: float = 3.0,
 ) -> dict[str, Any]:
-    """Time a network on single random pictures, as the predictors run it: BatchNorm folded into the convolutions.
+    """Time a network on single random images, as the predictors run it: BatchNorm folded into the convolutions.
 
     What reading, resizing, decoding and drawing take is not part of it.
 

@@ -14,14 +14,14 @@ from typing import Any, NoReturn
 
 COMMANDS = {
     "list": "the networks there are, with their figures",
-    "info": "one network: size, cost, encoding, weights",
-    "segment": "give every pixel of pictures its class",
-    "pose": "find people's joints in pictures",
+    "info": "one network: size, cost, architecture, weights",
+    "segment": "give every pixel of images its class",
+    "pose": "find people's joints in images",
     "convert": "the authors' checkpoints and masks to this project's form",
-    "evaluate": "the usual figures over a data set",
-    "score": "the same figures for anybody's results file",
+    "evaluate": "the usual metrics over a data set",
+    "score": "the same metrics for anybody's results file",
     "export": "write a network as ONNX or torch.export program",
-    "bench": "milliseconds per picture, parameters, multiply-adds",
+    "bench": "milliseconds per image, parameters, multiply-adds",
     "demo": "the app in a browser",
 }
 EXPECTED = (ValueError, LookupError, OSError, ImportError)  # what a user can mend
@@ -64,7 +64,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status: 2 for anything the user can mend, after one line on stderr."""
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with a picture is said once, here
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with an image is said once, here
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
     if "HF_HUB_VERBOSITY" not in os.environ:
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as e:
         if not _out_of_memory(e):
             raise
-        print(f"scalenet {args.command}: error: not enough memory for a picture of this size", file=sys.stderr)
+        print(f"scalenet {args.command}: error: not enough memory for an image of this size", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

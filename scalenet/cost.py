@@ -1,6 +1,6 @@
-"""Parameters and multiply-adds of an encoding, counted from the encoding alone (nothing is built).
+"""Parameters and multiply-adds of an architecture, counted from the architecture alone (nothing is built).
 
-All that the encoding declares is counted, read by an output or not; this is how the paper's figures were made
+All that the architecture declares is counted, read by an output or not; this is how the paper's metrics were made
 (its "GFLOPs" are multiply-adds / 2**30). Multiply-adds are those of convolutions.
 """
 
@@ -18,7 +18,7 @@ MAX_CONVOLUTIONS = 1 << 14
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters, and convolution multiply-adds for one picture."""
+    """Parameters, and convolution multiply-adds for one image."""
 
     params: int
     macs: int
@@ -32,7 +32,7 @@ def count(
     outputs: int | None = None,
     in_chans: int = 3,
 ) -> Cost:
-    """Cost of ``arch`` on one (H, W) picture.
+    """Cost of ``arch`` on one (H, W) image.
 
     Args:
         size: (H, W) in pixels; default the encoding's ``input_size``.
@@ -54,7 +54,7 @@ def count(
 
 
 def check_size(arch: Arch) -> None:
-    """Refuse an encoding of a network beyond all measure before anything is built.
+    """Refuse an architecture of a network beyond all measure before anything is built.
 
     Raises:
         ArchError: naming what is too much.
@@ -63,9 +63,9 @@ def check_size(arch: Arch) -> None:
     for number, c in enumerate(_convs(arch, spec, spec.default_outputs, 3)):
         total += c.cin * c.cout * c.kernel**2
         if total > MAX_PARAMETERS:
-            raise ArchError(f"an encoding of more than {MAX_PARAMETERS:,} parameters is not built")
+            raise ArchError(f"an architecture of more than {MAX_PARAMETERS:,} parameters is not built")
         if number > MAX_CONVOLUTIONS:
-            raise ArchError(f"an encoding of more than {MAX_CONVOLUTIONS:,} convolutions is not built")
+            raise ArchError(f"an architecture of more than {MAX_CONVOLUTIONS:,} convolutions is not built")
 
 
 def _convs(arch: Arch, spec: TaskSpec, outputs: int, in_chans: int) -> Iterator[Conv]:

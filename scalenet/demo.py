@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .app.networks import Networks
 
 TITLE = "ScaleNet"
-TEXT = "Networks whose mixture of scales was searched: give a picture or a clip, see its classes or people's joints."
+TEXT = "Networks whose mixture of scales was searched: give an image or a clip, see its classes or people's joints."
 QUEUE = 64  # visitors who wait; more are asked to come back
 CLEANING = (60, 900)  # seconds: how often to look for old files, and how old they may become
 MAX_FILE_SIZE = "200mb"
@@ -37,14 +37,14 @@ def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.B
         raise ImportError(f"the demo needs gradio ({e}): pip install gradio matplotlib av") from None
     from .app.handlers import Handlers
     from .app.networks import Networks
-    from .app.tabs import build_tab, picture_tabs
+    from .app.tabs import build_tab, image_tabs
     from .app.video import build_video_tab
 
     networks = Networks(models)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CLEANING) as demo:
         gr.Markdown(f"# {TITLE}\n{TEXT}", elem_classes="head")
         with gr.Tabs():
-            for tab in picture_tabs(Handlers(networks, demo.GRADIO_CACHE)):
+            for tab in image_tabs(Handlers(networks, demo.GRADIO_CACHE)):
                 build_tab(tab, networks)
             build_video_tab(networks, demo.GRADIO_CACHE)
     demo.queue(max_size=QUEUE, default_concurrency_limit=1)

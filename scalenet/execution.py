@@ -50,8 +50,8 @@ def plan_network(arch: Arch, outputs: Iterable[int]) -> Plan:
 
 @dataclass(frozen=True)
 class Execution:
-    """What runs of a network: an encoding and its own plans, in one value, so that no thread ever finds the plan of
-    one encoding under another."""
+    """What runs of a network: an architecture and its own plans, in one value, so that no thread ever finds the plan of
+    one architecture under another."""
 
     arch: Arch
     plans: dict[tuple[int, ...], Plan] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from .data.io import whole_file
+from .data.io import atomic_write
 from .fuse import fold
 from .models.preprocessing import model_input
 from .network import ScaleNet
@@ -42,7 +42,7 @@ class Folded(nn.Module):
 def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[str, Any]:
     """Write ``model`` for use without this package; batch, height and width stay free.
 
-    The file takes pictures (B, 3, H, W), float32, normalised; mean, std and labels are in its metadata. Outputs are
+    The file takes images (B, 3, H, W), float32, normalised; mean, std and labels are in its metadata. Outputs are
     named logits; heatmaps; or heatmaps, tags, heatmaps_x2.
 
     Args:
@@ -64,7 +64,7 @@ def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[s
         raise ValueError("a network without outputs (num_classes=0) cannot be exported")
     write, load = (_write_onnx, _load_onnx) if form == "onnx" else (_write_pt2, _load_pt2)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, f".{form}") as temporary:
+    with atomic_write(path, f".{form}") as temporary:
         folded = Folded(model).eval()
         write(folded, temporary, _metadata(model), model.spec.output_names)
         difference = _difference(model, load(temporary))
@@ -106,7 +106,7 @@ def _write_onnx(folded: Folded, path: Path, metadata: dict[str, str], outputs: S
     onnx = _onnx("onnx")
     _onnx("onnxscript")
     program = torch.onnx.export(
-        _program(folded), input_names=["pictures"], output_names=list(outputs), dynamo=True, verbose=False
+        _program(folded), input_names=["images"], output_names=list(outputs), dynamo=True, verbose=False
     )
     proto = program.model_proto
     onnx.helper.set_model_props(proto, metadata)
@@ -115,7 +115,7 @@ def _write_onnx(folded: Folded, path: Path, metadata: dict[str, str], outputs: S
 
 def _load_onnx(path: Path) -> Callable[[torch.Tensor], Outputs]:
     session = _onnx("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda x: [torch.from_numpy(y) for y in session.run(None, {"pictures": x.numpy()})]
+    return lambda x: [torch.from_numpy(y) for y in session.run(None, {"images": x.numpy()})]
 
 
 def _onnx(package: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a data set's outputs mean, as data: classes and colours; joints, partners, skeleton and OKS sigmas.
+"""What a data set's outputs mean, as data: classes and colours; joints, flip pairs, skeleton and OKS sigmas.
 
 Indices start at 0. ``Labels`` travel with the weights (in ``model_args`` of a hub ``config.json`` and in the metadata
 of a safetensors file), so a network trained elsewhere names and draws its own classes or joints.
@@ -31,6 +31,10 @@ def palette(n: int) -> tuple[Colour, ...]:
     )
 
 
+IN_FILES = {"flip_pairs": "partners"}  # names of fields in weight files, where they are others
+OF_FILES = {name: field for field, name in IN_FILES.items()}
+
+
 @dataclass(frozen=True)
 class Labels:
     """Names and colours of a network's outputs.
@@ -40,7 +44,7 @@ class Labels:
         names: classes, or joints in order.
         colours: RGB 0..255 per name.
         skeleton: pairs of joint indices that are drawn as limbs.
-        partners: (left, right) joint pairs that change places in a mirrored picture.
+        flip_pairs: (left, right) joint pairs that change places in a mirrored image.
         sigmas: OKS sigma per joint.
         convention: pixel convention of the heatmaps, "authors" (x / 4) or "aligned" ((x + 0.5) / 4 - 0.5).
         decode: how heatmaps become joints where nothing else is asked for, "oks" of those that were taught to be
@@ -51,7 +55,7 @@ class Labels:
     names: tuple[str, ...]
     colours: tuple[Colour, ...] = ()
     skeleton: tuple[tuple[int, int], ...] = ()
-    partners: tuple[tuple[int, int], ...] = ()
+    flip_pairs: tuple[tuple[int, int], ...] = ()
     sigmas: tuple[float, ...] = ()
     convention: str = "authors"
     decode: str = ""
@@ -62,19 +66,19 @@ class Labels:
             raise LabelsError("a data set and its classes or joints need names that are texts")
         for field in ("names", "sigmas"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
-        for field in ("colours", "skeleton", "partners"):
+        for field in ("colours", "skeleton", "flip_pairs"):
             object.__setattr__(self, field, tuple(tuple(v) for v in getattr(self, field)))
         if not self.colours:
             object.__setattr__(self, "colours", palette(n))
         if len(self.colours) != n or (self.sigmas and len(self.sigmas) != n):
             raise LabelsError(f"{self.dataset}: {n} names need as many colours and sigmas")
-        pairs = (*self.skeleton, *self.partners)
+        pairs = (*self.skeleton, *self.flip_pairs)
         if any(len(pair) != 2 or not all(isinstance(i, int) for i in pair) for pair in pairs):
-            raise LabelsError(f"{self.dataset}: skeleton and partners are pairs of joints' numbers")
+            raise LabelsError(f"{self.dataset}: skeleton and flip pairs are pairs of joints' numbers")
         if not all(isinstance(sigma, (int, float)) and sigma > 0 for sigma in self.sigmas):
             raise LabelsError(f"{self.dataset}: sigmas are numbers above 0")
         if any(not 0 <= i < n for pair in pairs for i in pair):
-            raise LabelsError(f"{self.dataset}: skeleton or partners name a joint beyond the {n} there are")
+            raise LabelsError(f"{self.dataset}: skeleton or flip pairs name a joint beyond the {n} there are")
         if any(len(c) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in c) for c in self.colours):
             raise LabelsError(f"{self.dataset}: colours are red, green, blue, 0..255")
         if self.convention not in CONVENTIONS:
@@ -84,20 +88,20 @@ class Labels:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        values = asdict(self)
+        values = {IN_FILES.get(k, k): v for k, v in asdict(self).items()}
         return values if self.decode else {k: v for k, v in values.items() if k != "decode"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Labels:
         """Read ``to_dict``'s form; unknown keys raise :class:`LabelsError`."""
-        known = {f.name for f in fields(cls)}
+        known = {IN_FILES.get(f.name, f.name) for f in fields(cls)}
         if not isinstance(data, Mapping) or not {"dataset", "names"} <= set(data) <= known:
             raise LabelsError(f"not labels: {str(data)[:60]}")
         lists = [data[k] for k in known - {"dataset", "convention", "decode"} if k in data]
         try:
             if not all(isinstance(values, (list, tuple)) for values in lists):
-                raise TypeError("names, colours, skeleton, partners and sigmas are lists")
-            return cls(**data)
+                raise TypeError("names, colours, skeleton, flip pairs and sigmas are lists")
+            return cls(**{OF_FILES.get(k, k): v for k, v in data.items()})
         except TypeError as e:
             raise LabelsError(f"not labels: {str(e)[:100]}") from None
 
@@ -107,9 +111,9 @@ class Labels:
         return cls(dataset, tuple(f"{noun} {i}" for i in range(n)))
 
     def flip_order(self) -> list[int]:
-        """Joint order in a mirrored picture."""
+        """Joint order in a mirrored image."""
         order = list(range(len(self.names)))
-        for a, b in self.partners:
+        for a, b in self.flip_pairs:
             order[a], order[b] = b, a
         return order
 
@@ -137,7 +141,7 @@ COCO = Labels(
      "right_ankle"),
     skeleton=((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9),
               (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
-    partners=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
+    flip_pairs=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
     sigmas=(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087,
             0.089, 0.089),
 )  # fmt: skip
@@ -148,7 +152,7 @@ CROWDPOSE = Labels(
      "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "head", "neck"),
     skeleton=((12, 13), (13, 0), (13, 1), (0, 2), (2, 4), (1, 3), (3, 5), (13, 6), (13, 7), (6, 8), (8, 10), (7, 9),
               (9, 11)),
-    partners=((0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
+    flip_pairs=((0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
     sigmas=(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
 )  # fmt: skip
 
@@ -158,7 +162,7 @@ LSP = Labels(
      "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top"),
     skeleton=((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (9, 10), (10, 11), (8, 12), (9, 12),
               (12, 13)),
-    partners=((0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)),
+    flip_pairs=((0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)),
     sigmas=(0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062, 0.079, 0.079),
     convention="aligned",
 )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The multi-resolution network of an encoding (ScaleNAS section 3.1): static networks and supernet are one class.
+"""The multi-resolution network of an architecture (ScaleNAS section 3.1): static networks and supernet are one class.
 
-A supernet is the network of the full encoding with a sub-encoding *active*; a static network is the network of its
-own encoding. Parameter names and shapes are the authors', so a static network's weights are a subset of its
+A supernet is the network of the full architecture with a part of it *active*; a static network is the network of its
+own. Parameter names and shapes are the authors', so a static network's weights are a subset of its
 supernet's keys. B batch, (H, W) input size, w width; branch i has w * 2**i channels at ceil(H / 2**(2+i)).
 """
 
@@ -108,12 +108,12 @@ class ScaleNet(nn.Module):
     """A ScaleNAS network with a task head.
 
     Args:
-        arch: the encoding; every block and path it declares gets parameters.
+        arch: the architecture; every block and path it declares gets parameters.
         task: "segmentation", "pose" or "bottomup"; default the encoding's.
         num_classes: classes or keypoints; default 19 or 17; 0 takes the classifier off.
         in_chans: input channels.
         labels: what the outputs mean; None or a wrong number of names: unknown.
-        weights_follow: leave the trunk uninitialised because a strict load comes next.
+        weights_follow: leave the backbone uninitialised because a strict load comes next.
         device, dtype: of the parameters; default torch's.
 
     ``model(x)`` with x (B, in_chans, H, W), any H and W: segmentation gives (B, classes, H, W) logits, pose
@@ -121,7 +121,7 @@ class ScaleNet(nn.Module):
     ``num_classes=0`` the pre-logits map (B, num_features, ceil(H/4), ceil(W/4)).
 
     Raises:
-        ArchError: for an encoding of a network beyond all measure.
+        ArchError: for an architecture of a network beyond all measure.
         ValueError: for an unknown task.
     """
 
@@ -154,7 +154,7 @@ class ScaleNet(nn.Module):
             self._build()
         if device.type != "meta":
             self.to_empty(device=device)
-            self.init_weights(trunk=not weights_follow)
+            self.init_weights(backbone=not weights_follow)
         self.to(dtype=dtype)
         self.activate(arch)
 
@@ -200,14 +200,14 @@ class ScaleNet(nn.Module):
         """Modules that depend on the number of classes or keypoints."""
         return self.spec.classifiers
 
-    def init_weights(self, trunk: bool = True) -> None:
+    def init_weights(self, backbone: bool = True) -> None:
         """He-normal convolutions, BatchNorm at identity, output layers near zero.
 
         Args:
-            trunk: with False, only the head is touched.
+            backbone: with False, only the head is touched.
         """
-        init_layers(self if trunk else self.head)
-        if trunk:
+        init_layers(self if backbone else self.head)
+        if backbone:
             self._quiet_residuals()
         self._init_classifier()
 
@@ -230,7 +230,7 @@ class ScaleNet(nn.Module):
                 nn.init.normal_(layer.weight, std=self.spec.classifier_std)
 
     def cost(self, size: tuple[int, int] | None = None) -> Cost:
-        """Parameters, and multiply-adds for one (H, W) picture; default the encoding's ``input_size``."""
+        """Parameters, and multiply-adds for one (H, W) image; default the encoding's ``input_size``."""
         return count(self.arch, size, task=self.task, outputs=self.num_classes, in_chans=self.in_chans)
 
     # -- which sub-network runs ------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class TaskSpec:
     Args:
         name: "segmentation", "pose" or "bottomup".
         title: the same for people.
-        encoding: the task of the encodings it runs on (:data:`scalenet.arch.TASKS`).
+        architecture: the task of the architectures it runs on (:data:`scalenet.arch.TASKS`).
         branches: those that the head reads; coarser ones are brought to the size of the first and concatenated.
         make_head: (w, n) to the head.
         head_convs: (w, n) to the head's convolutions, for counting.

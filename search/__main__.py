@@ -34,37 +34,35 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("archive")
     report.add_argument("-o", "--output", default="out/search/pareto.png", help="PNG to write")
     report.add_argument("--figure", default="score", help="name of the score")
-    score = commands.add_parser("score", help="score single encodings with the supernet's weights")
+    score = commands.add_parser("score", help="score single architectures with the supernet's weights")
     score.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     score.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
     score.add_argument(
         "--arch", nargs="+", default=["smallest", "largest"],
-        help="smallest, largest, hrnet or encoding files (default: smallest largest)",
+        help="smallest, largest, hrnet or architecture files (default: smallest largest)",
     )  # fmt: skip
-    score.add_argument(
-        "--seeds", type=positive, default=1, help="how often to recalibrate, on other pictures each time"
-    )
+    score.add_argument("--seeds", type=positive, default=1, help="how often to recalibrate, on other images each time")
     score.add_argument("-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy")
     _add_deploy(commands)
-    rank = commands.add_parser("rank", help="Kendall's tau: inherited figures against training each alone")
+    rank = commands.add_parser("rank", help="Kendall's tau: inherited metrics against training each alone")
     rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     rank.add_argument("alone", help="training recipe that trains one encoding")
     rank.add_argument(
         "overrides", nargs="*", metavar="key=value", help="for the training recipe; its root is the search's too"
     )
-    rank.add_argument("--count", type=positive, default=12, help="how many encodings")
+    rank.add_argument("--count", type=positive, default=12, help="how many architectures")
     rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
     return parser
 
 
 def _add_deploy(commands: Any) -> None:
-    deploy = commands.add_parser("deploy", help="write an encoding of an archive and its recalibrated weights")
+    deploy = commands.add_parser("deploy", help="write an architecture of an archive and its recalibrated weights")
     deploy.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     deploy.add_argument("archive")
     deploy.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
     deploy.add_argument("--name", required=True, help="name of the network and its files")
     deploy.add_argument("--dataset", required=True, choices=DATASETS, help="whose classes or joints the outputs are")
-    deploy.add_argument("--digest", default="", help="an encoding of the archive; default the best in the limits")
+    deploy.add_argument("--digest", default="", help="an architecture of the archive; default the best in the limits")
     deploy.add_argument("--max-params", type=int, default=0, help="most parameters it may have")
     deploy.add_argument("--max-macs", type=int, default=0, help="most multiply-adds, for example 2400000000")
     deploy.add_argument("--terms", default="", help="licence and data note for the file (default: the supernet's)")
@@ -87,8 +85,8 @@ def report(args: argparse.Namespace) -> None:
     from .report import plot, table
 
     records = list(read_archive(args.archive).records.values())
-    print(table(records, args.figure))
-    print(plot(records, args.output, args.figure))
+    print(table(records, args.metric))
+    print(plot(records, args.output, args.metric))
 
 
 def score(args: argparse.Namespace) -> None:
@@ -110,7 +108,7 @@ def score(args: argparse.Namespace) -> None:
             if archive is not None and arch not in archive:
                 archive.add(record)
             row = {"arch": name, "input_size": list(arch.input_size), "params": record.params, "macs": record.macs,
-                   evaluator.figure: round(record.score, 4)}  # fmt: skip
+                   evaluator.metric: round(record.score, 4)}  # fmt: skip
             if others:
                 scores = [r.score for r in (record, *others)]
                 row["by_seed"] = [round(s, 4) for s in scores]

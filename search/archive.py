@@ -1,4 +1,4 @@
-"""The search's memory: an append-only JSONL file, one evaluated encoding a line; reading it is how a search resumes.
+"""The search's memory: an append-only JSONL file, an evaluated architecture a line; reading it is how a search resumes.
 
 Lines that begin with ``{"identity"`` say what the scores depend on; archives of earlier versions have none.
 """
@@ -32,7 +32,7 @@ def key_of(arch: Arch) -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """One evaluated encoding: ``score`` is the validation figure, 0..1, ``macs`` counted at its input size."""
+    """One evaluated architecture: ``score`` is the validation figure, 0..1, ``macs`` counted at its input size."""
 
     arch: Arch
     score: float

@@ -1,4 +1,4 @@
-"""From an archive to a network: choose an encoding, read its weights out of the supernet, recalibrate, write both.
+"""From an archive to a network: choose an architecture, read its weights out of the supernet, recalibrate, write both.
 
 Nothing is trained here.
 """
@@ -38,9 +38,9 @@ def choose(records: Sequence[Record], digest: str = "", max_params: int = 0, max
 def deploy(
     evaluator: Evaluator, archive: Archive, record: Record, name: str, folder: str | Path, dataset: str, terms: str = ""
 ) -> dict[str, float | int | str]:
-    """Write ``NAME.json`` (encoding) and ``NAME.safetensors`` (fp16 kernels) into ``folder``; returns its figures.
+    """Write ``NAME.json`` (architecture) and ``NAME.safetensors`` (fp16 kernels) into ``folder``; returns its metrics.
 
-    The figures are measured on the validation split with the weights as written. ``terms`` is the licence and data
+    The metrics are measured on the validation split with the weights as written. ``terms`` is the licence and data
     note, by default the supernet's.
 
     Raises:
@@ -53,21 +53,21 @@ def deploy(
         )
     folder = Path(folder)
     network = evaluator.static(record.arch.replace(name=name))
-    arch = network.arch  # bottom-up has another input size than the people in boxes an encoding may be of
+    arch = network.arch  # bottom-up has another input size than the people in boxes an architecture may be of
     if network.labels is not None and network.labels.names == labels.names:
         labels = network.labels  # with the pixel convention it was trained under
     for parameter in network.parameters():
         if parameter.ndim > 1:  # what the file will hold
             parameter.data = parameter.data.half().float()
-    figures = evaluator.task.evaluate(network, size=evaluator.size(arch))
+    metrics = evaluator.task.evaluate(network, size=evaluator.size(arch))
     recipe, parent = evaluator.task.recipe, evaluator.metadata
     metadata = replace(
         parent, arch=arch, task=recipe.task, labels=labels, datasets=parent.datasets or (dataset,),
-        terms=terms or parent.terms, metrics={evaluator.task.validation: {recipe.val_split: figures}},
+        terms=terms or parent.terms, metrics={evaluator.task.validation: {recipe.val_split: metrics}},
         searched=len(archive), protocol="", command="",
         init=evaluator.file.name, parent_sha256=digest_of(evaluator.file), space=None, network="",
-        batchnorm=f"recalibrated on {evaluator.calibration} training pictures",
+        batchnorm=f"recalibrated on {evaluator.calibration} training images",
     )  # fmt: skip
     weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata.header(), half=True)
     write_text(folder / f"{name}.json", arch.to_json() + "\n")
-    return {**figures, "params": record.params, "macs": record.macs, "digest": record.digest, "weights": str(weights)}
+    return {**metrics, "params": record.params, "macs": record.macs, "digest": record.digest, "weights": str(weights)}

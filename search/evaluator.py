@@ -37,7 +37,7 @@ class Evaluator:
         self.space = self.metadata.space
         self.device = distributed.start(recipe.device, join)
         self.task = TASKS[recipe.task](recipe, self.device)
-        self.limit, self.figure = limit, self.task.figure
+        self.limit, self.metric = limit, self.task.metric
         self.model: ScaleNet = self.task.build(self.space.supernet())
         self.model.load_state_dict(select(state, self.model, str(supernet)))
         self.model.to(self.device, memory_format=torch.channels_last).eval()
@@ -46,7 +46,7 @@ class Evaluator:
 
     @property
     def identity(self) -> dict[str, str | int]:
-        """What its scores depend on, the encodings apart."""
+        """What its scores depend on, the architectures apart."""
         recipe = self.task.recipe
         return {
             "supernet": digest_of(self.file), "recipe": recipe.name, "data": Path(recipe.root).name,
@@ -54,27 +54,27 @@ class Evaluator:
         }  # fmt: skip
 
     def size(self, arch: Arch) -> Size | None:
-        """(H, W) that an encoding is run at, None where the pictures say it."""
+        """(H, W) that an architecture is run at, None where the images say it."""
         return arch.input_size if self.task.sized else None
 
     def batches(self, arch: Arch, seed: int = 0) -> list[torch.Tensor]:
-        """The training pictures that an encoding's BatchNorm statistics are measured on; another seed, other ones."""
+        """The training images that an encoding's BatchNorm statistics are measured on; another seed, other ones."""
         size = self.size(arch)
         if (size, seed) not in self._batches:
             self._batches[size, seed] = list(self.task.calibration(self.calibration, size=size, seed=seed))
         return self._batches[size, seed]
 
     def score(self, arch: Arch, generation: int = 0, seed: int = 0) -> Record:
-        """Recalibrate, on the pictures of ``seed``, and validate one sub-network."""
+        """Recalibrate, on the images of ``seed``, and validate one sub-network."""
         started = time.monotonic()
         with self.model.activated(self.space.validate(arch)):
             recalibrate(self.model, self.batches(arch, seed))
-            figures = self.task.evaluate(self.model, self.limit, self.size(arch))
+            metrics = self.task.evaluate(self.model, self.limit, self.size(arch))
         spent = count(
             arch, self.size(arch) or self.model.arch.input_size, task=self.model.task, outputs=self.model.num_classes
         )
         seconds = round(time.monotonic() - started, 2)
-        return Record(arch, figures[self.figure], spent.macs, spent.params, generation, seconds)
+        return Record(arch, metrics[self.metric], spent.macs, spent.params, generation, seconds)
 
     def static(self, arch: Arch) -> ScaleNet:
         """The static network of ``arch`` with the supernet's weights and statistics of its own, in evaluation mode."""

@@ -1,4 +1,4 @@
-"""Evolution over encodings (ScaleNAS section 3.4), with depth mutation; pure values and an explicit random source.
+"""Evolution over architectures (ScaleNAS section 3.4), with depth mutation; pure values and an explicit random source.
 
 Objectives are (macs, score): less and more is better. No network is touched here.
 """
@@ -35,7 +35,7 @@ def start_groups(space: SearchSpace) -> list[tuple[float, tuple[int, int]]]:
 Sizes = Sequence[tuple[int, int]]
 
 
-def start_set(space: SearchSpace, rng: random.Random, count: int, sizes: Sizes = ()) -> list[Arch]:
+def initial_population(space: SearchSpace, rng: random.Random, count: int, sizes: Sizes = ()) -> list[Arch]:
     """``count`` different sub-networks, dealt over the groups; fewer where the space holds fewer.
 
     Args:
@@ -112,7 +112,7 @@ def select(records: Sequence[Scored], count: int) -> list[Scored]:
     return chosen
 
 
-def children(
+def offspring(
     parents: Sequence[Arch],
     space: SearchSpace,
     rng: random.Random,
@@ -126,7 +126,7 @@ def children(
     sizes: Sizes = (),
     size: float = 0.2,
 ) -> Iterator[Arch]:
-    """Up to ``count`` new encodings; ``known(arch)`` says which have been seen. Retries are bounded.
+    """Up to ``count`` new architectures; ``known(arch)`` says which have been seen. Retries are bounded.
 
     Without ``last`` a child keeps the last module of its first parent. Its input size is its first parent's, or with
     probability ``size`` one of ``sizes``.

@@ -1,4 +1,4 @@
-"""Does the supernet rank sub-networks as training each alone would? Kendall's tau over a few spread encodings."""
+"""Does the supernet rank sub-networks as training each alone would? Kendall's tau over a few spread architectures."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from training.engine import Run
 from training.plotting import read_lines
 
 from .evaluator import Evaluator
-from .evolution import start_set
+from .evolution import initial_population
 
 Row = dict[str, object]
 
 
 def spread(evaluator: Evaluator, count: int, seed: int = 0) -> list[Arch]:
-    """``count`` encodings over the whole space: its two ends and a start set dealt over the groups."""
+    """``count`` architectures over the whole space: its two ends and a start set dealt over the groups."""
     space = evaluator.space
-    return [space.smallest(), space.largest(), *start_set(space, random.Random(seed), count - 2)]
+    return [space.smallest(), space.largest(), *initial_population(space, random.Random(seed), count - 2)]
 
 
 def compare(evaluator: Evaluator, alone: Recipe, count: int, folder: str | Path) -> list[Row]:
-    """Inherited and stand-alone figures of ``count`` encodings.
+    """Inherited and stand-alone metrics of ``count`` architectures.
 
-    ``alone`` is the recipe (with its time or step budget) each encoding is trained by. What ``folder`` already holds
+    ``alone`` is the recipe (with its time or step budget) that each is trained by. What ``folder`` already holds
     is not trained again, whichever supernet it was compared with.
 
     Raises:
-        TrainingError: if ``folder`` holds figures of another budget.
+        TrainingError: if ``folder`` holds metrics of another budget.
     """
     path = Path(folder) / "rank.jsonl"
     kept, rows = _read(path, alone), []
     for arch in spread(evaluator, count):
         if arch.digest not in kept:
-            kept[arch.digest] = _train(alone, arch, path.parent / arch.digest, evaluator.figure)
+            kept[arch.digest] = _train(alone, arch, path.parent / arch.digest, evaluator.metric)
             if distributed.rank() == 0:
                 write_text(path, "".join(json.dumps(row) + "\n" for row in kept.values()))
         record = evaluator.score(arch)
-        figures = {"macs": record.macs, "params": record.params, "inherited": record.score}
-        alone_figures = {k: kept[arch.digest][k] for k in ("alone", "trained_steps")}
-        rows.append({"digest": arch.digest, **figures, **alone_figures})
+        metrics = {"macs": record.macs, "params": record.params, "inherited": record.score}
+        alone_metrics = {k: kept[arch.digest][k] for k in ("alone", "trained_steps")}
+        rows.append({"digest": arch.digest, **metrics, **alone_metrics})
     return rows
 
 
@@ -56,7 +56,7 @@ NOT_OF_THE_BUDGET = (
 
 
 def _budget(alone: Recipe) -> Row:
-    """What a stand-alone figure depends on, the encoding apart."""
+    """What a stand-alone figure depends on, the architecture apart."""
     return {k: str(v) for k, v in dataclasses.asdict(alone).items() if k not in NOT_OF_THE_BUDGET}
 
 
@@ -67,11 +67,11 @@ def _read(path: Path, alone: Recipe) -> dict[str, Row]:
     for row in rows:
         for key, value in budget.items():
             if row["budget"].get(key, defaults[key]) != value:
-                raise TrainingError(f"{path} holds figures of another budget ({key} differs); name another folder")
+                raise TrainingError(f"{path} holds metrics of another budget ({key} differs); name another folder")
     return {row["digest"]: row for row in rows}
 
 
-def _train(alone: Recipe, arch: Arch, folder: Path, figure: str) -> Row:
+def _train(alone: Recipe, arch: Arch, folder: Path, metric: str) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     encoding = folder / "arch.json"
     if distributed.rank() == 0:
@@ -81,12 +81,12 @@ def _train(alone: Recipe, arch: Arch, folder: Path, figure: str) -> Row:
     distributed.agree(0.0)
     metadata = read_metadata(weights)
     (splits,) = metadata.metrics.values()
-    score = splits[alone.val_split][figure]
+    score = splits[alone.val_split][metric]
     return {"digest": arch.digest, "budget": _budget(alone), "trained_steps": metadata.steps, "alone": score}
 
 
 def kendall_tau(rows: list[Row], one: str = "inherited", other: str = "alone") -> float:
-    """Rank correlation of two of the rows' figures, -1..1."""
+    """Rank correlation of two of the rows' metrics, -1..1."""
     from scipy.stats import kendalltau
 
     return float(kendalltau([r[one] for r in rows], [r[other] for r in rows]).statistic)

@@ -12,8 +12,8 @@ class SearchRecipe:
     """One search: a start set, then generations of children until ``evaluations`` are spent.
 
     ``supernet`` is a weight file of the training package (it names its space), ``recipe`` the training recipe whose
-    task and data score it. ``calibration`` is the number of training pictures for BatchNorm statistics, ``limit`` the
-    number of validation pictures (0: all). ``last`` lets children change the last module of the last stage,
+    task and data score it. ``calibration`` is the number of training images for BatchNorm statistics, ``limit`` the
+    number of validation images (0: all). ``last`` lets offspring change the last module of the last stage,
     which the paper's keep. ``sizes`` are (H, W) input sizes, of those the supernet was trained at, to search over
     beside the structure; default the space's own.
     """
@@ -22,10 +22,10 @@ class SearchRecipe:
     recipe: str
     supernet: str
     root: str = ""
-    start: int = 60
+    initial_population: int = 60
     evaluations: int = 150
     population: int = 30
-    children: int = 30
+    offspring: int = 30
     cross: float = 0.25
     fusion: float = 0.2
     depth: float = 0.1
@@ -38,7 +38,7 @@ class SearchRecipe:
 
 
 PAPER = {
-    "start": 1000, "evaluations": 3000, "population": 100, "children": 100, "depth": 0.0, "last": False,
+    "initial_population": 1000, "evaluations": 3000, "population": 100, "offspring": 100, "depth": 0.0, "last": False,
     "calibration": 24,
 }  # fmt: skip
 

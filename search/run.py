@@ -21,7 +21,7 @@ from training.signals import Interrupt
 
 from .archive import Archive, Record, key_of
 from .evaluator import Evaluator
-from .evolution import children, select, start_set
+from .evolution import initial_population, offspring, select
 from .recipes import SearchRecipe
 from .report import plot, table
 
@@ -37,12 +37,12 @@ def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:
 def evaluate_all(
     evaluator: Evaluator, archs: list[Arch], generation: int, archive: Archive, bar: tqdm, interrupt: Interrupt
 ) -> bool:
-    """Score encodings, shared out over the processes; rank 0 writes the archive, every rank knows the records.
+    """Score architectures, shared out over the processes; rank 0 writes the archive, every rank knows the records.
 
     Returns:
         whether all were scored: a run that is asked to end does so after those it is at.
     """
-    rank, world = distributed.rank(), distributed.world()
+    rank, world = distributed.rank(), distributed.world_size()
     for start in range(0, len(archs), world):
         if distributed.agree(float(interrupt.asked)):
             return False
@@ -57,11 +57,11 @@ def evaluate_all(
 
 
 def _gather(record: Record | None) -> list[Record | None]:
-    if distributed.world() == 1:
+    if distributed.world_size() == 1:
         return [record]
     from torch import distributed as dist
 
-    lines: list[str | None] = [None] * distributed.world()
+    lines: list[str | None] = [None] * distributed.world_size()
     dist.all_gather_object(lines, record and record.to_json())
     return [Record.from_json(line) if line else None for line in lines]
 
@@ -77,11 +77,11 @@ def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> I
         before = archive.before(generation)
         wanted = recipe.evaluations - len(before)
         if generation == 0:
-            new = start_set(space, rng(recipe.seed), recipe.start, recipe.sizes)[: max(0, wanted)]
+            new = initial_population(space, rng(recipe.seed), recipe.initial_population, recipe.sizes)[: max(0, wanted)]
         elif wanted > 0:
             parents = [r.arch for r in select(list(before.values()), recipe.population)]
             new = list(
-                children(parents, space, rng(f"{recipe.seed}/{generation}"), min(recipe.children, wanted),
+                offspring(parents, space, rng(f"{recipe.seed}/{generation}"), min(recipe.offspring, wanted),
                          lambda arch, known=before: key_of(arch) in known, cross=recipe.cross, fusion=recipe.fusion,
                          depth=recipe.depth, last=recipe.last, sizes=recipe.sizes)
             )  # fmt: skip
@@ -99,7 +99,7 @@ NOT_OF_THE_SEARCH = ("name", "recipe", "supernet", "root", "evaluations", "calib
 def search(recipe: SearchRecipe) -> Path:
     """Run a search recipe; writes ``archive.jsonl``, ``pareto.png`` and ``pareto.txt``; returns their folder.
 
-    SIGTERM and Ctrl-C end it in order after the encoding it is at.
+    SIGTERM and Ctrl-C end it in order after the architecture it is at.
 
     Raises:
         ArchiveError: if another run writes there, or the archive is of other settings (of more or fewer
@@ -120,6 +120,6 @@ def search(recipe: SearchRecipe) -> Path:
         if main:
             if interrupt.asked:
                 print("stopped; the same command goes on from here", file=sys.stderr)
-            plot(records, folder / "pareto.png", evaluator.figure)
-            write_text(folder / "pareto.txt", table(records, evaluator.figure) + "\n")
+            plot(records, folder / "pareto.png", evaluator.metric)
+            write_text(folder / "pareto.txt", table(records, evaluator.metric) + "\n")
     return folder

@@ -1,4 +1,4 @@
-"""One tiny search space and small real pictures for the whole suite; no network is ever reached by accident."""
+"""One tiny search space and small real images for the whole suite; no network is ever reached by accident."""
 
 import os
 

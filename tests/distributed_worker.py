@@ -44,7 +44,7 @@ def checksum(model: nn.Module, kinds: str) -> str:
 
 
 def trained(data: Path, out: Path) -> dict[str, Any]:
-    """A supernet trained by both: parameters alike after every step, though each sees other pictures."""
+    """A supernet trained by both: parameters alike after every step, though each sees other images."""
     run = Run(tiny_recipe(data, out / "run"))
     seen: list[str] = []
     original = run.step
@@ -80,7 +80,7 @@ def main(data: Path, out: Path) -> None:
     torch.set_num_threads(1)
     device = distributed.start("cpu")
     rank = distributed.rank()
-    report = {"device": str(device), "world": distributed.world(), **averages(rank), **trained(data, out)}
+    report = {"device": str(device), "world": distributed.world_size(), **averages(rank), **trained(data, out)}
     distributed.agree(0.0)  # the file of the first process is there
     report |= searched(data, out, report["file"], rank)
     (out / f"rank{rank}.json").write_text(json.dumps(report))

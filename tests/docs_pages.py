@@ -71,7 +71,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def make_folder(folder: Path) -> Path:
-    """What the examples name: pictures, boxes, data sets in small, and of the checkout what commands read."""
+    """What the examples name: images, boxes, data sets in small, and of the checkout what commands read."""
     shutil.copy(sample_photograph(), folder / "street.jpg")
     shutil.copy(sample_portrait(), folder / "people.jpg")
     for name, source in (("big.jpg", sample_photograph()), ("crowd.jpg", sample_portrait())):  # small, to be quick

@@ -46,7 +46,7 @@ def write(net: ScaleNet, path: Path) -> Path:
     return save_weights(path, net.state_dict(), metadata.header())
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def sample_image(height: int, width: int) -> np.ndarray:
     """A photograph, RGB uint8 (H, W, 3)."""
 
     return cv2.resize(photographs()[0], (width, height), interpolation=cv2.INTER_AREA)

@@ -42,14 +42,14 @@ class SpotNetwork(ScaleNet):
 
 
 def paint(size: tuple[int, int], people: Sequence[np.ndarray], spread: float = 6.0) -> np.ndarray:
-    """Black (H, W, 3) uint8 picture, a Gaussian spot of colour k mod 3 at joint k of every (K, 2 or more) person."""
+    """Black (H, W, 3) uint8 image, a Gaussian spot of colour k mod 3 at joint k of every (K, 2 or more) person."""
     ys, xs = np.mgrid[: size[0], : size[1]]
-    picture = np.zeros((*size, 3))
+    image = np.zeros((*size, 3))
     for person in people:
         for k, (x, y) in enumerate(np.asarray(person)[:, :2]):
             spot = 255 * np.exp(((xs - x) ** 2 + (ys - y) ** 2) / (-2 * spread**2))
-            picture[..., k % 3] = np.maximum(picture[..., k % 3], spot)
-    return picture.round().astype(np.uint8)
+            image[..., k % 3] = np.maximum(image[..., k % 3], spot)
+    return image.round().astype(np.uint8)
 
 
 def person(x: float, y: float, height: float = 100) -> np.ndarray:
@@ -73,7 +73,7 @@ def annotation(number: int, image_id: int, joints: np.ndarray) -> dict[str, Any]
 
 
 def coco_form(
-    root: Path, pictures: Sequence[Sequence[np.ndarray]], labels: Labels = SPOTS, split: str = "val",
+    root: Path, images: Sequence[Sequence[np.ndarray]], labels: Labels = SPOTS, split: str = "val",
     size: tuple[int, int] = (200, 240), sigmas: bool = True,
 ) -> Path:  # fmt: skip
     """``root/SPLIT/000…1.png`` and ``root/annotations/person_keypoints_SPLIT.json``; returns the JSON's path."""
@@ -83,7 +83,7 @@ def coco_form(
         "id": 1, "name": "person", "keypoints": list(labels.names),
         "skeleton": [[a + 1, b + 1] for a, b in labels.skeleton], **({"sigmas": list(labels.sigmas)} if sigmas else {}),
     }]}  # fmt: skip
-    for image_id, people in enumerate(pictures, start=1):
+    for image_id, people in enumerate(images, start=1):
         name = f"{image_id:06d}"
         cv2.imwrite(str(root / split / f"{name}.png"), paint(size, people)[:, :, ::-1])
         data["images"].append({"id": image_id, "file_name": f"{name}.jpg", "height": size[0], "width": size[1]})

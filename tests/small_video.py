@@ -13,7 +13,7 @@ from .small_data import photographs
 
 
 def moving(count: int, size: tuple[int, int] = (64, 80)) -> list[np.ndarray]:
-    """A window that moves over china.jpg: ``count`` RGB (H, W, 3) pictures."""
+    """A window that moves over china.jpg: ``count`` RGB (H, W, 3) images."""
     photo = photographs()[0]
     room = photo.shape[0] - size[0], photo.shape[1] - size[1]
     return [photo[i % room[0] :, 2 * i % room[1] :][: size[0], : size[1]] for i in range(count)]
@@ -23,7 +23,7 @@ def write_clip(
     path: Path, frames: Sequence[np.ndarray], times: Sequence[int] | None = None, codec: str = "libx264",
     rotation: int = 0, sound: bool = False, **options: str,
 ) -> Path:  # fmt: skip
-    """The pictures as a video of 25 frames a second, or shown at ``times`` (milliseconds)."""
+    """The images as a video of 25 frames a second, or shown at ``times`` (milliseconds)."""
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width = frames[0].shape[:2]
@@ -47,7 +47,7 @@ def write_clip(
 
 
 def only_sound(path: Path) -> Path:
-    """An mp4 without pictures."""
+    """An mp4 without images."""
     with av.open(str(path), "w") as container:
         tone = container.add_stream("aac", rate=16000, layout="mono")
         for i in range(10):
@@ -69,7 +69,7 @@ def frames_of(path: Path) -> list[av.VideoFrame]:
         return list(container.decode(video=0))
 
 
-def pictures_of(path: Path) -> list[np.ndarray]:
+def images_of(path: Path) -> list[np.ndarray]:
     """RGB (H, W, 3) of all frames, as they lie in the file."""
     return [frame.to_ndarray(format="rgb24") for frame in frames_of(path)]
 

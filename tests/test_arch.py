@@ -1,4 +1,4 @@
-"""Encodings and search spaces are values: round trips, canonical form, membership, hostile input."""
+"""Architectures and search spaces are values: round trips, canonical form, membership, hostile input."""
 
 import json
 import random
@@ -58,7 +58,7 @@ def test_canonical_form_sorts_sources_and_leaves_self_out():
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_encodings_belong_to_the_published_space(name):
+def test_published_architectures_belong_to_the_published_space(name):
     arch = Arch.load(ARCHS / f"{name}.json")
     space = SearchSpace(arch.task, arch.width, arch.input_size)
     assert arch in space and arch.name == name
@@ -101,7 +101,7 @@ def test_hrnet_is_one_encoding_of_the_space():
         ({"surprise": 1}, "unknown surprise"),
     ],
 )
-def test_malformed_or_hostile_encodings_are_refused(change, words):
+def test_malformed_or_hostile_architectures_are_refused(change, words):
     data = SearchSpace("pose", 8, (64, 64), modules=(1, 1, 1)).smallest().to_dict() | change
     with pytest.raises(ArchError, match=words):
         Arch.from_dict(data)
@@ -125,7 +125,7 @@ def test_space_names_what_is_outside():
     assert deep not in space and "text" not in space
 
 
-def test_encodings_need_no_torch():
+def test_architectures_need_no_torch():
     code = "import sys, runpy; sys.modules['torch'] = None; runpy.run_path('scalenet/arch.py')"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -81,7 +81,7 @@ def test_all_blocks_have_a_language_and_few_are_not_run():
         ),
         ("bash", "scalenet segmnt street.jpg", "invalid choice"),
         ("bash", "scalenet segment street.jpg --windows 3x3", "--windows"),
-        ("bash", "scalenet segment no.jpg", "no picture no.jpg"),
+        ("bash", "scalenet segment no.jpg", "no image no.jpg"),
         ("bash", "scalenet info scalenet_s9", "no network scalenet_s9"),
         ("console", "$ scalenet list scalenet_s0\nscalenet_s0 segmentation 360x480 1,848,044 2.896 …", "should print"),
         ("bash", "python -m training run s0_teecher", "did you mean s0_teacher"),
@@ -147,11 +147,11 @@ def test_links_lead_to_files_and_headings(page):
         assert not anchor or anchor in slugs, f"{page} links to {link}"
 
 
-def test_readme_is_short_and_shows_a_small_picture():
+def test_readme_is_short_and_shows_a_small_image():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.count("\n") <= 150
-    pictures = [ROOT / p for p in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)]
-    assert pictures and all(p.stat().st_size <= 150_000 for p in (ROOT / "docs" / "images").iterdir())
+    images = [ROOT / p for p in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)]
+    assert images and all(p.stat().st_size <= 150_000 for p in (ROOT / "docs" / "images").iterdir())
 
 
 def test_version_and_paper_are_the_same_everywhere():

@@ -39,7 +39,7 @@ def test_onnx_with_any_batch_and_size(tmp_path):
     assert [o.name for o in session.get_outputs()] == ["logits"]
     for batch, size in ((1, (32, 32)), (2, (37, 130))):
         x = torch.randn(batch, 3, *size)
-        (got,) = session.run(None, {"pictures": x.numpy()})
+        (got,) = session.run(None, {"images": x.numpy()})
         np.testing.assert_allclose(got, net(x), rtol=1e-2, atol=1e-3)
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["labels"])["names"] == list(CAMVID.names)

@@ -1,4 +1,4 @@
-"""The house's main promise: a static network with selected weights equals the supernet with that encoding active."""
+"""The house's main promise: a static network with selected weights equals the supernet with it active."""
 
 import random
 from pathlib import Path

@@ -9,7 +9,7 @@ import torch
 
 import scalenet
 from scalenet import cost, execution
-from scalenet.arch import TASKS as ENCODINGS
+from scalenet.arch import TASKS as ARCHITECTURES
 from scalenet.arch import SearchSpace
 from scalenet.labels import COCO, CROWDPOSE
 from scalenet.models.checkpoint import plain_cfg
@@ -24,7 +24,7 @@ SOURCES = sorted((Path(scalenet.__file__).parent).rglob("*.py"))
 def test_a_network_is_what_its_task_says(spec):
     net = ScaleNet(SPACE.hrnet(), spec.name).eval()
     names = dict(net.named_modules())
-    assert spec.encoding in ENCODINGS and hasattr(scalenet, spec.predictor)
+    assert spec.encoding in ARCHITECTURES and hasattr(scalenet, spec.predictor)
     assert {*spec.classifiers, spec.classifier, spec.head} <= set(names) and net.head is names[spec.head]
     assert net.get_classifier() is names[spec.classifier] and net.num_classes == spec.default_outputs
     x = torch.zeros(1, 3, 33, 50)
@@ -97,7 +97,7 @@ def test_the_tasks_are_known_without_torch():
 
 
 def test_a_plan_is_always_that_of_the_active_encoding(monkeypatch):
-    """One thread plans, another activates another encoding before the first is done."""
+    """One thread plans, another activates another architecture before the first is done."""
     small, large = SPACE.smallest(), SPACE.supernet()
     net = ScaleNet(large, "pose").eval()
     planning, changed, make = threading.Event(), threading.Event(), execution.plan_network

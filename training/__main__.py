@@ -23,10 +23,10 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     run.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
-    stats = commands.add_parser("recalibrate", help="BatchNorm statistics of a weights file, anew on training pictures")
+    stats = commands.add_parser("recalibrate", help="BatchNorm statistics of a weights file, anew on training images")
     stats.add_argument("file", help="a .safetensors file of this project")
     stats.add_argument("--data", required=True, metavar="ROOT", help="data set folder")
-    stats.add_argument("--split", default="train", help="folder or annotation name of the training pictures")
+    stats.add_argument("--split", default="train", help="folder or annotation name of the training images")
     stats.add_argument("--batches", type=positive, default=8)
     stats.add_argument("--batch-size", type=positive, default=3)
     stats.add_argument("-o", "--output", help="file to write; default the file itself")
@@ -47,13 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_data_commands(commands: Any) -> None:
     """The commands that write data sets or what is known of them."""
-    crowds = commands.add_parser("crowds", help="compose crowds of 1-8 from pictures of single people, to evaluate on")
+    crowds = commands.add_parser("crowds", help="compose crowds of 1-8 from images of single people, to evaluate on")
     crowds.add_argument("root", help="data set folder of single people with COCO's body joints")
     crowds.add_argument("--more", nargs="+", default=(), metavar="ROOT", help="further ones")
-    crowds.add_argument("--backgrounds", nargs="+", required=True, metavar="FOLDER", help="pictures without people")
+    crowds.add_argument("--backgrounds", nargs="+", required=True, metavar="FOLDER", help="images without people")
     crowds.add_argument("-o", "--output", required=True, help="new folder to write, in COCO's form")
     crowds.add_argument("--split", default="val")
-    crowds.add_argument("--count", type=positive, default=300, help="pictures")
+    crowds.add_argument("--count", type=positive, default=300, help="images")
     others = commands.add_parser("neighbours", help="find the people whom a set of single people does not label")
     others.add_argument("root", help="data set folder of whole photographs")
     who = "bottom-up or segmentation networks that know people, or .onnx detectors of YOLOX's form"
@@ -83,9 +83,9 @@ def finetune(args: argparse.Namespace) -> None:
     from .finetune import finetune as tune
 
     with Interrupt(deferred=False):
-        figures = tune(args.model, args.data, args.output, args.overrides, args.scratch)
-    if figures:
-        print(json.dumps(figures))
+        metrics = tune(args.model, args.data, args.output, args.overrides, args.scratch)
+    if metrics:
+        print(json.dumps(metrics))
 
 
 def pack(args: argparse.Namespace) -> None:
@@ -101,7 +101,7 @@ def crowds(args: argparse.Namespace) -> None:
 
     roots = (args.root, *args.more)
     data = write_crowds(roots, args.split, tuple(args.backgrounds), args.output, args.count)
-    print(f"{len(data.images)} pictures of {len(data.annotations)} people in {args.output}")
+    print(f"{len(data.images)} images of {len(data.annotations)} people in {args.output}")
 
 
 def neighbours(args: argparse.Namespace) -> None:
@@ -110,14 +110,14 @@ def neighbours(args: argparse.Namespace) -> None:
 
     finders = [finder(name, args.device) for name in args.model]
     found = write_neighbours(finders, args.root, args.split, args.output)
-    print(f"{sum(map(bool, found.values()))} of {len(found)} pictures show others; written to {args.output}")
+    print(f"{sum(map(bool, found.values()))} of {len(found)} images show others; written to {args.output}")
 
 
 def prepare(args: argparse.Namespace) -> None:
     """``prepare ROOT -o OUT``."""
     from .prepare import prepare as write
 
-    print(f"{write(args.root, args.output, args.long_side)} pictures in {args.output}")
+    print(f"{write(args.root, args.output, args.long_side)} images in {args.output}")
 
 
 def rescale(args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """How long a run is: a number of steps from the start, or one found for its minutes by a timed start.
 
-Once the number is known, progress and the pictures' sizes are functions of the step alone, so that a run that was
+Once the number is known, progress and the images' sizes are functions of the step alone, so that a run that was
 killed and resumed is the run that was not. (H, W) sizes.
 """
 
@@ -31,7 +31,7 @@ class Clock:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.step, self.planned = recipe, 0, 0
         self.before, self.started = 0.0, time.monotonic()
-        self.block = cycle_length(recipe.space) if recipe.stage == "supernet" else 1
+        self.block = cycle_length(recipe.space) if recipe.mode == "supernet" else 1
 
     @property
     def elapsed(self) -> float:
@@ -73,7 +73,7 @@ class Clock:
         return list(dict.fromkeys(used))
 
     def size(self, step: int) -> Size:
-        """Picture size of a step, whenever it is asked for."""
+        """Image size of a step, whenever it is asked for."""
         recipe, late = self.recipe, self.late_sizes()
         if self.timing:
             used = self.sizes()
@@ -108,7 +108,7 @@ class Clock:
 
 
 class Timer:
-    """Seconds that steps take, by picture size and turn of the architectures' cycle."""
+    """Seconds that steps take, by image size and turn of the architectures' cycle."""
 
     def __init__(self, block: int) -> None:
         self.block, self.steps = block, 0

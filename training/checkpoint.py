@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from scalenet.data.io import whole_file
+from scalenet.data.io import atomic_write
 
 from .config import TrainingError
 
@@ -95,7 +95,7 @@ class Checkpointer:
             OSError, TrainingError: if it cannot be written; what was there stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.files[0]) as temporary:
+        with atomic_write(self.files[0]) as temporary:
             _write_state(temporary, state)
             self._step_back()
         _sync_folder(self.folder)
@@ -122,7 +122,7 @@ class Checkpointer:
     def write_best(self, metric: float) -> None:
         """Keep the newest checkpoint as the best, too, with what its network scored."""
         state = read_state(self.files[0], torch.device("cpu"))
-        with whole_file(self.best) as temporary:
+        with atomic_write(self.best) as temporary:
             _write_state(temporary, {**state, "metric": metric})
         _sync_folder(self.folder)
 

@@ -30,7 +30,7 @@ def run_command(
     """
     warnings.formatwarning = warning_line
     args = parser.parse_args(argv)
-    if args.command not in shared and not distributed.first():
+    if args.command not in shared and not distributed.is_rank0():
         return 0
     try:
         commands[args.command](args)

@@ -15,7 +15,7 @@ from scalenet.labels import CONVENTIONS
 Named = TypeVar("Named")
 
 CHOICES = {
-    "task": ("classification", "segmentation", "pose", "bottomup", "distillation"), "stage": ("alone", "supernet"),
+    "task": ("classification", "segmentation", "pose", "bottomup", "distillation"), "mode": ("standalone", "supernet"),
     "optimizer": ("adamw", "adam", "sgd"), "decay": ("poly", "cosine", "steps"), "autocast": ("off", "bf16"),
     "convention": ("", *CONVENTIONS),
 }  # fmt: skip
@@ -23,10 +23,10 @@ ABOVE_0 = ("batch", "lr", "ohem_pixels")
 SHARES = ("early", "momentum", "bn_momentum", "ohem", "mix", "dusk", "rescale", "half_body", "silence", "scenes")
 NOT_BELOW_0 = (
     "distill", "sandwich", "inplace", "classes", "steps", "minutes", "warmup", "weight_decay", "eps", "clip", "lovasz",
-    "rotation", "colour", "sigma", "absent", "partners", "peaks", "tags", "workers", "seed", "save_minutes",
+    "rotation", "colour", "sigma", "absent", "flip_pairs", "peaks", "tags", "workers", "seed", "save_minutes",
 )  # fmt: skip
 OF_THE_MACHINE = ("out", "device", "workers", "cache", "save_minutes", "autocast")  # may differ when a run is resumed
-OF_THE_NETWORK = ("name", "task", "stage", "space", "arch", "classes", "init")  # may not: it would be another run
+OF_THE_NETWORK = ("name", "task", "mode", "space", "arch", "classes", "init")  # may not: it would be another run
 
 
 class RecipeError(ValueError):
@@ -41,28 +41,28 @@ class TrainingError(RuntimeError):
 class Recipe:
     """One training run. Sizes are (H, W); ``batch`` is over all processes together. Values that cannot be are refused.
 
-    ``stage``: "alone" trains one encoding (``arch``: largest, smallest, hrnet or a JSON file), "supernet" one
+    ``mode``: "standalone" trains one architecture (``arch``: largest, smallest, hrnet or a JSON file), "supernet" one
     sub-network of ``space`` a step, or with ``sandwich`` = n the largest, the smallest and n sampled ones. ``init`` and
     ``teacher`` are weight files or names of networks; what ``init`` lacks stays random, which may be more than a tenth
     of the backbone only with ``init_partial``. ``distill`` weighs the difference to the teacher's
     outputs, ``inplace`` that to the outputs of the step's largest network. ``ema``, if not 0, is the decay of a moving
     average of the weights, which is what the run gives. The run ends after ``steps`` steps or as many as fit into
     ``minutes`` minutes, whichever is set and comes first. The first ``early`` share of the run uses ``early_size``
-    pictures; after it each step draws one of ``size`` and ``sizes``. ``more_roots`` are data folders learned from
+    images; after it each step draws one of ``size`` and ``sizes``. ``more_roots`` are data folders learned from
     beside ``root``.
 
     ``classes`` are classes or joints. Of segmentation: ``ohem``, if not 0, is the probability below which a pixel is
-    hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a split's pictures in memory; ``lovasz`` weighs
-    the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another picture
-    pasted in; ``dusk`` is the strength of changes of light; pictures whose names begin with ``hold_out`` are validated
+    hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a split's images in memory; ``lovasz`` weighs
+    the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another image
+    pasted in; ``dusk`` is the strength of changes of light; images whose names begin with ``hold_out`` are validated
     on and not learned from. ``split`` may join several by "+".
 
     For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes
     by the size of the crop; ``convention`` is the heatmaps', default the data set's; ``absent`` weighs the empty
-    heatmaps of joints that a crop does not show; ``partners`` weighs the error of the difference between a left and a
+    heatmaps of joints that a crop does not show; ``flip_pairs`` weighs the error of the difference between a left and a
     right joint's heatmaps beside the heatmaps', ``peaks`` the divergence of the places they point to. Bottom-up,
     ``tags`` weighs the tags' loss, ``people`` are the fewest and most of a composed crowd, ``backgrounds`` folders of
-    pictures without people, ``silence`` the share of samples with nobody in them and ``scenes`` that of whole
+    images without people, ``silence`` the share of samples with nobody in them and ``scenes`` that of whole
     photographs among the others, in which ``neighbours`` (a file of ``python -m training neighbours``) says where
     people without labels are. ``eps`` is Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
 
@@ -74,7 +74,7 @@ class Recipe:
 
     name: str
     task: str
-    stage: str
+    mode: str
     root: str
     space: SearchSpace
     arch: str = "largest"
@@ -122,7 +122,7 @@ class Recipe:
     sigma: float = 0.0
     convention: str = ""
     absent: float = 0.0
-    partners: float = 0.0
+    flip_pairs: float = 0.0
     peaks: float = 0.0
     tags: float = 1e-3
     people: tuple[int, int] = (1, 5)
@@ -148,7 +148,7 @@ class Recipe:
         self._check_ranges()
         if not self.steps and not self.minutes:
             raise RecipeError(f"recipe {self.name} needs steps or minutes")
-        if (self.sandwich and self.stage != "supernet") or (self.inplace and not self.sandwich):
+        if (self.sandwich and self.mode != "supernet") or (self.inplace and not self.sandwich):
             raise RecipeError("sandwich is for a supernet, and inplace for a sandwich: its largest network teaches")
         fields = [f.name for f in dataclasses.fields(self) if f.name not in (*OF_THE_NETWORK, "change")]
         for key in self.change:

@@ -47,18 +47,18 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def world() -> int:
+def world_size() -> int:
     """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def check_shares(batch: int) -> None:
     """Raises RecipeError if the processes cannot share a batch out evenly."""
-    if batch % world():
-        raise RecipeError(f"batch={batch} cannot be shared out evenly to {world()} processes")
+    if batch % world_size():
+        raise RecipeError(f"batch={batch} cannot be shared out evenly to {world_size()} processes")
 
 
-def first() -> bool:
+def is_rank0() -> bool:
     """Whether this is the first process, or the only one: who does the work of one, without joining the others."""
     return not int(os.environ.get("RANK", 0))
 
@@ -68,19 +68,19 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
     All ranks run the same sub-network in a step, so they hold the same set.
     """
-    if world() == 1:
+    if world_size() == 1:
         return
     grads = [p.grad for p in parameters if p.grad is not None]
     flat = torch._utils._flatten_dense_tensors(grads)
     dist.all_reduce(flat)
-    flat /= world()
+    flat /= world_size()
     for grad, mean in zip(grads, torch._utils._unflatten_dense_tensors(flat, grads), strict=True):
         grad.copy_(mean)
 
 
 def agree(value: float) -> float:
     """Rank 0's value, on every rank."""
-    if world() == 1:
+    if world_size() == 1:
         return value
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     box = torch.tensor([value], dtype=torch.float64, device=device)
@@ -90,9 +90,9 @@ def agree(value: float) -> float:
 
 def average_buffers(model: nn.Module) -> None:
     """Average BatchNorm statistics over the ranks (on processors, where there is no SyncBatchNorm)."""
-    if world() == 1:
+    if world_size() == 1:
         return
     for buffer in model.buffers():
         if buffer.is_floating_point():
             dist.all_reduce(buffer)
-            buffer /= world()
+            buffer /= world_size()

@@ -37,7 +37,7 @@ from .tasks import TASKS
 
 LOG_EVERY = 20
 SAVE = -1  # agreed on between processes, beside the numbers of signals
-CALIBRATION = 32  # training pictures for the BatchNorm statistics of a supernet's largest network
+CALIBRATION = 32  # training images for the BatchNorm statistics of a supernet's largest network
 
 
 def detached(output: Any) -> Any:
@@ -57,15 +57,15 @@ class Run:
         self.checkpoints = Checkpointer(self.folder)
         torch.manual_seed(recipe.seed)
         self.task = TASKS[recipe.task](recipe, self.device)
-        self.supernet = recipe.stage == "supernet"
+        self.supernet = recipe.mode == "supernet"
         self.largest = recipe.space.largest()
         whole = self.supernet or recipe.arch == "largest"
         self.model = self.task.build(recipe.space.supernet() if whole else named_arch(recipe.space, recipe.arch))
-        self.trunk = self.task.trunk(self.model)
+        self.backbone = self.task.backbone(self.model)
         if whole:
-            self.trunk.activate(self.largest)
+            self.backbone.activate(self.largest)
         if recipe.init:
-            load_start(self.trunk, recipe.init, recipe.init_partial)
+            load_start(self.backbone, recipe.init, recipe.init_partial)
         self.start = start_metadata(recipe.init if self.main else "")
         self._place()
         self.teacher = self._make_teacher()
@@ -78,7 +78,7 @@ class Run:
         for module in self.model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = self.recipe.bn_momentum
-        if self.device.type == "cuda" and distributed.world() > 1:
+        if self.device.type == "cuda" and distributed.world_size() > 1:
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.to(self.device, memory_format=torch.channels_last)
 
@@ -106,7 +106,7 @@ class Run:
         self.clock.resume(step, saved["elapsed"], saved.get("planned"), minutes)
 
     def _identity(self) -> Identity:
-        return identity_of(self.recipe, self.trunk.arch.digest)
+        return identity_of(self.recipe, self.backbone.arch.digest)
 
     def _state(self) -> State:
         clock, average = self.clock, self.average
@@ -125,7 +125,7 @@ class Run:
         distributed.average_buffers(self.model)
         wrong = first_not_finite(self.model)
         if wrong:
-            raise self._diverged(f"{wrong} is not finite at", self.clock.step, self.trunk.active)
+            raise self._diverged(f"{wrong} is not finite at", self.clock.step, self.backbone.active)
         if self.main:
             self.checkpoints.write(self._state())
 
@@ -137,22 +137,22 @@ class Run:
     def finish(self) -> Path:
         """Score the network (a supernet: its largest) and write ``final.safetensors``."""
         budget, path = (self.clock.step, self.clock.elapsed / 60), self.folder / "final.safetensors"
-        pictures = self._settle()
+        images = self._settle()
         if not self.main:
             return path
-        metadata = run_metadata(self.recipe, self.trunk, self.start, *budget, pictures)
-        save_weights(path, self.trunk.state_dict(), metadata.header())  # whatever comes of scoring
-        figures = self.task.evaluate(self.model)
-        metadata = replace(metadata, metrics={self.task.validation: {self.recipe.val_split: figures}})
-        save_weights(path, self.trunk.state_dict(), metadata.header())
-        self._log({"step": self.clock.step, "final": figures})
-        if figures[self.task.figure] > self.checkpoints.best_metric():
-            self.checkpoints.write_best(figures[self.task.figure])
+        metadata = run_metadata(self.recipe, self.backbone, self.start, *budget, images)
+        save_weights(path, self.backbone.state_dict(), metadata.header())  # whatever comes of scoring
+        metrics = self.task.evaluate(self.model)
+        metadata = replace(metadata, metrics={self.task.validation: {self.recipe.val_split: metrics}})
+        save_weights(path, self.backbone.state_dict(), metadata.header())
+        self._log({"step": self.clock.step, "final": metrics})
+        if metrics[self.task.metric] > self.checkpoints.best_metric():
+            self.checkpoints.write_best(metrics[self.task.metric])
         plot(self.folder)
         return path
 
     def _settle(self) -> int:
-        """Make the model what the run gives, in evaluation mode; returns how many pictures BatchNorm was measured on.
+        """Make the model what the run gives, in evaluation mode; returns how many images BatchNorm was measured on.
 
         A supernet's running statistics mix all sub-networks, an average's are of other weights: both get new ones.
         """
@@ -160,12 +160,12 @@ class Run:
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
         if self.supernet:
-            self.trunk.activate(self.largest)
-        pictures = CALIBRATION if self.supernet or self.average is not None else 0
-        if pictures:  # SyncBatchNorm needs every rank for it
-            recalibrate(self.model, self.task.calibration(pictures))
+            self.backbone.activate(self.largest)
+        images = CALIBRATION if self.supernet or self.average is not None else 0
+        if images:  # SyncBatchNorm needs every rank for it
+            recalibrate(self.model, self.task.calibration(images))
         self.model.eval()
-        return pictures
+        return images
 
     # -- the loop ------------------------------------------------------------------------------------------
     def run(self) -> Path:
@@ -193,7 +193,7 @@ class Run:
         recipe, clock = self.recipe, self.clock
         return make_loader(
             self.task.source, recipe.batch, clock.size, seed=recipe.seed, start=clock.step,
-            rank=distributed.rank(), world=distributed.world(), workers=recipe.workers,
+            rank=distributed.rank(), world=distributed.world_size(), workers=recipe.workers,
         )  # fmt: skip
 
     def _loop(self, loader: Iterable[list[torch.Tensor]], bar: tqdm, interrupt: Interrupt) -> None:
@@ -243,7 +243,7 @@ class Run:
             group["lr"] = rate
         x = normalise(images).contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
-        archs = step_archs(recipe, clock.step) if self.supernet else [self.trunk.active]
+        archs = step_archs(recipe, clock.step) if self.supernet else [self.backbone.active]
         total, best, wanted = 0.0, None, self._wanted(archs, x)
         for arch in archs:
             loss, output = self._loss(arch, x, targets, wanted, best)
@@ -281,7 +281,7 @@ class Run:
         """A sub-network's loss and output, given what the teacher and the step's largest network make of ``x``."""
         recipe, task = self.recipe, self.task
         if self.supernet:
-            self.trunk.activate(arch)
+            self.backbone.activate(arch)
         with self._autocast():
             output = self.model(x)
             loss = task.loss(output, *targets)

@@ -2,7 +2,7 @@
 
 A folder holds either ``images/{train,val}`` and ``labels/{train,val}`` (index masks; 255 is ignored) with
 ``classes.txt`` (a class a line, optionally "name r g b"), or COCO keypoint JSON, ``annotations/{train,val}.json``
-with pictures under ``images/``, of any skeleton.
+with images under ``images/``, of any skeleton.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: b
     """The training recipe of a fine-tuning run; it names files that :func:`write_start` writes."""
     size = tuple(min(a, b) for a, b in zip(model.arch.input_size, LARGEST_CROP[model.task], strict=True))
     recipe = Recipe(
-        "finetune", model.task, "alone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
+        "finetune", model.task, "standalone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
         classes=classes, init="" if scratch else str(start_file(model, out)), minutes=10.0, size=size, early_size=size,
         lr=1e-3, batch=8 if model.task == "segmentation" else 32, out=str(out),
     )  # fmt: skip
@@ -88,7 +88,7 @@ def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: b
 
 
 def write_start(model: ScaleNet, out: Path, scratch: bool) -> None:
-    """Write the encoding and the start weights that a run's recipe names, one process for all."""
+    """Write the architecture and the start weights that a run's recipe names, one process for all."""
     if distributed.rank() == 0:
         write_text(out / "arch.json", model.arch.to_json())
         if not scratch:
@@ -99,7 +99,7 @@ def write_start(model: ScaleNet, out: Path, scratch: bool) -> None:
 def _describe(file: Path, model_name: str, model: ScaleNet, labels: Labels, scratch: bool) -> CheckpointMetadata:
     """What is known of fine-tuned weights: what their run says, on the data of a user's, of the network named."""
     metadata = read_metadata(file)
-    own = f"those of the pictures of {labels.dataset}, which it was fine-tuned on"
+    own = f"those of the images of {labels.dataset}, which it was fine-tuned on"
     start = CheckpointMetadata() if scratch else start_of(model)
     (splits,) = metadata.metrics.values()
     return replace(
@@ -112,7 +112,7 @@ def _describe(file: Path, model_name: str, model: ScaleNet, labels: Labels, scra
 def finetune(
     model_name: str, data: str | Path, out: str | Path, overrides: list[str] = (), scratch: bool = False
 ) -> dict[str, object]:
-    """Fine-tune a network on a folder; returns its figures on ``val`` and where it was saved.
+    """Fine-tune a network on a folder; returns its metrics on ``val`` and where it was saved.
 
     Args:
         model_name: a registered name with weights, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
@@ -142,6 +142,6 @@ def finetune(
     mark(tuned, metadata)
     save_weights(weights, tuned.state_dict(), metadata.header())
     folder = save_pretrained(tuned.eval(), out / "model")
-    figures = next(iter(metadata.metrics.values()))[recipe.val_split]
+    metrics = next(iter(metadata.metrics.values()))[recipe.val_split]
     start = metadata.init or "random"
-    return {**figures, "start": start, "weights": str(weights), "folder": str(folder)}
+    return {**metrics, "start": start, "weights": str(weights), "folder": str(folder)}

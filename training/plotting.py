@@ -1,4 +1,4 @@
-"""Loss and learning rate of a run as a picture."""
+"""Loss and learning rate of a run as an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scalenet.data.io import whole_file
+from scalenet.data.io import atomic_write
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def plot(folder: str | Path) -> Path:
     rate = axis.twinx()
     rate.plot(steps, [r["lr"] for r in records], color="crimson", linewidth=0.8)
     rate.set_ylabel("learning rate", color="crimson")
-    with whole_file(folder / "curves.png") as temporary:
+    with atomic_write(folder / "curves.png") as temporary:
         fig.savefig(temporary, dpi=110)
     plt.close(fig)
     return folder / "curves.png"

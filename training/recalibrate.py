@@ -1,4 +1,4 @@
-"""BatchNorm statistics of one sub-network, recomputed on training pictures (paper section 3.4).
+"""BatchNorm statistics of one sub-network, recomputed on training images (paper section 3.4).
 
 A supernet's running statistics mix all sub-networks; a deployed one needs its own.
 """
@@ -62,21 +62,21 @@ def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
             layer.running_var.copy_(var)
             layer.num_batches_tracked.copy_(tracked)
     if not count:
-        raise ValueError("recalibration needs at least one batch of pictures")
+        raise ValueError("recalibration needs at least one batch of images")
     return count
 
 
-def picture_batches(
+def image_batches(
     model: ScaleNet, root: str | Path, split: str = "train", batches: int = 8, batch_size: int = 3, seed: int = 0
 ) -> Iterator[torch.Tensor]:
-    """Inputs for a network from training pictures: person crops for pose, else crops of at most 512x1024.
+    """Inputs for a network from training images: person crops for pose, else crops of at most 512x1024.
 
     Args:
-        root, split: a keypoint data set for pose, else any folder of pictures; where there are folders named ``split``
+        root, split: a keypoint data set for pose, else any folder of images; where there are folders named ``split``
             in it, only what lies below them counts.
 
     Raises:
-        DataError: if there are no pictures.
+        DataError: if there are no images.
     """
     device = next(model.parameters()).device
     rng = np.random.default_rng(seed)
@@ -84,7 +84,7 @@ def picture_batches(
         source = KeypointSource(str(root), split)
         load, count = (lambda i: source.load(i, model.arch.input_size)), len(source)
     else:
-        files = find_pictures(root, split)
+        files = find_images(root, split)
         seen = partial(pad_to_multiple, multiple=COARSEST)
         load, count = (lambda i: seen(_random_crop(read_rgb(files[i]), model.arch.input_size, rng))), len(files)
     order = rng.permutation(max(count, batches * batch_size)) % count
@@ -92,8 +92,8 @@ def picture_batches(
         yield to_input(np.stack([load(int(i)) for i in order[start : start + batch_size]]), device)
 
 
-def find_pictures(root: str | Path, split: str) -> list[Path]:
-    """Pictures below a folder, those of ``split`` where its name occurs, labels left out.
+def find_images(root: str | Path, split: str) -> list[Path]:
+    """Images below a folder, those of ``split`` where its name occurs, labels left out.
 
     Raises:
         DataError: if there are none.
@@ -104,12 +104,12 @@ def find_pictures(root: str | Path, split: str) -> list[Path]:
     files = [p for p in files if not holds_labels(folders[p])]
     below = [p for p in files if split in folders[p].parts]
     if not files:
-        raise DataError(f"no pictures under {root}")
+        raise DataError(f"no images under {root}")
     return below or files
 
 
 def _random_crop(image: np.ndarray, input_size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A crop of the network's input size, or 512x1024 where that is smaller; small pictures are enlarged to fit."""
+    """A crop of the network's input size, or 512x1024 where that is smaller; small images are enlarged to fit."""
     h, w = min(input_size[0], 512), min(input_size[1], 1024)
     scale = max(h / image.shape[0], w / image.shape[1])
     if scale > 1:
@@ -123,13 +123,13 @@ def recalibrate_file(
     path: str | Path, root: str | Path, out: str | Path | None = None, split: str = "train", batches: int = 8,
     batch_size: int = 3,
 ) -> Path:  # fmt: skip
-    """Recalibrate a weights file of this project on training pictures; writes ``out`` (default: the file itself).
+    """Recalibrate a weights file of this project on training images; writes ``out`` (default: the file itself).
 
     Raises:
         DataError, FileNotFoundError, WeightsError: for what is missing or damaged.
     """
     model = read_network(path)
     metadata = read_metadata(path).without_metrics()  # they are of other statistics than these
-    count = recalibrate(model, picture_batches(model, root, split, batches, batch_size))
-    metadata = replace(metadata, batchnorm=f"recalibrated on {count} batches of {batch_size} training pictures")
+    count = recalibrate(model, image_batches(model, root, split, batches, batch_size))
+    metadata = replace(metadata, batchnorm=f"recalibrated on {count} batches of {batch_size} training images")
     return save_weights(out or path, model.state_dict(), metadata.header())

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from scalenet.data.images import SUFFIXES, read_rgb
 from scalenet.data.keypoints import KeypointSet, read_json, write_json
 
-from .data import DataError, whole_folder
+from .data import DataError, atomic_folder
 
 
 def rescale(root: str | Path, images: str | Path, out: str | Path) -> int:
@@ -27,7 +27,7 @@ def rescale(root: str | Path, images: str | Path, out: str | Path) -> int:
     for path in sorted(Path(images).iterdir()):
         if path.suffix.lower() in SUFFIXES and found.setdefault(path.stem, path) != path:
             raise DataError(f"{images} holds two images {path.stem}: {found[path.stem].name} and {path.name}")
-    with whole_folder(out) as partial:
+    with atomic_folder(out) as partial:
         return sum(_split(Path(root), file, found, partial) for file in files)
 
 
@@ -41,7 +41,7 @@ def _split(root: Path, file: Path, found: dict[str, Path], out: Path) -> int:
         source = found.get(Path(image["file_name"]).stem)
         if source is None:
             raise DataError(f"there is no image of the stem {Path(image['file_name']).stem}, which {file} names")
-        old, new = read_rgb(split.picture(image["id"])).shape, read_rgb(source).shape
+        old, new = read_rgb(split.image(image["id"])).shape, read_rgb(source).shape
         factors[image["id"]] = new[1] / old[1], new[0] / old[0]
         image |= {"file_name": source.name, "height": new[0], "width": new[1]}
         shutil.copyfile(source, folder / source.name)

@@ -1,4 +1,4 @@
-"""What a run begins with: an encoding by name, and the weights of a file."""
+"""What a run begins with: an architecture by name, and the weights of a file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ COUNTER = "num_batches_tracked"  # in no older file, and of no weight
 
 
 def named_arch(space: SearchSpace, name: str) -> Arch:
-    """An encoding of the space: largest, smallest, hrnet, or a JSON file.
+    """An architecture of the space: largest, smallest, hrnet, or a JSON file.
 
     Raises:
         FileNotFoundError, ArchError: if it is none of these, or outside the space.
     """
     named = {"largest": space.largest, "smallest": space.smallest, "hrnet": space.hrnet}
     if name not in named and not Path(name).is_file():
-        raise FileNotFoundError(f"no encoding {name!r}: give {', '.join(named)} or a JSON file")
+        raise FileNotFoundError(f"no architecture {name!r}: give {', '.join(named)} or a JSON file")
     return named[name]() if name in named else space.validate(Arch.load(name))
 
 
@@ -46,7 +46,7 @@ def start_file(name: str | Path) -> Path:
     return path if path.suffix in PICKLED or path.is_file() else weights_file(name)
 
 
-def load_start(trunk: ScaleNet, name: str | Path, partial: bool = False) -> int:
+def load_start(network: ScaleNet, name: str | Path, partial: bool = False) -> int:
     """Copy the entries of a weight file that fit; returns how many, and prints it and what stays random.
 
     Args:
@@ -59,8 +59,8 @@ def load_start(trunk: ScaleNet, name: str | Path, partial: bool = False) -> int:
     """
     state = read_checkpoint(start_file(name))
     state = hrnet_names(state) if is_hrnet(state) else state
-    head = next(k for k, m in trunk.named_children() if m is trunk.head)
-    own = trunk.state_dict()
+    head = next(k for k, m in network.named_children() if m is network.head)
+    own = network.state_dict()
     fit = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     backbone = [k for k in own if not k.startswith(f"{head}.") and not k.endswith(COUNTER)]
     random = [k for k in own if k not in fit and not k.endswith(COUNTER)]
@@ -70,7 +70,7 @@ def load_start(trunk: ScaleNet, name: str | Path, partial: bool = False) -> int:
         raise TrainingError(f"{said}: less than {WHOLE:.0%} fit this network; another file, or init_partial=true")
     if distributed.rank() == 0:
         print(said, file=sys.stderr)
-    trunk.load_state_dict(fit, strict=False)
+    network.load_state_dict(fit, strict=False)
     return len(fit)
 
 
@@ -96,22 +96,22 @@ def start_metadata(name: str) -> CheckpointMetadata:
 
 
 def run_metadata(
-    recipe: Recipe, trunk: ScaleNet, start: CheckpointMetadata, steps: int, minutes: float, pictures: int = 0
+    recipe: Recipe, backbone: ScaleNet, start: CheckpointMetadata, steps: int, minutes: float, images: int = 0
 ) -> CheckpointMetadata:
     """What is known of a run's weights before they are measured.
 
     Args:
         start: of what they began from.
-        pictures: training pictures that BatchNorm statistics were measured on; 0: they are training's own.
+        images: training images that BatchNorm statistics were measured on; 0: they are training's own.
     """
     datasets = [Path(root).name for root in (recipe.root, *recipe.more_roots)]
     terms = "the terms of the data it was trained on apply"
     return CheckpointMetadata(
-        arch=trunk.arch, task=recipe.task, labels=trunk.labels,
+        arch=backbone.arch, task=recipe.task, labels=backbone.labels,
         datasets=tuple(dict.fromkeys((*datasets, *start.datasets))),
         terms=terms_after(terms, start.terms), recipe=recipe.name, steps=steps, minutes=round(minutes, 1),
         init=start.init, parent_sha256=start.parent_sha256, space=recipe.space,
-        batchnorm=f"recalibrated on {pictures} training pictures" if pictures else "",
+        batchnorm=f"recalibrated on {images} training images" if images else "",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Pictures and clips to try the app with, from photographs that ship in packages which are installed here."""
+"""Images and clips to try the app with, from photographs that ship in packages which are installed here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRAMES, RATE = 24, 12
 SIZE = 240, 320  # (H, W) of a clip
 
 
-def example_pictures(task: str) -> list[str]:
+def example_images(task: str) -> list[str]:
     """Photographs for a task: people for poses, a view too for segmentation."""
     found = []
     for sample in (sample_portrait,) if task_spec(task).people else (sample_photograph, sample_portrait):
@@ -32,7 +32,7 @@ def example_pictures(task: str) -> list[str]:
 def write_clips(folder: str | Path) -> list[str]:
     """Two seconds of a camera that moves over each photograph, as mp4 files in ``folder``; returns their paths."""
     paths = []
-    for photograph in example_pictures("segmentation"):
+    for photograph in example_images("segmentation"):
         path = Path(folder) / f"{Path(photograph).stem}.mp4"
         writer = VideoWriter(path, SIZE, Fraction(RATE), Fraction(1, RATE))
         for number, frame in enumerate(_moving(load_image(photograph))):
@@ -43,7 +43,7 @@ def write_clips(folder: str | Path) -> list[str]:
 
 
 def _moving(image: np.ndarray) -> list[np.ndarray]:
-    """Views of a picture, from one corner to the opposite one."""
+    """Views of an image, from one corner to the opposite one."""
     scale = max(1.25 * SIZE[0] / image.shape[0], 1.25 * SIZE[1] / image.shape[1])
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     room = np.array(image.shape[:2]) - SIZE

@@ -12,20 +12,20 @@ import numpy as np
 
 from ..predict.results import PoseResult
 from . import outputs
-from .inputs import parse_boxes, polite, read_picture
-from .networks import Networks, Predictor, facts_of
+from .inputs import parse_boxes, polite, read_image
+from .networks import Networks, Predictor, info_of
 
 
 def warm(networks: Networks) -> None:
-    """Do with a plain picture and the first network of every task what a visitor will ask for, so that they need not
+    """Do with a plain image and the first network of every task what a visitor will ask for, so that they need not
     wait for what the first time takes; errors are for who asks."""
     with tempfile.TemporaryDirectory(prefix="scalenet-demo-") as folder:
         handlers = Handlers(networks, folder)
-        picture = outputs.write_picture(Path(folder), "plain", np.full((480, 640, 3), 127, np.uint8))
+        image = outputs.write_image(Path(folder), "plain", np.full((480, 640, 3), 127, np.uint8))
         asks = {
-            "segmentation": lambda name: handlers.segment(picture, name, 0.5, 0),
-            "pose": lambda name: handlers.pose(picture, name, "0, 0, 640, 480", 1, 0),  # it shows nobody to be found
-            "bottomup": lambda name: handlers.everyone(picture, name, 1, 0),
+            "segmentation": lambda name: handlers.segment(image, name, 0.5, 0),
+            "pose": lambda name: handlers.pose(image, name, "0, 0, 640, 480", 1, 0),  # it shows nobody to be found
+            "bottomup": lambda name: handlers.everyone(image, name, 1, 0),
         }
         for task, ask in asks.items():
             for name in networks.names(task)[:1]:
@@ -34,7 +34,7 @@ def warm(networks: Networks) -> None:
 
 
 class Handlers:
-    """The app's functions. Pictures are paths of uploads; opacity and thresholds are 0..1, shares are in percent.
+    """The app's functions. Images are paths of uploads; opacity and thresholds are 0..1, shares are in percent.
 
     Args:
         networks: what can be chosen.
@@ -45,64 +45,64 @@ class Handlers:
         self.networks, self.cache = networks, cache
 
     def segment(
-        self, picture: str | None, model: str, opacity: float, smallest: float
+        self, pixels: str | None, model: str, opacity: float, smallest: float
     ) -> tuple[str, str, str, str, str, str]:
         """Give every pixel its class: overlay to look at, shares, facts; overlay PNG, mask PNG, JSON to take away."""
         with polite():
-            image = read_picture(picture)
+            image = read_image(pixels)
             network = self.networks.predictor("segmentation", model)
             result, seconds = self.networks.ask(network, image)
             at_least = smallest / 100
-            facts = facts_of(network)
+            facts = info_of(network)
             with outputs.result_folder(self.cache) as folder:
-                stem = outputs.stem_of(picture)
+                stem = outputs.stem_of(pixels)
                 drawn = result.draw(image, legend=False, strength=opacity, at_least=at_least)
                 legend = result.draw(image, strength=opacity, at_least=at_least)
                 return (
                     outputs.write_shown(folder, stem, drawn),
                     outputs.shares_html(result, at_least),
                     outputs.facts_html(model, facts, seconds, _size(image)),
-                    outputs.write_picture(folder, f"{stem}_overlay", legend),
-                    outputs.write_picture(folder, f"{stem}_mask", result.mask),
+                    outputs.write_image(folder, f"{stem}_overlay", legend),
+                    outputs.write_image(folder, f"{stem}_mask", result.mask),
                     outputs.write_result(folder, stem, _values(model, facts, seconds, result.to_dict())),
                 )
 
     def pose(
-        self, picture: str | None, model: str, boxes: str, opacity: float, threshold: float
+        self, image: str | None, model: str, boxes: str, opacity: float, threshold: float
     ) -> tuple[str, str, str, str, str]:
         """Find the joints of the people in the boxes (lines "x, y, w, h"; empty: they are found, then looked at)."""
-        return self._people("pose", picture, model, opacity, threshold, lambda: (parse_boxes(boxes),))
+        return self._people("pose", image, model, opacity, threshold, lambda: (parse_boxes(boxes),))
 
     def everyone(
-        self, picture: str | None, model: str, opacity: float, threshold: float
+        self, image: str | None, model: str, opacity: float, threshold: float
     ) -> tuple[str, str, str, str, str]:
-        """Find everybody's joints in one look: drawn, people, facts; picture as PNG and JSON to take away."""
-        return self._people("bottomup", picture, model, opacity, threshold, tuple)
+        """Find everybody's joints in one look: drawn, people, facts; image as PNG and JSON to take away."""
+        return self._people("bottomup", image, model, opacity, threshold, tuple)
 
     def _people(
-        self, task: str, picture: str | None, model: str, opacity: float, threshold: float,
+        self, task: str, pixels: str | None, model: str, opacity: float, threshold: float,
         arguments: Callable[[], tuple[Any, ...]],
     ) -> tuple[str, str, str, str, str]:  # fmt: skip
         with polite():
-            image = read_picture(picture)
+            image = read_image(pixels)
             given = arguments()
             network: Predictor = self.networks.predictor(task, model)
             result, seconds = self.networks.ask(network, image, *given)
-            return self._people_files(picture, image, model, facts_of(network), seconds, result, opacity, threshold)
+            return self._people_files(pixels, image, model, info_of(network), seconds, result, opacity, threshold)
 
     def _people_files(
-        self, picture: str, image: np.ndarray, model: str, facts: dict[str, Any], seconds: float, result: PoseResult,
+        self, pixels: str, image: np.ndarray, model: str, facts: dict[str, Any], seconds: float, result: PoseResult,
         opacity: float, threshold: float,
     ) -> tuple[str, str, str, str, str]:  # fmt: skip
         with outputs.result_folder(self.cache) as folder:
-            stem = outputs.stem_of(picture)
+            stem = outputs.stem_of(pixels)
             drawn = result.draw(image, threshold, opacity)
             values = {"size": list(image.shape[:2]), **result.to_dict()}
             return (
                 outputs.write_shown(folder, stem, drawn),
                 outputs.people_html(result, threshold),
                 outputs.facts_html(model, facts, seconds, _size(image)),
-                outputs.write_picture(folder, f"{stem}_pose", drawn),
+                outputs.write_image(folder, f"{stem}_pose", drawn),
                 outputs.write_result(folder, stem, _values(model, facts, seconds, values)),
             )
 

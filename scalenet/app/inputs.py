@@ -42,9 +42,9 @@ def polite(upload: str | None = None, what: str = "the file") -> Iterator[None]:
 
 
 def uploads_only(component: Component, what: str) -> Component:
-    """Make a picture or video component hand over the path of the uploaded file, unopened.
+    """Make an image or video component hand over the path of the uploaded file, unopened.
 
-    Gradio's own would open a picture before we can say politely what is wrong with it, and would fetch a link of any
+    Gradio's own would open an image before we can say politely what is wrong with it, and would fetch a link of any
     size, so both steps are replaced on this one object (a subclass would make gradio write a file beside its source).
     """
     import gradio as gr
@@ -67,14 +67,14 @@ def uploads_only(component: Component, what: str) -> Component:
     return component
 
 
-def read_picture(path: str | None) -> np.ndarray:
+def read_image(path: str | None) -> np.ndarray:
     """RGB (H, W, 3) uint8 of an uploaded file, upright; messages name no path of this machine.
 
     Raises:
-        ImageError: if there is none, or it is no picture, or one of more than 36 million pixels.
+        ImageError: if there is none, or it is no image, or one of more than 36 million pixels.
     """
     if not path:
-        raise ImageError("There is no picture yet: upload one, take one with the webcam, or choose an example.")
+        raise ImageError("There is no image yet: upload one, take one with the webcam, or choose an example.")
     return decode_rgb(Path(path).read_bytes(), "this file", MAX_PIXELS)
 
 

@@ -125,7 +125,7 @@ def _build(task: str, source: str, finder: str | Detector) -> Predictor:
     return PREDICTORS[task](source, **({"detector": finder} if task_spec(task).boxed else {}))
 
 
-def facts_of(predictor: Predictor) -> dict[str, Any]:
+def info_of(predictor: Predictor) -> dict[str, Any]:
     """Plain JSON values: params, macs, and the input_size [h, w] that macs are counted at."""
     model = predictor.model
     size = model_input(model)[0]

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..data.images import save_picture
+from ..data.images import save_image
 from ..labels import Labels
 from ..predict.results import PoseResult, SegmentationResult, percent
 from ..video.process import VideoSummary
@@ -41,23 +41,23 @@ def result_folder(cache: str | Path) -> Iterator[Path]:
 
 def stem_of(upload: str) -> str:
     """A short name for the files made from an upload."""
-    return Path(upload).stem[:40] or "picture"
+    return Path(upload).stem[:40] or "image"
 
 
 def write_shown(folder: Path, name: str, image: np.ndarray) -> str:
-    """A JPEG of an RGB picture for the page, its long side at most 1600 pixels; returns the path."""
+    """A JPEG of an RGB image for the page, its long side at most 1600 pixels; returns the path."""
     scale = SHOWN_SIDE / max(image.shape[:2])
     if scale < 1:
         size = [max(1, round(n * scale)) for n in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     path = folder / f"{name}_shown.jpg"
-    save_picture(path, image, quality=92)
+    save_image(path, image, quality=92)
     return str(path)
 
 
-def write_picture(folder: Path, name: str, image: np.ndarray) -> str:
-    """A PNG of an RGB or index picture; returns the path."""
-    save_picture(folder / f"{name}.png", image)
+def write_image(folder: Path, name: str, image: np.ndarray) -> str:
+    """A PNG of an RGB or index image; returns the path."""
+    save_image(folder / f"{name}.png", image)
     return str(folder / f"{name}.png")
 
 
@@ -85,7 +85,7 @@ def shares_html(result: SegmentationResult, at_least: float) -> str:
     colours = dict(zip(result.classes, result.labels.colours, strict=True))
     found = result.found(at_least)
     if not found:
-        return '<p class="none">No class covers that much of the picture.</p>'
+        return '<p class="none">No class covers that much of the image.</p>'
     return _rows((colours[name], name, share, percent(share)) for name, share in found.items())
 
 
@@ -103,7 +103,7 @@ def video_html(summary: VideoSummary, labels: Labels) -> str:
 def people_html(result: PoseResult, threshold: float) -> str:
     """A row for each person: score, and how many joints are drawn."""
     if not len(result):
-        return '<p class="none">Nobody was found in this picture.</p>'
+        return '<p class="none">Nobody was found in this image.</p>'
     joints = (result.keypoints[..., 2] >= threshold).sum(1)
     total = len(result.labels.names)
     people = list(zip(joints, result.scores, strict=True))

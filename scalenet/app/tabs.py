@@ -1,4 +1,4 @@
-"""The three tabs for pictures: inputs and settings in a side column, the result large beside it."""
+"""The three tabs for images: inputs and settings in a side column, the result large beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..predict.visualization import DRAWN_THRESHOLD
-from .examples import example_pictures
+from .examples import example_images
 from .handlers import Handlers
 from .inputs import uploads_only
 from .networks import Networks
@@ -15,8 +15,8 @@ from .networks import Networks
 if TYPE_CHECKING:
     from gradio.components import Component
 
-WORKERS = 2  # pictures that are worked on at a time, all tabs together
-SHARED = {"concurrency_limit": WORKERS, "concurrency_id": "pictures"}
+WORKERS = 2  # images that are worked on at a time, all tabs together
+SHARED = {"concurrency_limit": WORKERS, "concurrency_id": "images"}
 NO_WEIGHTS = (
     "No weights for this task are at hand. `scalenet list` says where there are some; "
     "`build_demo(models={…})` takes files of your own."
@@ -24,8 +24,8 @@ NO_WEIGHTS = (
 
 
 @dataclass(frozen=True)
-class PictureTab:
-    """What one tab is: ``handler`` takes the picture, the network, the fields and the (folded) settings in order."""
+class ImageTab:
+    """What one tab is: ``handler`` takes the image, the network, the fields and the (folded) settings in order."""
 
     title: str
     task: str
@@ -38,27 +38,27 @@ class PictureTab:
     fields: Callable[[], Sequence[Component]] = tuple
 
 
-def picture_tabs(handlers: Handlers) -> tuple[PictureTab, ...]:
+def image_tabs(handlers: Handlers) -> tuple[ImageTab, ...]:
     """Segmentation, Pose, Everyone."""
     return (
-        PictureTab(
+        ImageTab(
             "Segmentation", "segmentation", "Every pixel gets one of the classes that the network learned.", "Segment",
             "segment", handlers.segment, lambda: (opacity_slider(0.6), _smallest()),
             ("Overlay PNG", "Mask PNG", "JSON"),
         ),
-        PictureTab(
+        ImageTab(
             "Pose", "pose", "People are found, then each is looked at by itself; or give their boxes.",
             "Find joints", "pose", handlers.pose,
             lambda: (opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"), lambda: (_boxes(),),
         ),
-        PictureTab(
-            "Everyone", "bottomup", "The joints of everybody in the picture in one look.", "Find everyone",
+        ImageTab(
+            "Everyone", "bottomup", "The joints of everybody in the image in one look.", "Find everyone",
             "everyone", handlers.everyone, lambda: (opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"),
         ),
     )  # fmt: skip
 
 
-def build_tab(tab: PictureTab, networks: Networks) -> None:
+def build_tab(tab: ImageTab, networks: Networks) -> None:
     """Lay one tab out inside the present ``gr.Tabs`` and connect it."""
     import gradio as gr
 
@@ -69,25 +69,25 @@ def build_tab(tab: PictureTab, networks: Networks) -> None:
         gr.Markdown(tab.text, elem_classes="note")
         with gr.Row(elem_classes="sides"):
             with gr.Column(scale=2, min_width=300):
-                picture = _picture_input()
+                image = _image_input()
                 model = model_choice(networks.names(tab.task))
                 fields = list(tab.fields())
                 with gr.Accordion("Settings", open=False):
                     settings = fields + list(tab.settings())
                 button = gr.Button(tab.button, variant="primary", elem_classes="go")
-                pictures = example_pictures(tab.task)
-                if pictures:
-                    gr.Examples([[p] for p in pictures], [picture], cache_examples=False, api_visibility="private")
+                images = example_images(tab.task)
+                if images:
+                    gr.Examples([[p] for p in images], [image], cache_examples=False, api_visibility="private")
             with gr.Column(scale=3, min_width=300):
                 shown, legend, facts = result_view(gr.Image, buttons=["download", "fullscreen"])
                 files = download_row(tab.downloads)
-        inputs, outputs = [picture, model, *settings], [shown, legend, facts, *files]
+        inputs, outputs = [image, model, *settings], [shown, legend, facts, *files]
         button.click(tab.handler, inputs, outputs, api_name=tab.api_name, show_progress_on=shown, **SHARED)
-        _follow(tab, picture, [model, *settings], outputs)
+        _follow(tab, image, [model, *settings], outputs)
 
 
-def _follow(tab: PictureTab, picture: Component, others: list[Component], outputs: list[Component]) -> None:
-    """Run at once when there is a new picture or another setting; not an endpoint."""
+def _follow(tab: ImageTab, image: Component, others: list[Component], outputs: list[Component]) -> None:
+    """Run at once when there is a new image or another setting; not an endpoint."""
     import gradio as gr
 
     def follow(*values: Any) -> tuple[Any, ...]:
@@ -95,19 +95,19 @@ def _follow(tab: PictureTab, picture: Component, others: list[Component], output
 
     changes = [getattr(c, "release", None) or getattr(c, "submit", None) or c.input for c in others]
     gr.on(
-        [picture.change, *changes], follow, [picture, *others], outputs, api_visibility="private",
+        [image.change, *changes], follow, [image, *others], outputs, api_visibility="private",
         trigger_mode="always_last", show_progress_on=outputs[0], **SHARED,
     )  # fmt: skip
 
 
-def _picture_input() -> Component:
+def _image_input() -> Component:
     import gradio as gr
 
-    picture = gr.Image(
-        type="filepath", label="Picture", sources=["upload", "webcam", "clipboard"], height=280,
-        elem_classes="picture",
+    image = gr.Image(
+        type="filepath", label="Image", sources=["upload", "webcam", "clipboard"], height=280,
+        elem_classes="image",
     )  # fmt: skip
-    return uploads_only(picture, "picture")
+    return uploads_only(image, "image")
 
 
 def model_choice(names: Sequence[str]) -> Component:
@@ -142,7 +142,7 @@ def opacity_slider(value: float) -> Component:
 def _smallest() -> Component:
     import gradio as gr
 
-    return gr.Slider(0, 20, 0.1, step=0.1, label="Smallest class shown", info="In percent of the picture.")
+    return gr.Slider(0, 20, 0.1, step=0.1, label="Smallest class shown", info="In percent of the image.")
 
 
 def threshold_slider() -> Component:

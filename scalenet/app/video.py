@@ -13,7 +13,7 @@ from ..video.tracking import Tracker
 from . import outputs
 from .examples import write_clips
 from .inputs import polite, uploads_only
-from .networks import PREDICTORS, Networks, facts_of
+from .networks import PREDICTORS, Networks, info_of
 from .tabs import NO_WEIGHTS, download_row, model_choice, opacity_slider, result_view, threshold_slider
 
 MAX_SECONDS, MAX_FRAMES = 60, 1800
@@ -37,7 +37,7 @@ def build_video_tab(networks: Networks, cache: str) -> None:
             return
         with gr.Row(elem_classes="sides"):
             with gr.Column(scale=2, min_width=300):
-                clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=280, elem_classes="picture")
+                clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=280, elem_classes="image")
                 uploads_only(clip, "clip")
                 model = model_choice(names)
                 with gr.Accordion("Settings", open=False):
@@ -91,7 +91,7 @@ def _process(
                 tracker=Tracker(threshold=threshold) if task_spec(task).people else None, progress=report,
                 max_frames=MAX_FRAMES,
             )  # fmt: skip
-            facts = outputs.facts_html(model, facts_of(network), summary.seconds, _did(summary))
+            facts = outputs.facts_html(model, info_of(network), summary.seconds, _did(summary))
             return str(target), outputs.video_html(summary, network.labels), facts, str(target), str(lines)
 
 

@@ -1,4 +1,4 @@
-"""``scalenet bench NAME…``: milliseconds per picture."""
+"""``scalenet bench NAME…``: milliseconds per image."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ BATCH, GPU_BATCH = 4, 8  # frames
 
 
 def the_video(paths: Sequence[Path], out: str) -> Path | None:
-    """The video among the inputs, looked at; None if all are pictures.
+    """The video among the inputs, looked at; None if all are images.
 
     Raises:
-        ValueError: if a video does not come alone or cannot be read, or a folder's name for pictures is a video's.
+        ValueError: if a video does not come alone or cannot be read, or a folder's name for images is a video's.
     """
     from ..video.reader import is_video, probe
 
@@ -24,7 +24,7 @@ def the_video(paths: Sequence[Path], out: str) -> Path | None:
     if videos and len(paths) > 1:
         raise ValueError(f"{videos[0]} is a video: give one video and nothing else")
     if not videos and Path(out).suffix.lower() == SUFFIX:
-        raise ValueError(f"-o {out} names a video, the input is none: for pictures give a folder")
+        raise ValueError(f"-o {out} names a video, the input is none: for images give a folder")
     if not videos:
         return None
     probe(videos[0])

@@ -1,4 +1,4 @@
-"""``scalenet convert CHECKPOINT``: the authors' checkpoints to weights, their masks to encodings."""
+"""``scalenet convert CHECKPOINT``: the authors' checkpoints to weights, their masks to architectures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if result["needs_recalibration"]:
         print(
             "warning: these BatchNorm statistics are a supernet's and fit no sub-network; recalibrate on training "
-            f"pictures before use: python -m training recalibrate {args.out} --data ROOT", file=sys.stderr,
+            f"images before use: python -m training recalibrate {args.out} --data ROOT", file=sys.stderr,
         )  # fmt: skip
     if not args.json:
         head = "" if result["head"] else " (no head: the file is a classifier's)"

@@ -1,4 +1,4 @@
-"""``scalenet evaluate NAME``: the usual figures over a data set."""
+"""``scalenet evaluate NAME``: the usual metrics over a data set."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
     parser.add_argument(
-        "--dataset", required=True, choices=EVALUATORS, help="folder: pictures and masks of the network's own classes"
+        "--dataset", required=True, choices=EVALUATORS, help="folder: images and masks of the network's own classes"
     )
     parser.add_argument("--root", required=True, help="folder of the data set")
     parser.add_argument("--split", default="val", help="folder or annotation name (default: %(default)s)")
     parser.add_argument("--checkpoint", help="a .safetensors file to read instead of the published weights")
-    parser.add_argument("--limit", type=positive, help="only the first pictures")
+    parser.add_argument("--limit", type=positive, help="only the first images")
     parser.add_argument(
-        "--flip", action=argparse.BooleanOptionalAction, help="mean with the mirrored picture (default: pose only)"
+        "--flip", action=argparse.BooleanOptionalAction, help="mean with the mirrored image (default: pose only)"
     )
     parser.add_argument(
         "--scales", type=numbers, help="look at several sizes, for example 0.5,1,2 (segmentation and bottom-up)"
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
-    parser.add_argument("--batch-size", type=positive, help="pictures, or people, that run together")
+    parser.add_argument("--batch-size", type=positive, help="images, or people, that run together")
     segmentation = parser.add_argument_group("segmentation")
-    segmentation.add_argument("--prefix", metavar="P", help="segmentation: only pictures whose file name begins with P")
+    segmentation.add_argument("--prefix", metavar="P", help="segmentation: only images whose file name begins with P")
     pose = parser.add_argument_group("pose")
     pose.add_argument("--boxes", metavar="FILE", help="a detector's results (default: the annotations' boxes)")
     pose.add_argument("--detector", metavar="WHO", help="who finds people instead, as in scalenet pose")
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate; returns the figures as fractions, the number of pictures and the seconds it took."""
+    """Evaluate; returns the metrics as fractions, the number of images and the seconds it took."""
     kind = EVALUATORS[args.dataset]
     module = importlib.import_module(f"..evaluate.{kind}", __package__)
     given = {option: getattr(args, option) for option in OPTIONS if getattr(args, option) is not None}
@@ -68,11 +68,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         device=args.device, batch_size=args.batch_size, **scales, **given,
     )  # fmt: skip
     if not args.json:
-        print_figures(result)
+        print_metrics(result)
     return result
 
 
-def print_figures(result: dict[str, Any]) -> None:
+def print_metrics(result: dict[str, Any]) -> None:
     """Name and number, one a line."""
     for key, value in result.items():
         if key == "joints_compared":

@@ -20,6 +20,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     result = {"model": args.name, **export(load_model(args.name), args.out, args.format)}
     if not args.json:
-        print(f"{result['path']} ({result['bytes'] / 1e6:.1f} MB): pictures -> {', '.join(result['outputs'])}")
+        print(f"{result['path']} ({result['bytes'] / 1e6:.1f} MB): images -> {', '.join(result['outputs'])}")
         print(f"  batch, height and width are free; largest difference to the original {result['max_difference']:.1e}")
     return result

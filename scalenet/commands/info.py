@@ -15,10 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Facts of one network, its encoding included."""
-    from ..models.info import find_facts
+    """Facts of one network, its architecture included."""
+    from ..models.info import model_info
 
-    facts = find_facts(args.name)
+    facts = model_info(args.name)
     if not args.json:
         _print(facts.to_dict(), facts.metadata)
     return facts.to_dict()
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any], known: CheckpointMetadata) -> None:
     arch = facts["arch"]
-    print(f"{facts['name']}: {facts['task']}, {facts['outputs']} outputs, encoding {facts['digest']}")
+    print(f"{facts['name']}: {facts['task']}, {facts['outputs']} outputs, architecture {facts['digest']}")
     print(f"  width {facts['width']}, stem {arch['stem_width']}, stage 1 {arch['stage1_width']}")
     h, w = facts["input_size"]
     print(f"  {facts['params']:,} parameters, {facts['macs'] / 1e9:.3f} GMACs at {h}x{w}")
@@ -38,9 +38,9 @@ def _print(facts: dict[str, Any], known: CheckpointMetadata) -> None:
     for what, text in (("made with", known.made()), ("from", known.parent()), ("BatchNorm", known.batchnorm)):
         if text:
             print(f"  {what}: {text}")
-    for kind, figures in (("reported", facts["reported"]), ("measured", known.measured())):
-        if figures:
-            print(f"  {kind}: " + ", ".join(f"{k} {v}" for k, v in figures.items()))
+    for kind, metrics in (("reported", facts["reported"]), ("measured", known.measured())):
+        if metrics:
+            print(f"  {kind}: " + ", ".join(f"{k} {v}" for k, v in metrics.items()))
 
 
 def _module(module: dict[str, Any]) -> str:

@@ -14,12 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Facts of every registered network, as :mod:`.info` gives them, without the encodings."""
+    """Facts of every registered network, as :mod:`.info` gives them, without the architectures."""
     from ..models.factory import list_models
-    from ..models.info import markdown_table, registered_facts
+    from ..models.info import markdown_table, registered_info
 
     names = list_models(args.pattern)
-    known = [facts.summary() for facts in registered_facts() if facts.name.partition(".")[0] in names]
+    known = [facts.summary() for facts in registered_info() if facts.name.partition(".")[0] in names]
     rows = sorted(known, key=lambda row: names.index(row["name"].partition(".")[0]))
     rows = [row for row in rows if row["weights"]["available"] or not args.pretrained]
     if args.markdown and not args.json:

@@ -20,7 +20,7 @@ RESULTS = "keypoints.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files, or one video")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or one video")
     parser.add_argument("-m", "--model", help="network (default: scalenet_p0, with --bottom-up scalenet_p0_bottomup)")
     parser.add_argument(
         "-o", "--out", default=".",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     people.add_argument(
         "--detector", metavar="WHO",
         help="finds people, who are then looked at one by one: bottomup (default), bottomup:NAME, torchvision:NAME "
-        "(downloads it), a .onnx file of YOLOX's form, or none (the whole picture is one person)",
+        "(downloads it), a .onnx file of YOLOX's form, or none (the whole image is one person)",
     )  # fmt: skip
     people.add_argument("--bottom-up", action="store_true", help="everybody at once, without a second look")
     parser.add_argument(
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
         "--batch-size", type=positive,
-        help="people that run together (default: 32), or pictures for bottom-up (1); for videos 4, on a GPU 8",
+        help="people that run together (default: 32), or images for bottom-up (1); for videos 4, on a GPU 8",
     )  # fmt: skip
     parser.add_argument(
         "--track", action=argparse.BooleanOptionalAction, default=True, help="follow people through a video"
@@ -54,13 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Find joints, write one picture each and one results file, or a video; returns what each picture holds."""
+    """Find joints, write one image each and one results file, or a video; returns what each image holds."""
     from ..data.images import check_file
     from ..data.keypoints import write_json
 
     paths = [Path(p) for p in args.images] + ([sample_portrait()] if args.sample else [])
     if not paths:
-        raise ValueError("no picture: give files, or --sample for a portrait that ships in matplotlib")
+        raise ValueError("no image: give files, or --sample for a portrait that ships in matplotlib")
     args.model = args.model or ("scalenet_p0_bottomup" if args.bottom_up else "scalenet_p0")
     video = the_video(paths, args.out)
     if video is not None:
@@ -90,7 +90,7 @@ def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
     from ..video.tracking import Tracker
 
     if args.boxes:
-        raise ValueError("--boxes names pictures; in a video people are found: see --detector and --bottom-up")
+        raise ValueError("--boxes names images; in a video people are found: see --detector and --bottom-up")
     target = target_of(video, args.out, "pose")
     return run_video(args, video, target, _estimator(args, frames_together(args)), Tracker() if args.track else None)
 
@@ -133,5 +133,5 @@ def sample_portrait() -> Path:
     folder = Path(spec.origin).parent if spec and spec.origin else None
     path = folder / "mpl-data" / "sample_data" / "grace_hopper.jpg" if folder else None
     if path is None or not path.is_file():
-        raise ValueError("--sample needs matplotlib (pip install matplotlib); or give a picture of your own")
+        raise ValueError("--sample needs matplotlib (pip install matplotlib); or give an image of your own")
     return path

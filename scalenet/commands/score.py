@@ -1,4 +1,4 @@
-"""``scalenet score RESULTS.json``: the usual figures for anybody's results."""
+"""``scalenet score RESULTS.json``: the usual metrics for anybody's results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..evaluate.scores import SCORES, score
-from .evaluate import print_figures
+from .evaluate import print_metrics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Score; returns the figures as fractions."""
+    """Score; returns the metrics as fractions."""
     result = score(args.results, args.dataset, args.annotations)
     if not args.json:
-        print_figures(result)
+        print_metrics(result)
     return result

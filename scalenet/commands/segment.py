@@ -15,7 +15,7 @@ from .options import height_width, numbers, positive
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files, or one video")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or one video")
     parser.add_argument("-m", "--model", default="scalenet_s0", help="network (default: %(default)s)")
     parser.add_argument(
         "-o", "--out", default=".",
@@ -25,24 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     parser.add_argument(
-        "--batch-size", type=positive, help="pictures of one size that run together (default: 1, videos 4, on a GPU 8)"
+        "--batch-size", type=positive, help="images of one size that run together (default: 1, videos 4, on a GPU 8)"
     )
-    parser.add_argument("--flip", action="store_true", help="also look at the mirrored picture")
+    parser.add_argument("--flip", action="store_true", help="also look at the mirrored image")
     parser.add_argument("--scales", type=numbers, default=(1.0,), help="average over scales, for example 0.75,1,1.25")
     parser.add_argument(
-        "--window", type=height_width, help="slide an HxW window over large pictures, for example 360x480"
+        "--window", type=height_width, help="slide an HxW window over large images, for example 360x480"
     )
     parser.add_argument("--overlap", type=float, default=0.25, help="share of a window that the next one covers again")
-    parser.add_argument("--full-size", action="store_true", help="do not reduce large pictures to the network's input")
+    parser.add_argument("--full-size", action="store_true", help="do not reduce large images to the network's input")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Segment pictures and write two files for each, or a video; returns sizes, classes and shares."""
+    """Segment images and write two files for each, or a video; returns sizes, classes and shares."""
     from ..data.images import check_file
 
     paths = [Path(p) for p in args.images] + ([sample_photograph()] if args.sample else [])
     if not paths:
-        raise ValueError("no picture: give files, or --sample for a photograph that ships in scikit-learn")
+        raise ValueError("no image: give files, or --sample for a photograph that ships in scikit-learn")
     video = the_video(paths, args.out)
     if video is not None:
         target = target_of(video, args.out, "overlay")
@@ -88,7 +88,7 @@ def _print(row: dict[str, Any], result: Any) -> None:
 
 
 def unique_names(paths: Iterable[Path]) -> list[str]:
-    """The files' stems, numbered where two pictures share one."""
+    """The files' stems, numbered where two images share one."""
     names: list[str] = []
     for path in paths:
         name, number = path.stem, 2
@@ -99,7 +99,7 @@ def unique_names(paths: Iterable[Path]) -> list[str]:
 
 
 def keep_inputs(paths: Iterable[Path], targets: Iterable[Path]) -> None:
-    """Refuse to write over a picture that was given.
+    """Refuse to write over an image that was given.
 
     Raises:
         ValueError: naming it.
@@ -107,7 +107,7 @@ def keep_inputs(paths: Iterable[Path], targets: Iterable[Path]) -> None:
     given = {path.resolve() for path in paths}
     for target in targets:
         if target.resolve() in given:
-            raise ValueError(f"{target} is one of the pictures given and would be overwritten: name a folder with -o")
+            raise ValueError(f"{target} is one of the images given and would be overwritten: name a folder with -o")
 
 
 def sample_photograph() -> Path:
@@ -119,5 +119,5 @@ def sample_photograph() -> Path:
     spec = find_spec("sklearn")
     path = Path(spec.origin).parent / "datasets" / "images" / "china.jpg" if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise ValueError("--sample needs scikit-learn (pip install scikit-learn); or give a picture of your own")
+        raise ValueError("--sample needs scikit-learn (pip install scikit-learn); or give an image of your own")
     return path

@@ -1,4 +1,4 @@
-"""Pictures and people of a COCO-form file: what cannot be is refused, what evaluators need is filled in."""
+"""Images and people of a COCO-form file: what cannot be is refused, what evaluators need is filled in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AREA_OF_BOX = 0.53  # that a person covers, as CrowdPose's evaluator has it
 
 
 def images_by_id(images: Iterable[Row], path: Path) -> dict[Any, Row]:
-    """Pictures of a file by their id.
+    """Images of a file by their id.
 
     Raises:
         DataError: for an id that two have, one that is no number or text, or some of each.
@@ -23,13 +23,13 @@ def images_by_id(images: Iterable[Row], path: Path) -> dict[Any, Row]:
     for image in images:
         number = image["id"]
         if not isinstance(number, (int, float, str)):
-            raise DataError(f"{path}: a picture's id is a number or a text, got {str(number)[:40]}")
+            raise DataError(f"{path}: an image's id is a number or a text, got {str(number)[:40]}")
         if number in found:
             both = " and ".join(str(i.get("file_name")) for i in (found[number], image))
-            raise DataError(f"{path}: two pictures have the id {number}: {both}; files that are merged need new ids")
+            raise DataError(f"{path}: two images have the id {number}: {both}; files that are merged need new ids")
         found[number] = image
     if len({isinstance(number, str) for number in found}) > 1:
-        raise DataError(f"{path}: the ids of some pictures are numbers, of others texts")
+        raise DataError(f"{path}: the ids of some images are numbers, of others texts")
     return found
 
 
@@ -61,7 +61,7 @@ def checked(annotation: Mapping[str, Any], images: Mapping[Any, Row], numbers: i
     if not isinstance(a.get("keypoints"), list) or len(a["keypoints"]) != numbers:
         raise DataError(f"{what} does not have {numbers} keypoint numbers")
     if a.get("image_id") not in images:
-        raise DataError(f"{what} is of picture {a.get('image_id')!r}, which is not there")
+        raise DataError(f"{what} is of image {a.get('image_id')!r}, which is not there")
     if not isinstance(a.get("bbox"), list) or len(a["bbox"]) != 4:
         raise DataError(f"{what} has no bbox [x, y, w, h]")
     given = [a[key] for key in ("area", "num_keypoints") if a.get(key) is not None]
@@ -76,7 +76,7 @@ def complete(people: list[Row], path: Path) -> None:
     """Fill in numbers of joints and areas where they are missing or cannot be; what is made up is said.
 
     Where a file counts no joint of anybody, its labelled ones are counted. (CrowdPose's counts no heads and necks, and
-    its figures are of those whom it counts.)
+    its metrics are of those whom it counts.)
     """
     labelled = [sum(v > 0 for v in a["keypoints"][2::3]) for a in people]
     uncounted = not any(a.get("num_keypoints") for a in people)

@@ -23,7 +23,7 @@ def read_boxes(path: str | Path) -> Boxes:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        BoxError: if it is in neither form, or naming the first picture with a box that is none.
+        BoxError: if it is in neither form, or naming the first image with a box that is none.
     """
     path = Path(path)
     if not path.is_file():
@@ -77,21 +77,21 @@ def corners(rows: Any, what: str) -> np.ndarray:
         raise BoxError(f"{what}: {e}") from None
 
 
-def boxes_of(table: Boxes, picture: str | Path) -> np.ndarray | None:
-    """The boxes of a picture by its path as given, its name, its stem, or the number its stem is; None: no entry."""
-    path = Path(picture)
-    keys: list[str | int] = [str(picture), path.name, path.stem]
+def boxes_of(table: Boxes, image: str | Path) -> np.ndarray | None:
+    """The boxes of an image by its path as given, its name, its stem, or the number its stem is; None: no entry."""
+    path = Path(image)
+    keys: list[str | int] = [str(image), path.name, path.stem]
     keys += [int(path.stem)] if path.stem.isdecimal() else []
     return next((table[k] for k in keys if k in table), None)
 
 
-def boxes_for(table: Boxes, pictures: Sequence[str | Path], what: str | Path) -> list[np.ndarray]:
-    """(N, 5) boxes of each picture, (0, 5) where the table has no entry.
+def boxes_for(table: Boxes, images: Sequence[str | Path], what: str | Path) -> list[np.ndarray]:
+    """(N, 5) boxes of each image, (0, 5) where the table has no entry.
 
     Raises:
         BoxError: if it has entries, but none for any of them; ``what`` names the file.
     """
-    rows = [boxes_of(table, picture) for picture in pictures]
+    rows = [boxes_of(table, image) for image in images]
     if table and all(row is None for row in rows):
-        raise BoxError(f"{what} names none of the pictures given")
+        raise BoxError(f"{what} names none of the images given")
     return [np.zeros((0, 5)) if row is None else row for row in rows]

@@ -1,4 +1,4 @@
-"""Pictures in: whatever a user holds becomes an RGB uint8 array (H, W, 3), and that becomes a network's input."""
+"""Images in: whatever a user holds becomes an RGB uint8 array (H, W, 3), and that becomes a network's input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .io import whole_file
+from .io import atomic_write
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,15 +21,15 @@ SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 MAX_PIXELS = 100_000_000
 ROUNDING = 1e-3  # what resizing may leave beyond 0..1
 
-Picture = str | Path | Image.Image | np.ndarray | torch.Tensor
+ImageLike = str | Path | Image.Image | np.ndarray | torch.Tensor
 
 
 class ImageError(ValueError):
-    """A picture that cannot be read or is too large."""
+    """An image that cannot be read or is too large."""
 
 
-def load_image(image: Picture) -> np.ndarray:
-    """One picture as RGB uint8 (H, W, 3), upright by its EXIF orientation; grey becomes RGB, alpha is dropped.
+def load_image(image: ImageLike) -> np.ndarray:
+    """One image as RGB uint8 (H, W, 3), upright by its EXIF orientation; grey becomes RGB, alpha is dropped.
 
     Args:
         image: a path, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W), uint8 or float 0..1. Arrays and
@@ -37,7 +37,7 @@ def load_image(image: Picture) -> np.ndarray:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ImageError: for what is no picture, has no pixels or too many; the size of a file is checked before its pixels
+        ImageError: for what is no image, has no pixels or too many; the size of a file is checked before its pixels
             are allocated.
     """
     if isinstance(image, (str, Path)):
@@ -48,20 +48,20 @@ def load_image(image: Picture) -> np.ndarray:
         return _from_array(_tensor_to_array(image))
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    raise ImageError(f"a picture must be a path, PIL image, RGB uint8 array or tensor, got {type(image).__name__}")
+    raise ImageError(f"an image must be a path, PIL image, RGB uint8 array or tensor, got {type(image).__name__}")
 
 
-def as_list(images: Picture | Sequence[Picture]) -> tuple[list[Picture], bool]:
-    """The pictures as a list, and whether it was a single one."""
+def as_list(images: ImageLike | Sequence[ImageLike]) -> tuple[list[ImageLike], bool]:
+    """The images as a list, and whether it was a single one."""
     single = not isinstance(images, (list, tuple))
     return ([images] if single else list(images)), single
 
 
-def decode_rgb(data: bytes, what: str = "the picture", max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode an encoded picture to RGB uint8 (H, W, 3).
+def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode an encoded image to RGB uint8 (H, W, 3).
 
     Raises:
-        ImageError: if the bytes are no picture, or one of more than ``max_pixels``.
+        ImageError: if the bytes are no image, or one of more than ``max_pixels``.
     """
     _check_header(io.BytesIO(data), what, max_pixels)
     try:
@@ -74,29 +74,29 @@ def decode_rgb(data: bytes, what: str = "the picture", max_pixels: int = MAX_PIX
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
-    """Read a picture file as RGB uint8 (H, W, 3).
+    """Read an image file as RGB uint8 (H, W, 3).
 
     Raises:
-        FileNotFoundError, ImageError: if it is missing, no picture, or one of too many pixels.
+        FileNotFoundError, ImageError: if it is missing, no image, or one of too many pixels.
     """
     check_file(path)
     return decode_rgb(Path(path).read_bytes(), str(path))
 
 
 def check_file(path: str | Path) -> None:
-    """Look at a picture file's header only.
+    """Look at an image file's header only.
 
     Raises:
-        FileNotFoundError, ImageError: if it is missing, no picture, or one of too many pixels.
+        FileNotFoundError, ImageError: if it is missing, no image, or one of too many pixels.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no picture {path}" + (" (it is a folder)" if path.is_dir() else ""))
+        raise FileNotFoundError(f"no image {path}" + (" (it is a folder)" if path.is_dir() else ""))
     _check_header(path, str(path))
 
 
-def save_picture(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
-    """Write an RGB (H, W, 3) or index (H, W) uint8 picture in the form its suffix names, whole or not at all.
+def save_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
+    """Write an RGB (H, W, 3) or index (H, W) uint8 image in the form its suffix names, whole or not at all.
 
     Args:
         quality: of a JPEG, 1..100.
@@ -111,11 +111,11 @@ def save_picture(path: str | Path, image: np.ndarray, quality: int = 95) -> None
         done, data = cv2.imencode(path.suffix, image, flags)
     except cv2.error:
         raise ImageError(
-            f"{path}: no picture is written as {path.suffix or 'a file without a suffix'}: use .png or .jpg"
+            f"{path}: no image is written as {path.suffix or 'a file without a suffix'}: use .png or .jpg"
         ) from None
     if not done:
-        raise ImageError(f"{path}: a picture of {image.shape[0]}x{image.shape[1]} cannot be written")
-    with whole_file(path) as temporary:
+        raise ImageError(f"{path}: an image of {image.shape[0]}x{image.shape[1]} cannot be written")
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
 
@@ -131,11 +131,11 @@ def _check_header(source: Path | io.BytesIO, what: str, max_pixels: int = MAX_PI
         raise ImageError(f"{what} has too many pixels (at most {max_pixels // 10**6} million)") from None
     except Exception as e:  # a damaged header can make Pillow's readers fail in any way
         reason = "" if isinstance(e, UnidentifiedImageError) else f" ({str(e)[:60] or type(e).__name__})"
-        raise ImageError(f"{what} is not a picture that can be read{reason}") from None
+        raise ImageError(f"{what} is not an image that can be read{reason}") from None
     _check_size(height, width, what, max_pixels)
 
 
-def _check_size(height: int, width: int, what: str = "the picture", max_pixels: int = MAX_PIXELS) -> None:
+def _check_size(height: int, width: int, what: str = "the image", max_pixels: int = MAX_PIXELS) -> None:
     if not height or not width:
         raise ImageError(f"{what} has no pixels ({height}x{width})")
     if height * width > max_pixels:
@@ -152,35 +152,35 @@ def _from_pil(image: Image.Image) -> np.ndarray:
             return _from_array((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
         return np.array(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as e:
-        raise ImageError(f"the picture cannot be read ({str(e)[:60]})") from None
+        raise ImageError(f"the image cannot be read ({str(e)[:60]})") from None
 
 
 def _tensor_to_array(image: torch.Tensor) -> np.ndarray:
     if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
-        raise ImageError(f"a picture tensor must be (3, H, W), got {tuple(image.shape)}; give several as a list")
+        raise ImageError(f"an image tensor must be (3, H, W), got {tuple(image.shape)}; give several as a list")
     image = image.detach().cpu()
     if image.is_floating_point():
         low, high = (image.min().item(), image.max().item()) if image.numel() else (0.0, 0.0)
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-            raise ImageError(f"a float picture tensor must lie in 0..1, got {low:.3g}..{high:.3g}")
+            raise ImageError(f"a float image tensor must lie in 0..1, got {low:.3g}..{high:.3g}")
         image = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
     return image.permute(1, 2, 0).numpy()
 
 
 def _from_array(image: np.ndarray) -> np.ndarray:
     if image.dtype != np.uint8:
-        raise ImageError(f"a picture must hold uint8 values 0..255 (a float tensor: 0..1), got {image.dtype}")
+        raise ImageError(f"an image must hold uint8 values 0..255 (a float tensor: 0..1), got {image.dtype}")
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
-        raise ImageError(f"a picture array must be (H, W, 3), got {image.shape}")
+        raise ImageError(f"an image array must be (H, W, 3), got {image.shape}")
     _check_size(*image.shape[:2])
     image = image[:, :, :3] if image.shape[2] > 1 else np.repeat(image, 3, 2)
     return np.ascontiguousarray(image)
 
 
 def pad_to_multiple(images: np.ndarray, multiple: int) -> np.ndarray:
-    """(..., H, W, 3) pictures, mirrored below and to the right until their sides are multiples."""
+    """(..., H, W, 3) images, mirrored below and to the right until their sides are multiples."""
     h, w = images.shape[-3:-1]
     if not h % multiple and not w % multiple:
         return images

@@ -18,7 +18,7 @@ TEMPORARY = re.compile(rf"\.(\d+)-{HOST}-[0-9a-f]{{16}}\.tmp")
 
 
 @contextmanager
-def whole_file(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
+def atomic_write(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
     """A temporary file's path beside ``path`` to write to in a ``with`` block.
 
     It is there, empty, under a name of its own, so that threads and processes writing the same ``path`` keep out of
@@ -49,7 +49,7 @@ def whole_file(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
 def write_text(path: str | Path, text: str) -> Path:
     """Write a UTF-8 text file whole or not at all; its folder is made if need be."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
 

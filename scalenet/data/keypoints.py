@@ -1,4 +1,4 @@
-"""People with joints in COCO's keypoint form (COCO, LSP, CrowdPose, anybody's): annotations, pictures, boxes, results.
+"""People with joints in COCO's keypoint form (COCO, LSP, CrowdPose, anybody's): annotations, images, boxes, results.
 
 N people, K joints; annotated keypoints are (N, K, 3) x, y, v with v = 0 for what is not labelled.
 """
@@ -111,11 +111,11 @@ class People:
 
 
 class KeypointSet:
-    """One split: annotations read and checked, and where its pictures are.
+    """One split: annotations read and checked, and where its images are.
 
     Args:
         annotations: the JSON file.
-        root, split: where pictures are looked for (``images/SPLIT``, ``SPLIT``, ``images``); without a root none are.
+        root, split: where images are looked for (``images/SPLIT``, ``SPLIT``, ``images``); without a root none are.
 
     Raises:
         DataError: naming what is wrong with the file.
@@ -125,7 +125,7 @@ class KeypointSet:
         self.path, self.root, self.split = Path(annotations), root, split
         data = read_json(annotations, "annotation file")
         if not isinstance(data, dict) or not isinstance(data.get("images"), list) or not data["images"]:
-            raise DataError(f"{self.path} is no COCO annotation file with pictures")
+            raise DataError(f"{self.path} is no COCO annotation file with images")
         try:
             self._parse(data)
         except (KeyError, TypeError, AttributeError) as e:
@@ -208,10 +208,10 @@ class KeypointSet:
         boxes[:, 2:] += boxes[:, :2]
         return People(np.array([a["image_id"] for a in rows]), keypoints, boxes)
 
-    # -- pictures ------------------------------------------------------------------------------------------
+    # -- images ------------------------------------------------------------------------------------------
     @cached_property
     def folder(self) -> Path:
-        """Where the pictures are.
+        """Where the images are.
 
         Raises:
             DataError: naming the folders that were looked for.
@@ -223,7 +223,7 @@ class KeypointSet:
         for name in names:
             if self.root is not None and (Path(self.root) / name).is_dir():
                 return Path(self.root) / name
-        raise DataError(f"no folder of pictures under {self.root}: looked for {', '.join(names)}")
+        raise DataError(f"no folder of images under {self.root}: looked for {', '.join(names)}")
 
     @cached_property
     def _by_stem(self) -> dict[str, list[Path]]:
@@ -235,28 +235,28 @@ class KeypointSet:
 
     @cached_property
     def _namesakes(self) -> Counter[str]:
-        """How many pictures of the file have a stem."""
+        """How many images of the file have a stem."""
         return Counter(Path(str(image.get("file_name"))).stem for image in self.images.values())
 
-    def picture(self, image_id: Any) -> Path:
-        """The picture's file; where there is none of that name, the one of its stem in the folder.
+    def image(self, image_id: Any) -> Path:
+        """The image's file; where there is none of that name, the one of its stem in the folder.
 
         Raises:
             DataError: if it is not there, not named, or more than one could be meant.
         """
         if not isinstance(self.images[image_id].get("file_name"), str):
-            raise DataError(f"{self.path}: picture {image_id} has no file_name")
+            raise DataError(f"{self.path}: image {image_id} has no file_name")
         name = Path(self.images[image_id]["file_name"])
         if (self.folder / name).is_file():
             return self.folder / name
         found = self._by_stem.get(name.stem, [])
         if not found:
-            raise DataError(f"no picture {name.name} in {self.folder}")
+            raise DataError(f"no image {name.name} in {self.folder}")
         if len(found) > 1:
             both = " and ".join(path.name for path in found[:2])
-            raise DataError(f"no picture {name} in {self.folder}, but {both}: keep the one that is meant")
+            raise DataError(f"no image {name} in {self.folder}, but {both}: keep the one that is meant")
         if self._namesakes[name.stem] > 1:
-            raise DataError(f"{found[0]} could be {name} or another picture of {self.path} that is called {name.stem}")
+            raise DataError(f"{found[0]} could be {name} or another image of {self.path} that is called {name.stem}")
         return found[0]
 
 
@@ -283,7 +283,7 @@ def _wrong(entry: Any, data: KeypointSet, numbers: int) -> str:
     if not isinstance(entry, dict) or not {"image_id", "keypoints", "score"} <= set(entry):
         return "lacks image_id, keypoints or score"
     if not isinstance(entry["image_id"], (int, str)) or entry["image_id"] not in data.images:
-        return f"is of picture {entry['image_id']!r}, which {data.path} does not have"
+        return f"is of image {entry['image_id']!r}, which {data.path} does not have"
     if not isinstance(entry["keypoints"], list) or len(entry["keypoints"]) != numbers:
         return f"does not have the {numbers} keypoint numbers of {data.path}"
     return "" if finite([*entry["keypoints"], entry["score"]]) else "holds something that is no finite number"

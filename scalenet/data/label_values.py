@@ -14,14 +14,14 @@ AT_MOST = 6  # values that are named
 
 
 class LabelValues:
-    """Counts the values of label pictures, for :meth:`say`."""
+    """Counts the values of label images, for :meth:`say`."""
 
     def __init__(self, classes: int) -> None:
         self.classes, self.files = classes, 0
         self.counts: Counter[int] = Counter()
 
     def update(self, indices: np.ndarray) -> None:
-        """Add one label picture: whole numbers (H, W)."""
+        """Add one label image: whole numbers (H, W)."""
         self.files += 1
         if indices.dtype == np.uint8:
             counts = np.bincount(indices.ravel(), minlength=256)

@@ -1,4 +1,4 @@
-"""Pictures and index labels of a segmentation data set, paired by stem whatever their extension.
+"""Images and index labels of a segmentation data set, paired by stem whatever their extension.
 
 Three forms are known: ``images/SPLIT`` beside ``labels/SPLIT``; CamVid's ``SPLIT`` beside ``SPLITannot``; Cityscapes'
 ``leftImg8bit/SPLIT/CITY`` beside ``gtFine/SPLIT/CITY``.
@@ -26,10 +26,10 @@ CITYSCAPES_TRAIN_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27
 
 
 def find_pairs(root: str | Path, split: str) -> list[Pair]:
-    """Picture and label files of a split, sorted by name.
+    """Image and label files of a split, sorted by name.
 
     Raises:
-        DataError: naming the folders that were looked for, the first picture without a label, or two files of one name.
+        DataError: naming the folders that were looked for, the first image without a label, or two files of one name.
     """
     root = Path(root)
     if (root / "leftImg8bit").is_dir():
@@ -73,66 +73,66 @@ def _by_stem(files: list[Path], ending: str = "") -> dict[str, Path]:
     return found
 
 
-def _pair(pictures: list[Path], by_stem: dict[str, Path], images: Path, labels: Path) -> list[Pair]:
-    if not pictures:
-        raise DataError(f"no pictures in {images}")
-    pairs = [(p, by_stem.get(stem)) for stem, p in _by_stem(pictures, "_leftImg8bit").items()]
+def _pair(image_files: list[Path], by_stem: dict[str, Path], images: Path, labels: Path) -> list[Pair]:
+    if not image_files:
+        raise DataError(f"no images in {images}")
+    pairs = [(p, by_stem.get(stem)) for stem, p in _by_stem(image_files, "_leftImg8bit").items()]
     missing = [p for p, label in pairs if label is None]
     if missing:
-        raise DataError(f"no label for {missing[0]} in {labels} ({len(missing)} of {len(pairs)} pictures have none)")
+        raise DataError(f"no label for {missing[0]} in {labels} ({len(missing)} of {len(pairs)} images have none)")
     return pairs
 
 
 def check_sizes(pairs: Iterable[Pair]) -> None:
-    """See that every label is as large as its picture, by their headers; where these differ, by the pixels.
+    """See that every label is as large as its image, by their headers; where these differ, by the pixels.
 
     Raises:
         DataError: naming the first label that is not.
-        ImageError: for a picture that cannot be read.
+        ImageError: for an image that cannot be read.
     """
-    for picture, file in pairs:
-        sizes = [_header_size(path) for path in (picture, file)]
+    for image, file in pairs:
+        sizes = [_header_size(path) for path in (image, file)]
         if None in sizes or sizes[0] != sizes[1]:
-            check_shape(file, read_indices(file), picture, read_rgb(picture).shape[:2])
+            check_shape(file, read_indices(file), image, read_rgb(image).shape[:2])
 
 
-def check_shape(file: Path, label: np.ndarray, picture: Path, shape: tuple[int, int]) -> None:
-    """Raises :class:`DataError` if a label (H, W) has not the ``shape`` of its picture."""
+def check_shape(file: Path, label: np.ndarray, image: Path, shape: tuple[int, int]) -> None:
+    """Raises :class:`DataError` if a label (H, W) has not the ``shape`` of its image."""
     if label.shape != shape:
         turned = ", turned as its EXIF data say" if shape == label.shape[::-1] else ""
-        raise DataError(f"{file} is {label.shape}, its picture {picture} {shape}{turned}")
+        raise DataError(f"{file} is {label.shape}, its image {image} {shape}{turned}")
 
 
 def _header_size(path: Path) -> tuple[int, int] | None:
-    """(H, W) of a picture file as it is shown; None where its header does not say."""
+    """(H, W) of an image file as it is shown; None where its header does not say."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
+        with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
-            turned = picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-            return picture.size if turned else picture.size[::-1]
+            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            return image.size if turned else image.size[::-1]
     except Exception:  # a damaged header can make Pillow's readers fail in any way; reading it says what is wrong
         return None
 
 
 def decode_label(data: bytes, what: str) -> np.ndarray:
-    """(H, W) values of an encoded label picture, just as they are stored: grey of 1 to 16 bits, or a palette's indices.
+    """(H, W) values of an encoded label image, just as they are stored: grey of 1 to 16 bits, or a palette's indices.
 
     Raises:
-        DataError: if it is no picture of one channel (or several that are alike), or one whose values JPEG has changed.
+        DataError: if it is no image of one channel (or several that are alike), or one whose values JPEG has changed.
     """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            kind, mode, raw = picture.format, picture.mode, str(picture.tile[0][3]) if picture.tile else ""
-            values = np.asarray(picture)
+        with Image.open(io.BytesIO(data)) as image:
+            kind, mode, raw = image.format, image.mode, str(image.tile[0][3]) if image.tile else ""
+            values = np.asarray(image)
     except Exception as e:  # a damaged file can make Pillow's readers fail in any way
-        raise DataError(f"{what} is not a picture that can be read ({str(e)[:60] or type(e).__name__})") from None
+        raise DataError(f"{what} is not an image that can be read ({str(e)[:60] or type(e).__name__})") from None
     if kind == "JPEG":
         raise DataError(f"{what} is a JPEG, which does not keep class indices: labels are PNG")
     if mode in ("RGB", "RGBA", "LA"):  # grey, saved in colour
         colours = values[..., : 1 if mode == "LA" else 3]
         values, mode = (colours[..., 0], "L") if (colours == colours[..., :1]).all() else (values, mode)
     if mode not in ("1", "L", "P") and not mode.startswith("I"):
-        raise DataError(f"{what} is not a single-channel label picture (it is {mode})")
+        raise DataError(f"{what} is not a single-channel label image (it is {mode})")
     return values.astype(np.uint8) if mode == "1" else values // SPREAD_BY.get(raw, 1)
 
 

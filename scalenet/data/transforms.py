@@ -1,6 +1,6 @@
 """From a person's box to the network's input and back (centre/scale affine, 1.25 padding).
 
-N people; boxes are (N, 4) x1, y1, x2, y2; matrices (N, 2, 3) map picture pixels to input pixels. Whole numbers are
+N people; boxes are (N, 4) x1, y1, x2, y2; matrices (N, 2, 3) map image pixels to input pixels. Whole numbers are
 pixel centres. "aligned" treats pixels as areas; the authors' way, without it, scales the numbers themselves.
 """
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 PADDING = 1.25
-SHRINK_ABOVE = 4.0  # picture pixels per input pixel, beyond what COCO has, from where sampling alone would alias
+SHRINK_ABOVE = 4.0  # image pixels per input pixel, beyond what COCO has, from where sampling alone would alias
 WARP_LIMIT = 32000  # pixels on a side that OpenCV warps
 
 
@@ -57,7 +57,7 @@ def crop_regions(boxes: np.ndarray, input_size: tuple[int, int], padding: float 
 def crop_matrices(
     regions: np.ndarray, input_size: tuple[int, int], aligned: bool, rotation: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """(N, 2, 3) picture to input: a region's centre to the input's, its width to the input's, turned by ``rotation``.
+    """(N, 2, 3) image to input: a region's centre to the input's, its width to the input's, turned by ``rotation``.
 
     Args:
         rotation: degrees, counter-clockwise on the screen, one or (N,).
@@ -86,7 +86,7 @@ def transform(matrices: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
 
 
 def crop(image: np.ndarray, matrix: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 input of one (2, 3) picture-to-input ``matrix``; outside the picture is black.
+    """(H, W, 3) uint8 input of one (2, 3) image-to-input ``matrix``; outside the image is black.
 
     A region much larger than the input is averaged down first, so that sampling does not alias.
     """
@@ -101,7 +101,7 @@ def crop(image: np.ndarray, matrix: np.ndarray, input_size: tuple[int, int]) -> 
 def _shrink(
     image: np.ndarray, back: np.ndarray, input_size: tuple[int, int], factor: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the picture a crop sees, ``factor`` times smaller, and the input-to-picture matrix for it."""
+    """The part of the image a crop sees, ``factor`` times smaller, and the input-to-image matrix for it."""
     h, w = input_size
     corners = np.array([[-1, -1], [w, -1], [-1, h], [w, h]]) @ back[:, :2].T + back[:, 2]
     limit = np.array(image.shape[1::-1])
@@ -109,7 +109,7 @@ def _shrink(
     high = np.clip(np.ceil(corners.max(0)) + 1, low + 1, limit).astype(int)
     part = image[low[1] : high[1], low[0] : high[0]]
     size = np.maximum((high - low) // factor, 1)
-    ratio = (high - low) / size  # picture pixels per pixel of the smaller part
+    ratio = (high - low) / size  # image pixels per pixel of the smaller part
     small = cv2.resize(part, tuple(int(s) for s in size), interpolation=cv2.INTER_AREA)
     linear = back[:, :2] / ratio[:, None]
     offset = (back[:, 2] - low + 0.5) / ratio - 0.5

@@ -1,4 +1,4 @@
-"""Pictures of a data set in which people have to be found first: results of everybody found."""
+"""Images of a data set in which people have to be found first: results of everybody found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..predict.topdown import PoseEstimator
 def estimate(
     estimator: BottomUpPoseEstimator | PoseEstimator, data: KeypointSet, image_ids: Sequence[Any], bar: bool = True
 ) -> list[Result]:
-    """COCO-form results of everybody found in the pictures.
+    """COCO-form results of everybody found in the images.
 
     Args:
         estimator: a bottom-up one, or a top-down one with a detector.
@@ -24,6 +24,6 @@ def estimate(
     starts = range(0, len(image_ids), estimator.batch_size)
     for start in progress(starts, bar=bar):
         ids = image_ids[start : start + estimator.batch_size]
-        for image_id, found in zip(ids, estimator([data.picture(i) for i in ids]), strict=True):
+        for image_id, found in zip(ids, estimator([data.image(i) for i in ids]), strict=True):
             results += found.to_coco(image_id, data.category_id)
     return results

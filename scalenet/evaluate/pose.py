@@ -47,7 +47,7 @@ def evaluate(
     scales: Sequence[float] | None = None,
     results: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Figures of a pose network over a split, and what they hold for.
+    """Metrics of a pose network over a split, and what they hold for.
 
     Args:
         name, checkpoint: as in :func:`scalenet.models.factory.load_model`.
@@ -55,9 +55,9 @@ def evaluate(
             ap_medium, ap_hard) or, for people in boxes, "lsp" (pck, per_joint, joints). A network's joints must be
             those of the file; for "lsp" it is enough if the torso's ends are among those shared: then these alone
             are compared, and joints_compared names them.
-        root, split: ``annotations/person_keypoints_SPLIT.json`` and ``SPLIT/`` pictures, ``annotations/SPLIT.json`` and
+        root, split: ``annotations/person_keypoints_SPLIT.json`` and ``SPLIT/`` images, ``annotations/SPLIT.json`` and
             ``images/SPLIT/``, or ``json/crowdpose_SPLIT.json`` and ``images/``.
-        limit: only the first pictures.
+        limit: only the first images.
         flip: mirror test; default yes.
         boxes: top-down: a detector's result file; default the annotations' boxes.
         detector: top-down: who finds people instead, as in :func:`~scalenet.predict.detector.make_detector`.
@@ -68,7 +68,7 @@ def evaluate(
 
     Returns:
         model, dataset, split, flip, input_size, images, people, seconds; top-down boxes (source), decode and oks_nms,
-        bottom-up scales; and the figures as fractions (none for a split without annotations, such as test-dev).
+        bottom-up scales; and the metrics as fractions (none for a split without annotations, such as test-dev).
 
     Raises:
         DataError: for folders or files that are not what was looked for, joints that are not the network's, an option
@@ -80,7 +80,7 @@ def evaluate(
     bottom_up = not network.spec.boxed
     top_down_only = {"boxes": boxes, "detector": detector, "input_size": input_size, "decode": decode}
     _check_options(bottom_up, top_down_only, scales)
-    figures, data = scorer(dataset), KeypointSet.open(root, split)
+    metrics, data = scorer(dataset), KeypointSet.open(root, split)
     names = network.labels.names if network.labels else ()
     joints = data.match(names, network.num_classes, ENOUGH.get(dataset, ()))
     if not (bottom_up or boxes or detector or data.annotations):
@@ -104,21 +104,21 @@ def evaluate(
     return {
         "model": name_of(name), "dataset": dataset, "split": split, **settings,
         "images": len(image_ids), "people": len(found), "seconds": seconds,
-        **(_score(figures, found, data, image_ids, names, joints) if data.annotations else {}),
+        **(_score(metrics, found, data, image_ids, names, joints) if data.annotations else {}),
     }  # fmt: skip
 
 
 def _score(
-    figures: Callable[..., dict[str, Any]], found: list[Result], data: KeypointSet, image_ids: Sequence[Any],
+    metrics: Callable[..., dict[str, Any]], found: list[Result], data: KeypointSet, image_ids: Sequence[Any],
     names: Sequence[str], joints: Joints | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures of results in the joints ``names``; with ``joints`` (of a network of others) on those alone."""
+    """Metrics of results in the joints ``names``; with ``joints`` (of a network of others) on those alone."""
     if joints is None:
-        return figures(read_results(found, data), data, image_ids)
+        return metrics(read_results(found, data), data, image_ids)
     own = data.labels.names
     rows = [map_keypoints(np.reshape(r["keypoints"], (-1, 3)), names, own).ravel().tolist() for r in found]
     mapped = [{**r, "keypoints": row} for r, row in zip(found, rows, strict=True)]
-    return figures(read_results(mapped, data), data, image_ids, joints=[own[i] for i, _ in joints])
+    return metrics(read_results(mapped, data), data, image_ids, joints=[own[i] for i, _ in joints])
 
 
 def _bottom_up(

@@ -1,4 +1,4 @@
-"""Which figures a data set of keypoints has, for a network's results or anybody's."""
+"""Which metrics a data set of keypoints has, for a network's results or anybody's."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SCORES: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def scorer(dataset: str) -> Callable[..., dict[str, Any]]:
-    """What gives a data set's figures from (results, :class:`KeypointSet`, image ids).
+    """What gives a data set's metrics from (results, :class:`KeypointSet`, image ids).
 
     Raises:
-        DataError: for a data set whose figures are not known.
+        DataError: for a data set whose metrics are not known.
     """
     if dataset not in SCORES:
         raise DataError(f"keypoints are scored as those of {', '.join(SCORES)}, not of {dataset}")
@@ -29,19 +29,19 @@ def scorer(dataset: str) -> Callable[..., dict[str, Any]]:
 
 
 def score(results: str | Path, dataset: str, annotations: str | Path) -> dict[str, Any]:
-    """The usual figures for anybody's COCO-form results file; any joints and skeleton that ``annotations`` name.
+    """The usual metrics for anybody's COCO-form results file; any joints and skeleton that ``annotations`` name.
 
     Args:
         dataset: "coco" or "stanford40" (ap, ap50, ap75, apm, apl, ar), "lsp" (pck, per_joint, joints) or "crowdpose"
             (ap, ap50, ap75, ar, ap_easy, ap_medium, ap_hard).
 
     Raises:
-        FileNotFoundError, DataError: for a file that is missing, in another form, or of other pictures or joints.
+        FileNotFoundError, DataError: for a file that is missing, in another form, or of other images or joints.
     """
-    figures = scorer(dataset)
+    metrics = scorer(dataset)
     data = KeypointSet(annotations)
     entries = read_results(results, data)
     return {
         "dataset": dataset, "annotations": str(annotations), "images": len(data.images), "people": len(entries),
-        **figures(entries, data),
+        **metrics(entries, data),
     }  # fmt: skip

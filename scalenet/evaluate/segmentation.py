@@ -1,4 +1,4 @@
-"""mIoU of a network over a split: every picture as it is, counted at full size."""
+"""mIoU of a network over a split: every image as it is, counted at full size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..predict.base import progress
 from ..predict.segmentation import Segmenter
 from .metrics.miou import ConfusionMatrix
 
-FOLDER = "folder"  # any pictures and masks
+FOLDER = "folder"  # any images and masks
 
 
 def count(
@@ -33,12 +33,12 @@ def count(
         values: counts what the labels hold, too.
 
     Raises:
-        DataError: for a label of another size than its picture, or labels that name nothing.
+        DataError: for a label of another size than its image, or labels that name nothing.
     """
     matrix = ConfusionMatrix(classes)
-    for (picture, file), mask in zip(pairs, masks, strict=True):
+    for (image, file), mask in zip(pairs, masks, strict=True):
         indices = read_indices(file)
-        check_shape(file, indices, picture, mask.shape)
+        check_shape(file, indices, image, mask.shape)
         if values is not None:
             values.update(indices)
         matrix.update(mask, as_classes(indices, classes))
@@ -65,21 +65,21 @@ def evaluate(
 
     Args:
         name, checkpoint: as in :func:`scalenet.models.factory.load_model`.
-        dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", pictures and masks of the
+        dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", images and masks of the
             network's own classes. Labels that are no class, such as 255, do not count.
         root, split: as in :func:`scalenet.data.segmentation.find_pairs`.
-        limit: only the first pictures.
-        flip: mean with the mirrored picture; default not.
-        scales: factors of the picture's size to look at.
-        prefix: only pictures whose file name begins so; ``limit`` counts these.
+        limit: only the first images.
+        flip: mean with the mirrored image; default not.
+        scales: factors of the image's size to look at.
+        prefix: only images whose file name begins so; ``limit`` counts these.
 
     Returns:
         model, dataset, split, flip, scales, images, seconds, miou, pixel_accuracy, per_class (name -> IoU, None for a
         class that is neither there nor predicted), all fractions; prefix if one was given.
 
     Raises:
-        DataError: for another folder than was looked for, no picture of that prefix, a label of another size than its
-            picture, or a network that is not for segmentation or has other classes than the data set.
+        DataError: for another folder than was looked for, no image of that prefix, a label of another size than its
+            image, or a network that is not for segmentation or has other classes than the data set.
     """
     model = load_model(name, checkpoint)
     if model.spec.people:
@@ -90,7 +90,7 @@ def evaluate(
     pairs = _begin_with(prefix, find_pairs(root, split))[:limit]
     check_sizes(pairs)
     started = time.perf_counter()
-    results = progress(segmenter.stream(picture for picture, _ in pairs), len(pairs))
+    results = progress(segmenter.stream(image for image, _ in pairs), len(pairs))
     values = LabelValues(len(names))
     matrix = count(pairs, (result.mask for result in results), len(names), values)
     values.say(f"labels of {split} in {root}")
@@ -116,6 +116,6 @@ def _begin_with(prefix: str, pairs: list[Pair]) -> list[Pair]:
     if not found:
         folder = pairs[0][0].parent
         raise DataError(
-            f"none of the {len(pairs)} pictures, such as {pairs[0][0].name} in {folder}, begins with {prefix!r}"
+            f"none of the {len(pairs)} images, such as {pairs[0][0].name} in {folder}, begins with {prefix!r}"
         )
     return found

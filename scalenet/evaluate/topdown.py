@@ -1,7 +1,7 @@
 """A top-down network over a data set: results of every person.
 
 N people, K joints. The paper's protocol: person score = box score x mean of the joint scores above 0.2, then OKS
-suppression at 0.9 within a picture.
+suppression at 0.9 within an image.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ..predict.base import progress
 from ..predict.topdown import PoseEstimator
 from .metrics.coco import oks_nms
 
-PICTURES_A_TIME = 64
+IMAGES_A_TIME = 64
 
 
 def estimate(
     estimator: PoseEstimator, data: KeypointSet, image_ids: Sequence[Any], boxes: Boxes | None = None, bar: bool = True,
     joints: Joints | None = None,
 ) -> list[Result]:  # fmt: skip
-    """COCO-form results of every person box of the pictures, in the network's joints, near doubles suppressed.
+    """COCO-form results of every person box of the images, in the network's joints, near doubles suppressed.
 
     Args:
         boxes: a detector's, by image id or file name; None: the annotations' own.
@@ -38,10 +38,10 @@ def estimate(
     sigmas, own = sigmas[pairs[:, 0]], pairs[:, 1]
     results: list[Result] = []
     rows = _boxes_by_image(data, image_ids, boxes)
-    starts = range(0, len(image_ids), PICTURES_A_TIME)
-    for start in progress(starts, unit=f"x{PICTURES_A_TIME}", bar=bar):
-        ids = image_ids[start : start + PICTURES_A_TIME]
-        found = estimator([data.picture(i) for i in ids], [rows[i] for i in ids])
+    starts = range(0, len(image_ids), IMAGES_A_TIME)
+    for start in progress(starts, unit=f"x{IMAGES_A_TIME}", bar=bar):
+        ids = image_ids[start : start + IMAGES_A_TIME]
+        found = estimator([data.image(i) for i in ids], [rows[i] for i in ids])
         for image_id, result in zip(ids, found, strict=True):
             areas = crop_regions(rows[image_id], estimator.input_size)[:, 2:].prod(1)
             kept = oks_nms(result.keypoints[:, own], result.scores, areas, sigmas)
@@ -60,5 +60,5 @@ def _boxes_by_image(data: KeypointSet, image_ids: Sequence[Any], boxes: Boxes | 
         mine = boxes_of(boxes, data.images[i]["file_name"]) if mine is None else mine
         rows[i] = empty if mine is None else mine
     if not any(len(r) for r in rows.values()):
-        raise DataError(f"the boxes file names none of the pictures of {data.path}")
+        raise DataError(f"the boxes file names none of the images of {data.path}")
     return rows

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..arch import Arch
-from ..data.io import whole_file
+from ..data.io import atomic_write
 from ..heads import count_outputs
 from ..network import ScaleNet
 from ..tasks import task_spec
@@ -122,7 +122,7 @@ def digest_of(path: str | Path) -> str:
 
 
 def plain_cfg(arch: Arch, task: str | None, outputs: int | None) -> dict[str, Any]:
-    """timm's cfg of an unpublished network of encoding ``arch``."""
+    """timm's cfg of an unpublished network of architecture ``arch``."""
     task = task or arch.task
     outputs = task_spec(task).default_outputs if outputs is None else outputs
     return {"input_size": (3, *arch.input_size), "num_classes": outputs, **network_cfg(task), **INPUT}
@@ -148,7 +148,7 @@ def save_weights(
         for k, v in state.items()
     }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # what a new file may be; safetensors makes it private
         save_file(tensors, temporary, metadata={k: str(v) for k, v in metadata.items()})
@@ -265,11 +265,11 @@ def read_network(path: str | Path) -> ScaleNet:
     """The network of a weights file of this project, built from the file's own metadata, strictly loaded, as float32.
 
     Raises:
-        FileNotFoundError, WeightsError: if it is missing, damaged, or says nothing of its encoding.
+        FileNotFoundError, WeightsError: if it is missing, damaged, or says nothing of its architecture.
     """
     state, metadata = read_weights(path)[0], read_metadata(path)
     if metadata.arch is None:
-        raise WeightsError(f"{path} holds tensors but no encoding: it was not written by scalenet")
+        raise WeightsError(f"{path} holds tensors but no architecture: it was not written by scalenet")
     try:
         model = _described_model(state, metadata)
     except (ValueError, TypeError, RecursionError) as e:

@@ -93,7 +93,7 @@ def unwrapped(key: str) -> str:
 
 
 def hrnet_names(state: Mapping[str, torch.Tensor]) -> State:
-    """timm's (and the original) HRNet names as an encoding of this space: its one fusion follows the fourth block."""
+    """timm's (and the original) HRNet names, for this space: its one fusion follows the fourth block."""
     return {re.sub(r"^(stage\d\.\d+)\.fuse_layers\.", r"\1.fuse_layers_4.", k): v for k, v in state.items()}
 
 
@@ -113,11 +113,11 @@ def _known_names(arch: Arch, task: str) -> set[str]:
 def select_network(
     state: State, arch: Arch, outputs: int | None = None, headless: bool = False
 ) -> tuple[ScaleNet, State]:
-    """The network of an encoding on the meta device, and its weights out of a checkpoint's.
+    """The network of an architecture on the meta device, and its weights out of a checkpoint's.
 
     Args:
         outputs: classes or joints there must be; None: as many as the checkpoint has.
-        headless: the checkpoint's head is a classifier's (ImageNet): take the trunk alone.
+        headless: the checkpoint's head is a classifier's (ImageNet): take the backbone alone.
 
     Raises:
         WeightsError: if the checkpoint is another network's.
@@ -139,8 +139,8 @@ def needs_recalibration(arch: Arch, entry: Entry | None, state: State, path: str
         return Path(path).stem.startswith("superscalenet")
     with torch.device("meta"):
         own = set(ScaleNet(arch).state_dict())
-    trunk = [k for k in state if not k.startswith(HEADS)]
-    return any(k not in own for k in trunk)
+    backbone = [k for k in state if not k.startswith(HEADS)]
+    return any(k not in own for k in backbone)
 
 
 def convert_checkpoint(path: str | Path, out: str | Path, arch: Arch, entry: Entry | None = None) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def convert_checkpoint(path: str | Path, out: str | Path, arch: Arch, entry: Ent
 
     Args:
         path: the authors' supernet, teacher, fine-tuned or ImageNet ``.pth``, or HRNet weights (.pth, .safetensors).
-        arch: the encoding to select.
+        arch: the architecture to select.
         entry: the published network it is, if it is one: then the number of outputs must be its own.
 
     Raises:

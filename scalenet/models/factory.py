@@ -17,7 +17,7 @@ from .names import PREFIX, parse_name
 from .provenance import mark
 from .scalenet import SOURCES  # and all networks are registered with timm
 
-NO_ENCODING = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
+NO_ARCH = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
 
 
 def list_models(pattern: str | None = None, pretrained: bool = False) -> list[str]:
@@ -92,7 +92,7 @@ def load_model(
         return model.eval()
     name = parse_name(name_or_model)
     if str(name) == PREFIX:
-        raise LookupError(NO_ENCODING)
+        raise LookupError(NO_ARCH)
     if name.kind == "file":
         model = checkpoint.read_network(name.place)
     elif name.kind == "registered":
@@ -152,7 +152,7 @@ def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
         return repository.weights_file(parsed, cache_dir)
     entry = pretrained.find(parsed.place, parsed.tag)
     if entry is None:
-        raise LookupError(NO_ENCODING)
+        raise LookupError(NO_ARCH)
     return Path(checkpoint.source(entry, cache_dir)["file"])
 
 

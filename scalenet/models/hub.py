@@ -1,6 +1,6 @@
 """The Hugging Face Hub's form, through timm: ``config.json``, ``model.safetensors``, ``README.md``, and nothing else.
 
-The encoding, the task and the labels travel in ``model_args``, so that ``timm.create_model("hf-hub:user/name",
+The architecture, the task and the labels travel in ``model_args``, so that ``timm.create_model("hf-hub:user/name",
 pretrained=True)`` or ``"local-dir:folder"`` builds searched networks too (after ``import scalenet``).
 """
 

@@ -1,4 +1,4 @@
-"""What is known of a network without running it: cost from the encoding, figures as reported and as measured."""
+"""What is known of a network without running it: cost from the architecture, metrics as reported and as measured."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..arch import Arch
 from ..cost import count
 from ..network import ScaleNet
 from . import checkpoint, pretrained
-from .factory import NO_ENCODING, load_model
+from .factory import NO_ARCH, load_model
 from .metadata import UNUSABLE, CheckpointMetadata, flat_metrics
 from .names import ModelName, parse_name
 from .provenance import metadata_of
 
 
 @dataclass(frozen=True)
-class Facts:
+class ModelInfo:
     """One network.
 
     Args:
@@ -26,9 +26,9 @@ class Facts:
         outputs: classes or keypoints.
         input_size: (H, W) the multiply-adds are counted at.
         weights: whether there are any ("available"), a "summary", and where they are from.
-        reported: figures of the paper.
-        metadata: what is known of the weights, this project's own figures among it.
-        in_chans: channels of a picture.
+        reported: metrics of the paper.
+        metadata: what is known of the weights, this project's own metrics among it.
+        in_chans: channels of an image.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Facts:
     in_chans: int = 3
 
     def summary(self) -> dict[str, Any]:
-        """Plain JSON values of everything but the encoding; macs are convolution multiply-adds at ``input_size``,
+        """Plain JSON values of everything but the architecture; macs are convolution multiply-adds at ``input_size``,
         measured is data set -> split -> metric."""
         known = self.metadata
         cost = count(self.arch, self.input_size, task=self.task, outputs=self.outputs, in_chans=self.in_chans)
@@ -54,13 +54,13 @@ class Facts:
         }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """``summary`` with the encoding, its digest, and how the weights were made."""
+        """``summary`` with the architecture, its digest, and how the weights were made."""
         made = {"provenance": self.metadata.provenance()}
         return {**self.summary(), **made, "arch": self.arch.to_dict(), "digest": self.arch.digest}
 
 
-def registered_facts() -> Iterator[Facts]:
-    """Facts of every network in the table of weights whose encoding is here."""
+def registered_info() -> Iterator[ModelInfo]:
+    """Facts of every network in the table of weights whose architecture is here."""
     for entry in pretrained.TABLE:
         yield _from_entry(entry)
 
@@ -78,11 +78,11 @@ def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _first(figures: Mapping[str, Any]) -> str:
-    return next((f"{name} {value}" for name, value in figures.items()), "")
+def _first(metrics: Mapping[str, Any]) -> str:
+    return next((f"{name} {value}" for name, value in metrics.items()), "")
 
 
-def find_facts(name: str) -> Facts:
+def model_info(name: str) -> ModelInfo:
     """Facts of a registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
 
     Raises:
@@ -93,12 +93,12 @@ def find_facts(name: str) -> Facts:
         return _from_model(name, parsed)
     entry = pretrained.find(parsed.place, parsed.tag)
     if entry is None:
-        raise LookupError(NO_ENCODING)
+        raise LookupError(NO_ARCH)
     return _from_entry(entry, checkpoint.read_metadata(entry.path) if entry.is_file else None)
 
 
-def _from_entry(entry: pretrained.Entry, said: CheckpointMetadata | None = None) -> Facts:
-    return Facts(
+def _from_entry(entry: pretrained.Entry, said: CheckpointMetadata | None = None) -> ModelInfo:
+    return ModelInfo(
         pretrained.shown_name(entry), entry.task, len(entry.labels.names), entry.input_size, entry.arch,
         _entry_weights(entry), entry.reported, entry.metadata(said),
     )  # fmt: skip
@@ -122,7 +122,7 @@ def _entry_weights(entry: pretrained.Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _from_model(name: str, parsed: ModelName) -> Facts:
+def _from_model(name: str, parsed: ModelName) -> ModelInfo:
     from ..models.preprocessing import model_input
 
     model: ScaleNet = load_model(name)
@@ -137,7 +137,7 @@ def _from_model(name: str, parsed: ModelName) -> Facts:
         "terms": known.terms,
         "file": name if Path(name).is_file() else None,
     }
-    return Facts(
+    return ModelInfo(
         parsed.label, model.task, model.num_classes, model_input(model)[0], model.arch, source, metadata=known,
         in_chans=model.in_chans,
     )  # fmt: skip

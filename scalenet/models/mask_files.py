@@ -1,4 +1,4 @@
-"""The authors' pickled ``.npy`` mask files to encodings.
+"""The authors' pickled ``.npy`` mask files to architectures.
 
 A mask file is a pickled object array with a dict per module: "d", depths (n, 1), and "f", (n, steps) lists of n bits,
 one per source. The unpickler knows the words numpy writes arrays in, gives each a harmless meaning of its own, and
@@ -119,10 +119,10 @@ def _load(data: bytes) -> Any:
 def masks_to_arch(
     masks: Sequence[Any], task: str, width: int, name: str = "", size: tuple[int, int] | None = None
 ) -> Arch:
-    """An encoding from the authors' masks: per module "d", depths (n, 1), and "f", bits per branch, step and source.
+    """An architecture from the authors' masks: per module "d" (n, 1) depths and "f" bits per branch, step, source.
 
     Args:
-        size: (H, W) the figures are counted at; default 1024x2048 or 256x192.
+        size: (H, W) the metrics are counted at; default 1024x2048 or 256x192.
 
     Raises:
         ArchError: if they are not of that form.
@@ -155,7 +155,7 @@ def _sources(bits: Sequence[int], branches: int) -> tuple[int, ...]:
 
 
 def convert_masks(path: str | Path, out: str | Path, task: str, width: int, name: str = "") -> dict[str, Any]:
-    """Write an authors' mask file as encoding JSON; returns what was written."""
+    """Write an authors' mask file as architecture JSON; returns what was written."""
     arch = masks_to_arch(read_masks(path), task, width, name or Path(out).stem)
     write_text(out, arch.to_json() + "\n")
     return {"path": str(out), "arch": arch.name, "digest": arch.digest, "task": task, "width": width}

@@ -17,11 +17,11 @@ from .old_metadata import CONVERTED, SUPERNET_STATISTICS, from_origin, upgrade
 FORMAT = 2  # of the keys and forms below; files of the first carry no number
 MAX_TEXT = 1 << 20  # characters of one value
 MAX_METRICS = 10_000
-INPUT: Mapping[str, Any] = {  # what a picture of values 0..1 goes through
+INPUT: Mapping[str, Any] = {  # what an image of values 0..1 goes through
     "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "interpolation": "bilinear", "crop_pct": 1.0,
 }  # fmt: skip
 UNUSABLE = (
-    "BatchNorm statistics are a supernet's and fit no sub-network: recalibrate on training pictures before use "
+    "BatchNorm statistics are a supernet's and fit no sub-network: recalibrate on training images before use "
     "(python -m training recalibrate FILE --data ROOT)"
 )
 Metrics = Mapping[str, Mapping[str, Mapping[str, float | None]]]
@@ -32,7 +32,7 @@ class CheckpointMetadata:
     """What is known of weights; what is empty is not known.
 
     Args:
-        arch: the encoding, its ``input_size`` the (H, W) the network is run at.
+        arch: the architecture, its ``input_size`` the (H, W) the network is run at.
         task: "segmentation", "pose", "bottomup", or what else it was trained for ("classification").
         labels: what the outputs mean, heatmaps' pixel convention included.
         preprocessing: ``mean`` and ``std`` per channel of values 0..1, ``interpolation``, ``crop_pct``.
@@ -44,7 +44,7 @@ class CheckpointMetadata:
         command: what prints them.
         recipe: the training recipe, or "convert".
         steps, minutes: how long it was trained.
-        searched: how many encodings a search scored before it chose this one.
+        searched: how many architectures a search scored before it chose this one.
         init: the weights it was made of, a file or a name.
         parent_sha256: of the file ``init``.
         batchnorm: where BatchNorm statistics are from if not from training; ``SUPERNET_STATISTICS`` fit no network.
@@ -99,7 +99,7 @@ class CheckpointMetadata:
         """From what hub configs said under "origin" before they held metadata.
 
         Raises:
-            ValueError: if figures are malformed.
+            ValueError: if metrics are malformed.
         """
         return cls.from_dict({"format_version": FORMAT, **from_origin(said)})
 
@@ -134,7 +134,10 @@ class CheckpointMetadata:
         """Recipe and budget in words, "" if they are not known."""
         recipe = self.recipe if self.recipe != CONVERTED else ""
         parts = [recipe and f"recipe {recipe}", self.steps and f"{self.steps:,} steps"]
-        parts += [self.minutes and f"{self.minutes:g} minutes", self.searched and f"{self.searched} encodings searched"]
+        parts += [
+            self.minutes and f"{self.minutes:g} minutes",
+            self.searched and f"{self.searched} architectures searched",
+        ]
         return ", ".join(p for p in parts if p)
 
     def parent(self) -> str:
@@ -209,7 +212,7 @@ def _datasets(value: Any) -> tuple[str, ...]:
 
 
 def read_preprocessing(value: Any) -> dict[str, Any]:
-    """How pictures become inputs, every key filled.
+    """How images become inputs, every key filled.
 
     Raises:
         ValueError, TypeError, OverflowError: for values that cannot be so.

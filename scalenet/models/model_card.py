@@ -1,4 +1,4 @@
-"""Model cards: what a network is, whose figures are whose, on what data, under which terms, and how to use it."""
+"""Model cards: what a network is, whose metrics are whose, on what data, under which terms, and how to use it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _front_matter(model: ScaleNet, known: CheckpointMetadata, datasets: tuple[st
     return "\n".join(["---", *lines, "---"])
 
 
-def _figures(title: str, figures: Mapping[str, Any], note: str) -> list[str]:
-    if not figures:
+def _metrics(title: str, metrics: Mapping[str, Any], note: str) -> list[str]:
+    if not metrics:
         return []
-    return [f"### {title}", "", note, "", *(f"- {k}: {v}" for k, v in figures.items()), ""]
+    return [f"### {title}", "", note, "", *(f"- {k}: {v}" for k, v in metrics.items()), ""]
 
 
 def _published(model: ScaleNet, known: CheckpointMetadata) -> Entry | None:
@@ -50,8 +50,8 @@ def _provenance(known: CheckpointMetadata, terms: str) -> list[str]:
 
 
 def model_card(model: ScaleNet, name: str) -> str:
-    """Markdown with front matter. Figures, "reported" and "measured" apart, are there only where a network holds
-    weights just as they were read from where the figures belong (see :mod:`scalenet.models.provenance`).
+    """Markdown with front matter. Metrics, "reported" and "measured" apart, are there only where a network holds
+    weights just as they were read from where the metrics belong (see :mod:`scalenet.models.provenance`).
     """
     known = metadata_of(model) or CheckpointMetadata()
     entry = _published(model, known)
@@ -72,10 +72,10 @@ def model_card(model: ScaleNet, name: str) -> str:
         f"- Outputs: {outputs}",
         f"- Data: {', '.join(datasets) or 'not stated'}",
         *_provenance(known, terms),
-        f"- Encoding (digest {model.arch.digest}): in `config.json` under `model_args.arch`",
+        f"- Architecture (digest {model.arch.digest}): in `config.json` under `model_args.arch`",
         f"- Method: [ScaleNAS]({PAPER}), Cheng et al., AutoML 2022", "",
-        *_figures("Measured", known.measured(), "By this project, on these weights."),
-        *_figures("Reported", reported, "By the paper's authors; not measured on this file."),
+        *_metrics("Measured", known.measured(), "By this project, on these weights."),
+        *_metrics("Reported", reported, "By the paper's authors; not measured on this file."),
         "## Use", "", "```python", "import scalenet", "",
         f'model = scalenet.create_model("local-dir:FOLDER", pretrained=True)  # or "hf-hub:user/{name}"',
         f'result = scalenet.{model.spec.predictor}(model)("photo.jpg")', "```", "",

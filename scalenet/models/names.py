@@ -16,7 +16,7 @@ from ..tasks import task_spec
 from . import pretrained
 from .checkpoint import refuse_pickled
 
-PREFIX = "scalenet"  # of registered names; alone it is the network of any encoding
+PREFIX = "scalenet"  # of registered names; alone it is the network of any architecture
 MAX_NAME = 16  # characters of "hrnet_w32"
 SCHEMES = ("hf-hub:", "hf_hub:", "local-dir:")
 
@@ -97,9 +97,9 @@ def registered_names() -> list[str]:
 
 
 def named_arch(text: str, task: str | None = None) -> Arch | None:
-    """The encoding of a registered name or of ``hrnet_wN``; None for any other text, which may be a file's name.
+    """The architecture of a registered name or of ``hrnet_wN``; None for any other text, which may be a file's name.
 
-    HRNet is two encodings by one name: for segmentation, or, if ``task`` is another, for pose.
+    HRNet is two architectures by one name: for segmentation, or, if ``task`` is another, for pose.
 
     Raises:
         ArchError: for an HRNet that is too wide.
@@ -107,7 +107,7 @@ def named_arch(text: str, task: str | None = None) -> Arch | None:
     if text.startswith("hrnet_w") and text[7:].isdecimal() and len(text) < MAX_NAME:
         return Arch.hrnet(int(text[7:]), task_spec(task or "segmentation").encoding)
     known = text != PREFIX and text in registered_names()
-    return Arch.load(pretrained.encoding_file(text)) if known else None
+    return Arch.load(pretrained.arch_file(text)) if known else None
 
 
 def _registered(text: str) -> ModelName:

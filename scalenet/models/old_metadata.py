@@ -9,14 +9,14 @@ from typing import Any
 SUPERNET_STATISTICS = "a supernet's: recalibrate before use"  # the word for BatchNorm that fits nothing yet
 OWN_STATISTICS = "the file's own"
 CONVERTED = "convert"
-TEXTS = ("protocol", "command")  # stood among the figures
+TEXTS = ("protocol", "command")  # stood among the metrics
 
 
 def upgrade(said: Mapping[str, Any]) -> dict[str, Any]:
     """A weights file's metadata without a format version, by today's keys; values are not checked here.
 
     Raises:
-        ValueError, RecursionError: for figures that are no JSON.
+        ValueError, RecursionError: for metrics that are no JSON.
     """
     new = dict(said)
     dataset = new.pop("dataset", "")
@@ -29,8 +29,8 @@ def upgrade(said: Mapping[str, Any]) -> dict[str, Any]:
         new["init"] = new["start"] if new["start"] != "random" else ""
     if new.get("batchnorm") == OWN_STATISTICS:
         new["batchnorm"] = ""
-    figures = new.pop("figures", "") or {}
-    return new | nested(json.loads(figures) if isinstance(figures, str) else figures, dataset)
+    metrics = new.pop("figures", "") or {}
+    return new | nested(json.loads(metrics) if isinstance(metrics, str) else metrics, dataset)
 
 
 def _recipe(text: Any) -> dict[str, Any]:
@@ -45,20 +45,20 @@ def _recipe(text: Any) -> dict[str, Any]:
     return {"recipe": parts.get("recipe") or parts.get("supernet") or "", **found}
 
 
-def nested(figures: Any, dataset: str) -> dict[str, Any]:
-    """Figures as data set -> split -> metric, and the texts that stood among them.
+def nested(metrics: Any, dataset: str) -> dict[str, Any]:
+    """Metrics as data set -> split -> metric, and the texts that stood among them.
 
     Args:
-        figures: {"miou": 0.7}, {"camvid val": {"miou": 0.7}} or {"camvid val miou": 0.7, "protocol": "…"}.
-        dataset: whose figures those without a name are.
+        metrics: {"miou": 0.7}, {"camvid val": {"miou": 0.7}} or {"camvid val miou": 0.7, "protocol": "…"}.
+        dataset: whose metrics those without a name are.
 
     Raises:
         ValueError: if they are none of these.
     """
-    if not isinstance(figures, dict):
+    if not isinstance(metrics, dict):
         raise ValueError("figures: one object is needed")
     found: dict[str, Any] = {"figures": {}}
-    for name, value in figures.items():
+    for name, value in metrics.items():
         if name in TEXTS:
             found[name] = value
             continue

@@ -11,7 +11,7 @@ from .checkpoint import WeightsError
 
 
 def model_input(model: ScaleNet) -> tuple[tuple[int, int], dict[str, Any]]:
-    """(H, W) a network was made for, and the ``mean`` and ``std`` (of values 0..1) its pictures are normalised with.
+    """(H, W) a network was made for, and the ``mean`` and ``std`` (of values 0..1) its images are normalised with.
 
     Raises:
         WeightsError: if its cfg holds something else.
@@ -25,5 +25,5 @@ def model_input(model: ScaleNet) -> tuple[tuple[int, int], dict[str, Any]]:
     except (TypeError, ValueError):
         fine = False
     if not fine:
-        raise WeightsError(f"its config.json has no input_size, mean and std of pictures: {size}, {mean}, {std}")
+        raise WeightsError(f"its config.json has no input_size, mean and std of images: {size}, {mean}, {std}")
     return (int(size[1]), int(size[2])), {"mean": tuple(mean), "std": tuple(std)}

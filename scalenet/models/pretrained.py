@@ -1,7 +1,7 @@
-"""The table of weights as data: where the published networks' weights are, what they mean, whose figures are whose.
+"""The table of weights as data: where the published networks' weights are, what they mean, whose metrics are whose.
 
-"reported" figures are the paper's (reached with the authors' files), "measured" ones this project's own, each with the
-command that prints it. The encodings are ``archs/*.json``; a test recomputes costs and file hashes.
+"reported" metrics are the paper's (reached with the authors' files), "measured" ones this project's own, each with the
+command that prints it. The architectures are ``archs/*.json``; a test recomputes costs and file hashes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ ARCHS = Path(__file__).parents[1] / "archs"
 FILES = Path(__file__).parents[1] / "weights"
 
 
-def encoding_file(name: str) -> Path:
-    """Where a registered name's encoding is; a bottom-up name without one of its own has the top-down network's."""
+def arch_file(name: str) -> Path:
+    """Where a registered name's architecture is; a bottom-up name without one of its own has the top-down network's."""
     own = ARCHS / f"{name}.json"
     return own if own.is_file() else ARCHS / f"{name.removesuffix('_bottomup')}.json"
 
@@ -32,7 +32,7 @@ class Entry:
     ``file`` names a file inside the package, ``hub_id`` (with ``revision`` and ``hub_filename``) one on the Hub; with
     neither, ``authors_file`` names what the authors released for it. ``sha256`` is checked wherever it is given.
     ``measured`` is this project's, data set -> split -> metric, by ``protocol`` and with ``command``; ``reported`` the
-    paper's. ``recipe`` is how a picture becomes an input; the pixel convention of heatmaps is the labels'.
+    paper's. ``recipe`` is how an image becomes an input; the pixel convention of heatmaps is the labels'.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Entry:
 
     @property
     def arch(self) -> Arch:
-        """The encoding."""
-        return Arch.load(encoding_file(self.name))
+        """The architecture."""
+        return Arch.load(arch_file(self.name))
 
     @property
     def path(self) -> Path:
@@ -113,7 +113,7 @@ TABLE: tuple[Entry, ...] = (
         "scalenet_s0", "camvid", "segmentation", CAMVID, (360, 480), file="scalenet_s0.safetensors",
         sha256="ca2b5d6cfb0b8529446ec8b6bd3f08ac026667ee423d9adee635ac7580820715",
         measured={"camvid": {"val": {"miou": 0.8278, "pixel_accuracy": 0.9631}}},
-        protocol="whole pictures at 360x480, one scale, no flip; val was trained on too",
+        protocol="whole images at 360x480, one scale, no flip; val was trained on too",
         command="scalenet evaluate scalenet_s0 --dataset camvid --root ROOT --split val",
         license="other",
         terms="trained on CamVid's train and val after Tiny-ImageNet; both data sets are for research only",
@@ -122,7 +122,7 @@ TABLE: tuple[Entry, ...] = (
         "scalenet_s0", "person", "segmentation", PERSON, (360, 480), file="scalenet_s0_person.safetensors",
         sha256="0b26a6fd2663b5735ede23447d4a5014ce83dc05990076d54d7eb6099d3e7ca9",
         measured={"people_masks": {"val": {"miou": 0.8457, "pixel_accuracy": 0.9417}}},
-        protocol="whole pictures at their size, one scale, no flip",
+        protocol="whole images at their size, one scale, no flip",
         command="scalenet evaluate scalenet_s0.person --dataset folder --root ROOT --split val",
         license="other", terms=PERSON_TERMS,
     ),

@@ -56,7 +56,7 @@ def metadata_of(model: nn.Module) -> CheckpointMetadata | None:
 
 
 def described(model: nn.Module, metadata: CheckpointMetadata) -> CheckpointMetadata:
-    """Metadata with what a network says itself: encoding, task, labels and preprocessing.
+    """Metadata with what a network says itself: architecture, task, labels and preprocessing.
 
     Raises:
         ValueError: if its cfg (mean, std, input size) is malformed.

@@ -69,7 +69,7 @@ def check_config(architecture: Any, cfg: Any, arguments: Any, what: ModelName) -
 
     Raises:
         LookupError: if it is another project's.
-        ArchError: if the encoding is malformed, or a text that is no registered name: no file is opened for it.
+        ArchError: if the architecture is malformed, or a text that is no registered name: no file is opened for it.
         WeightsError: if anything else is of a type or size that it cannot have; names it.
     """
     base = split_model_name_tag(architecture)[0] if isinstance(architecture, str) else ""
@@ -109,7 +109,7 @@ def _check_arch(base: str, arguments: Mapping[str, Any]) -> None:
     elif isinstance(arch, Mapping):
         Arch.from_dict(arch)
     elif not isinstance(arch, str) or named_arch(arch) is None:
-        raise ArchError(f"arch: an encoding or a registered name is needed, not {str(arch)[:60]!r}")
+        raise ArchError(f"arch: an architecture or a registered name is needed, not {str(arch)[:60]!r}")
 
 
 def _is_count(low: int, high: int) -> Callable[[Any], bool]:

@@ -1,7 +1,7 @@
 """timm's doors: entrypoints and default cfgs of the published networks and this project's own.
 
-``import scalenet`` registers everything below with timm. "Reported" figures are the paper's; parameters and
-multiply-adds are counted from the encodings (:mod:`scalenet.cost`).
+``import scalenet`` registers everything below with timm. "Reported" metrics are the paper's; parameters and
+multiply-adds are counted from the architectures (:mod:`scalenet.cost`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in pret
 
 
 def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path, task: str | None = None) -> Arch:
-    """An encoding from an Arch, its dict, a JSON path, or a name (see :func:`scalenet.models.names.named_arch`).
+    """An architecture from an Arch, its dict, a JSON path, or a name (see :func:`scalenet.models.names.named_arch`).
 
     Raises:
         ArchError: if it is none of these.
@@ -58,7 +58,7 @@ def resolve_arch(arch: Arch | Mapping[str, Any] | str | Path, task: str | None =
         return named
     if Path(text).is_file():
         return Arch.load(text)
-    raise ArchError(f"arch: an encoding, its dict, a JSON file, a registered name or hrnet_wN, not {text[:60]!r}")
+    raise ArchError(f"arch: an architecture, its dict, a JSON file, a registered name or hrnet_wN, not {text[:60]!r}")
 
 
 def _create(
@@ -80,8 +80,8 @@ def _create(
         cfg = checkpoint.plain_cfg(arch, kwargs.get("task"), kwargs.get("num_classes"))
         if pretrained and not any(overlay.get(k) for k in SOURCES):
             raise checkpoint.NoWeights(
-                "no weights are published for an encoding of your own; convert a checkpoint (scalenet convert FILE.pth "
-                f"--arch FILE.json); or {checkpoint.TRAIN}; or {checkpoint.OWN_WEIGHTS}"
+                "no weights are published for an architecture of your own; convert a checkpoint (scalenet convert "
+                f"FILE.pth --arch FILE.json); or {checkpoint.TRAIN}; or {checkpoint.OWN_WEIGHTS}"
             )
     if saved:
         overlay = _saved_overlay(kwargs.get("task") or arch.task, overlay)
@@ -139,7 +139,7 @@ def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) ->
 
 @register_model
 def scalenet(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """A network of any encoding: ``arch=`` an Arch, dict, JSON path, registered name or hrnet_wN; ``task=``."""
+    """A network of any architecture: ``arch=`` an Arch, dict, JSON path, registered name or hrnet_wN; ``task=``."""
     return _create("scalenet", pretrained, **kwargs)
 
 
@@ -211,25 +211,25 @@ def scalenet_p0_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
 
 @register_model
 def scalenet_p1_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-P1 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
+    """ScaleNet-P1 under a HigherHRNet-style head: everyone in a 512x512 image at once."""
     return _create("scalenet_p1_bottomup", pretrained, **kwargs)
 
 
 @register_model
 def scalenet_p2_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-P2 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
+    """ScaleNet-P2 under a HigherHRNet-style head: everyone in a 512x512 image at once."""
     return _create("scalenet_p2_bottomup", pretrained, **kwargs)
 
 
 @register_model
 def scalenet_p3_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-P3 under a HigherHRNet-style head: everyone in a 512x512 picture at once."""
+    """ScaleNet-P3 under a HigherHRNet-style head: everyone in a 512x512 image at once."""
     return _create("scalenet_p3_bottomup", pretrained, **kwargs)
 
 
 @register_model
 def scalenet_p4_bottomup(pretrained: bool = False, **kwargs: Any) -> ScaleNet:
-    """ScaleNet-P4 under a HigherHRNet-style head: everyone in a 512x512 picture at once.
+    """ScaleNet-P4 under a HigherHRNet-style head: everyone in a 512x512 image at once.
 
     Reported 71.6 AP on COCO test-dev, multi-scale test.
     """

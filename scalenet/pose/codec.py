@@ -115,10 +115,10 @@ class HeatmapCodec:
 
     # -- decoding ------------------------------------------------------------------------------------------
     def merge_flip(self, heatmaps: np.ndarray, mirrored: np.ndarray, order: Sequence[int]) -> np.ndarray:
-        """Mean of (N, K, h, w) heatmaps and those of the mirrored picture, turned back.
+        """Mean of (N, K, h, w) heatmaps and those of the mirrored image, turned back.
 
         Args:
-            order: joint order in a mirrored picture (:meth:`scalenet.labels.Labels.flip_order`).
+            order: joint order in a mirrored image (:meth:`scalenet.labels.Labels.flip_order`).
         """
         back = mirrored.take(order, 1)[..., ::-1]
         merged = np.empty(heatmaps.shape, np.float32)
@@ -134,7 +134,7 @@ class HeatmapCodec:
         """(N, K, 3): x, y in input pixels and the heatmap's highest value, of (N, K, h, w) heatmaps.
 
         Args:
-            mirrored, order: heatmaps of the mirrored picture, merged first; see :meth:`merge_flip`.
+            mirrored, order: heatmaps of the mirrored image, merged first; see :meth:`merge_flip`.
         """
         return self.decode_sure(heatmaps, mirrored, order)[0]
 

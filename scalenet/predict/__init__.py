@@ -1,4 +1,4 @@
-"""Picture in, result out. ``group_keypoints`` is here too, imported when it is first asked for."""
+"""Image in, result out. ``group_keypoints`` is here too, imported when it is first asked for."""
 
 from typing import Any as _Any
 

@@ -8,13 +8,13 @@ from typing import ClassVar, TypeVar
 
 from tqdm import tqdm
 
-from ..data.images import Picture, as_list
+from ..data.images import ImageLike, as_list
 from ..fuse import fold
 from ..models.factory import load_model
 from ..models.preprocessing import model_input
 from ..network import ScaleNet
 from ..runtime.device import Device, pick_device
-from ..runtime.pipeline import neighbours, one_ahead
+from ..runtime.pipeline import neighbours, prefetch
 from ..tasks import TaskSpec
 
 Item, Output, Found = TypeVar("Item"), TypeVar("Output"), TypeVar("Found")
@@ -61,12 +61,12 @@ class Predictor:
         if model.spec != self.spec:
             raise ValueError(f"{needed}, got one for {model.task}")
         if not model.num_classes:
-            raise ValueError(f"{needed} with outputs, this one has no head (a classifier's trunk)")
+            raise ValueError(f"{needed} with outputs, this one has no head (a classifier's backbone)")
         if model.in_chans != 3:
-            raise ValueError(f"a network of RGB pictures is needed, this one reads {model.in_chans} channels")
+            raise ValueError(f"a network of RGB images is needed, this one reads {model.in_chans} channels")
 
     def _results(
-        self, images: Picture | Sequence[Picture], stream: Callable[[list[Picture]], Iterable[Found]]
+        self, images: ImageLike | Sequence[ImageLike], stream: Callable[[list[ImageLike]], Iterable[Found]]
     ) -> Found | list[Found]:
         """What a call gives: the result of one image, or a list for a list."""
         images, single = as_list(images)
@@ -78,20 +78,20 @@ class Predictor:
     ) -> Iterator[tuple[list[Item], Output]]:
         """Neighbours of one kind, up to ``batch_size``, with what ``run`` makes of them. From a size of 2 on the next
         ones run while the caller uses those before."""
-        return one_ahead(run, neighbours(items, self.batch_size, kind), self.batch_size > 1)
+        return prefetch(run, neighbours(items, self.batch_size, kind), self.batch_size > 1)
 
     def _flips(self, flip: bool | None) -> bool:
         """Whether a call looks at mirrored people too; None: as the estimator was made.
 
         Raises:
-            ValueError: if that is asked for of joints without known partners.
+            ValueError: if that is asked for of joints without known flip pairs.
         """
         flip = self.flip if flip is None else flip
-        if flip and not self.labels.partners:
+        if flip and not self.labels.flip_pairs:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
         return flip
 
 
 def progress(items: Iterable[Item], total: int | None = None, unit: str = "it", bar: bool = True) -> Iterable[Item]:
     """The items, counted by a bar on stderr if that is a terminal and ``bar`` is true."""
-    return tqdm(items, desc="pictures", total=total, unit=unit, disable=None if bar else True)
+    return tqdm(items, desc="images", total=total, unit=unit, disable=None if bar else True)

@@ -1,6 +1,6 @@
-"""Bottom-up pose: everybody in a picture at once, no boxes needed.
+"""Bottom-up pose: everybody in an image at once, no boxes needed.
 
-N people, K joints, (H, W) size of the network's input for a picture.
+N people, K joints, (H, W) size of the network's input for an image.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..data.images import Picture, load_image, to_input
+from ..data.images import ImageLike, load_image, to_input
 from ..data.transforms import crop, crop_matrices, invert, transform
 from ..network import ScaleNet
 from ..pose.grouping import group_keypoints
 from ..runtime.device import Device
-from ..runtime.parallel import side_by_side
+from ..runtime.parallel import parallel_forward
 from ..tasks import BOTTOMUP
 from .base import Predictor
 from .results import PoseResult
@@ -31,7 +31,7 @@ LONGEST = 4  # times the short side: what is longer is made to fit, so that memo
 
 
 def canvas_size(height: int, width: int, short: int) -> tuple[int, int]:
-    """(H, W) of the network's input for a picture: ``short`` for its short side and the long one in proportion, both
+    """(H, W) of the network's input for an image: ``short`` for its short side and the long one in proportion, both
     rounded up to a multiple of 64, the long one at most 4 times the short one."""
     side = _round_up(short)
     long = min(_round_up(-(-short * max(height, width) // min(height, width))), LONGEST * side)
@@ -44,34 +44,34 @@ def _round_up(n: int) -> int:
 
 @dataclass(frozen=True)
 class _Canvas:
-    """A picture and the region of it, borders included, that the network's input shows."""
+    """An image and the region of it, borders included, that the network's input shows."""
 
-    picture: np.ndarray
+    image: np.ndarray
     size: tuple[int, int]
 
     def matrix(self, size: tuple[int, int], aligned: bool) -> np.ndarray:
-        """(1, 2, 3) picture to an input of ``size``: centred, as large as fits, black around."""
-        h, w = self.picture.shape[:2]
+        """(1, 2, 3) image to an input of ``size``: centred, as large as fits, black around."""
+        h, w = self.image.shape[:2]
         scale = min(self.size[0] / h, self.size[1] / w)
         region = np.array([[w / 2, h / 2, self.size[1] / scale, self.size[0] / scale]])
         return crop_matrices(region, size, aligned)
 
 
 class BottomUpPoseEstimator(Predictor):
-    """Finds everybody's joints in a picture.
+    """Finds everybody's joints in an image.
 
     Args:
         name_or_model: a bottom-up network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
-        batch_size: pictures of one input size that run together.
-        flip: also look at the mirrored picture (twice the time): mean of the heatmaps, tags of both.
+        batch_size: images of one input size that run together.
+        flip: also look at the mirrored image (twice the time): mean of the heatmaps, tags of both.
         scales: sizes to look at besides each other, as factors of the input; tags are those at 1, which must be there.
-        input_size: of the picture's short side; default what the network was trained for.
+        input_size: of the image's short side; default what the network was trained for.
         max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.pose.grouping.group_keypoints`; the
             last by default 1, HigherHRNet's, and 0.4 for networks of the "aligned" convention, whose people's tags
             lie closer together.
-        person_threshold: people of a lower score are left out; 0 gives everybody, as COCO's figures are measured.
+        person_threshold: people of a lower score are left out; 0 gives everybody, as COCO's metrics are measured.
 
     Raises:
         ValueError: if it is no bottom-up network, or a setting is out of range.
@@ -97,7 +97,7 @@ class BottomUpPoseEstimator(Predictor):
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
         self.aligned = self.labels.convention == "aligned"
-        self.flip, self.scales = flip and bool(self.labels.partners), tuple(scales)
+        self.flip, self.scales = flip and bool(self.labels.flip_pairs), tuple(scales)
         self.input_size = input_size or min(self.trained_size)
         if self.input_size < 1:
             raise ValueError(f"input_size must be at least 1, got {input_size}")
@@ -108,8 +108,10 @@ class BottomUpPoseEstimator(Predictor):
             "max_people": max_people, "detection_threshold": detection_threshold, "tag_threshold": tag_threshold,
         }  # fmt: skip
 
-    def __call__(self, image: Picture | Sequence[Picture], flip: bool | None = None) -> PoseResult | list[PoseResult]:
-        """Everybody's joints in a picture, or in each picture of a list; best-scored people first.
+    def __call__(
+        self, image: ImageLike | Sequence[ImageLike], flip: bool | None = None
+    ) -> PoseResult | list[PoseResult]:
+        """Everybody's joints in an image, or in each image of a list; best-scored people first.
 
         Args:
             image: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
@@ -120,7 +122,7 @@ class BottomUpPoseEstimator(Predictor):
         """
         return self._results(image, partial(self.stream, flip=flip))
 
-    def stream(self, images: Iterable[Picture], flip: bool | None = None) -> Iterator[PoseResult]:
+    def stream(self, images: Iterable[ImageLike], flip: bool | None = None) -> Iterator[PoseResult]:
         """Results in order; neighbours of one input size run together, up to ``batch_size``, and from 2 on the next
         ones are taken while those before are grouped and given back.
 
@@ -131,10 +133,10 @@ class BottomUpPoseEstimator(Predictor):
         for batch, (heatmaps, tags) in self._batches(self._canvases(images), lambda canvas: canvas.size, run):
             yield from self._group(batch, heatmaps, tags)
 
-    def _canvases(self, images: Iterable[Picture]) -> Iterator[_Canvas]:
+    def _canvases(self, images: Iterable[ImageLike]) -> Iterator[_Canvas]:
         for image in images:
-            picture = load_image(image)
-            yield _Canvas(picture, canvas_size(*picture.shape[:2], self.input_size))
+            pixels = load_image(image)
+            yield _Canvas(pixels, canvas_size(*pixels.shape[:2], self.input_size))
 
     def _group(self, batch: list[_Canvas], heatmaps: np.ndarray, tags: np.ndarray) -> Iterator[PoseResult]:
         for canvas, heat, tag in zip(batch, heatmaps, tags, strict=True):
@@ -154,7 +156,7 @@ class BottomUpPoseEstimator(Predictor):
         heatmaps, tags = None, None
         for factor in self.scales:
             inner = tuple(max(1, round(s * factor)) for s in size)
-            crops = [crop(c.picture, c.matrix(inner, self.aligned)[0], inner) for c in batch]
+            crops = [crop(c.image, c.matrix(inner, self.aligned)[0], inner) for c in batch]
             heat, tag = self._look(to_input(np.stack(crops), self.device, **self.statistics), flip)
             heat = _resize(heat, size)
             heatmaps = heat if heatmaps is None else heatmaps.add_(heat)
@@ -165,11 +167,11 @@ class BottomUpPoseEstimator(Predictor):
 
     def _look(self, x: torch.Tensor, flip: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Heatmaps (B, K, 2h, 2w) at stride 2, tags (B, K, T, h, w) at stride 4."""
-        heat, tags = side_by_side(self._forward, x)
+        heat, tags = parallel_forward(self._forward, x)
         if not flip:
             return heat, tags[:, :, None]
         order = self.labels.flip_order()
-        mirrored_heat, mirrored_tags = (m.flip(3)[:, order] for m in side_by_side(self._forward, x.flip(3)))
+        mirrored_heat, mirrored_tags = (m.flip(3)[:, order] for m in parallel_forward(self._forward, x.flip(3)))
         return (heat + mirrored_heat) / 2, torch.stack([tags, mirrored_tags], 2)
 
     def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

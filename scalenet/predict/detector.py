@@ -1,4 +1,4 @@
-"""Who finds people in pictures that come without boxes."""
+"""Who finds people in images that come without boxes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def make_detector(
 
     Args:
         spec: "bottomup" (people of :class:`~scalenet.predict.people.BottomUpDetector`, whose network is loaded for the
-            first picture), "bottomup:NAME" (any bottom-up network: a registered name, "hf-hub:…", "local-dir:…" or a
+            first image), "bottomup:NAME" (any bottom-up network: a registered name, "hf-hub:…", "local-dir:…" or a
             ``.safetensors`` file) or a bottom-up estimator, "torchvision:NAME" (:func:`torchvision_detector`), a
             ``.onnx`` file (:class:`~scalenet.predict.yolox.YoloxDetector`), a function from an RGB (H, W, 3) uint8
-            picture to (N, 4 or 5) boxes, which is taken as it is, or None: nobody looks, the picture is one person.
+            image to (N, 4 or 5) boxes, which is taken as it is, or None: nobody looks, the image is one person.
         device: where networks run; ONNX files run on the processor.
 
     Raises:
@@ -73,7 +73,7 @@ def torchvision_detector(
         device: where it runs; default the processor.
 
     Returns:
-        A function from an RGB (H, W, 3) uint8 picture to (N, 5) float32 x1, y1, x2, y2, score.
+        A function from an RGB (H, W, 3) uint8 image to (N, 5) float32 x1, y1, x2, y2, score.
 
     Raises:
         LookupError: for a name torchvision does not know, or one that does not find people.

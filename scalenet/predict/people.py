@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FINDER = "scalenet_p0_bottomup"
 SURE = JOINT_THRESHOLD  # joints of a higher score count
 ENOUGH = 3  # joints that must be sure
-TINY = 0.05  # of the picture's short side: whose box has no side that long is left out
+TINY = 0.05  # of the image's short side: whose box has no side that long is left out
 DOUBLE = 0.9  # IoU of boxes above which a closer look would see the same person again
 MARGIN = 0.12  # of the hull's longer side, all around: a body reaches beyond its joints
 LEGS = ("hip", "knee", "ankle")
@@ -36,12 +36,12 @@ def people_boxes(people: PoseResult, size: tuple[int, int]) -> np.ndarray:
 
     A box is the hull of the joints whose score is above 0.2, with a margin. Of whom no hip, knee or ankle is among
     these, head and shoulders tell how tall the body is, and the box reaches down to where the hips should be. Boxes
-    end where the picture does. Whoever has fewer than 3 such joints, a box smaller than a twentieth of the picture's
+    end where the image does. Whoever has fewer than 3 such joints, a box smaller than a twentieth of the image's
     short side, or nearly the box of somebody better (IoU above 0.9) is left out. The score is the person's.
 
     Args:
         people: of a bottom-up network; joints of other names than COCO's, CrowdPose's and LSP's only have the hull.
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
     """
     rows = []
     for joints, score in zip(people.keypoints, people.scores, strict=True):
@@ -79,7 +79,7 @@ class BottomUpDetector:
     """A detector that finds people bottom-up: RGB (H, W, 3) uint8 in, (N, 5) boxes out as :func:`people_boxes` makes.
 
     Args:
-        estimator: who finds them; default ScaleNet-P0's bottom-up form, which is loaded for the first picture.
+        estimator: who finds them; default ScaleNet-P0's bottom-up form, which is loaded for the first image.
         device: where the default runs.
     """
 

@@ -1,4 +1,4 @@
-"""What predictors say about one picture. N people, K joints, C classes; coordinates are its own pixels."""
+"""What predictors say about one image. N people, K joints, C classes; coordinates are its own pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..data.images import Picture, load_image, save_picture
+from ..data.images import ImageLike, load_image, save_image
 from ..data.io import write_text
 from ..labels import Labels
 from .visualization import DRAWN_THRESHOLD, draw_skeletons, overlay, with_legend
@@ -26,42 +26,42 @@ def percent(share: float) -> str:
 
 
 class Result(ABC):
-    """What every predictor gives for a picture; coordinates and masks are in the original picture's pixels."""
+    """What every predictor gives for an image; coordinates and masks are in the original image's pixels."""
 
     labels: Labels
 
     @abstractmethod
-    def draw(self, image: Picture) -> np.ndarray:
-        """RGB uint8 copy of the picture with what was found drawn on it."""
+    def draw(self, image: ImageLike) -> np.ndarray:
+        """RGB uint8 copy of the image with what was found drawn on it."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
 
-    def save(self, path: str | Path, image: Picture | None = None) -> Path:
+    def save(self, path: str | Path, image: ImageLike | None = None) -> Path:
         """Write the result to a file, whole or not at all; returns its path.
 
         Args:
-            path: ``.json`` for the values of :meth:`to_dict`, else a picture's name.
-            image: the picture the result was made from, which is drawn on.
+            path: ``.json`` for the values of :meth:`to_dict`, else an image's name.
+            image: the image the result was made from, which is drawn on.
 
         Raises:
-            ValueError: for a picture's name without a picture.
+            ValueError: for an image's name without an image.
         """
         path = Path(path)
         if path.suffix.lower() == ".json":
             return write_text(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")
-        save_picture(path, self._plain(path) if image is None else self.draw(image))
+        save_image(path, self._plain(path) if image is None else self.draw(image))
         return path
 
     def _plain(self, path: Path) -> np.ndarray:
-        """What is written as a picture where there is none to draw on."""
-        raise ValueError(f"{path}: give the picture to draw on too, or a .json file's name")
+        """What is written as an image where there is none to draw on."""
+        raise ValueError(f"{path}: give the image to draw on too, or a .json file's name")
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult(Result):
-    """Classes of one picture's pixels. H, W size of the original picture, C classes.
+    """Classes of one image's pixels. H, W size of the original image, C classes.
 
     Args:
         mask: (H, W) uint8 class indices.
@@ -78,7 +78,7 @@ class SegmentationResult(Result):
 
     @cached_property
     def shares(self) -> np.ndarray:
-        """(C,) share of the picture's pixels that each class has; they add up to 1."""
+        """(C,) share of the image's pixels that each class has; they add up to 1."""
         return np.bincount(self.mask.ravel(), minlength=len(self.classes)) / self.mask.size
 
     def found(self, at_least: float = 0.0) -> dict[str, float]:
@@ -89,18 +89,18 @@ class SegmentationResult(Result):
         }
 
     def draw(
-        self, image: Picture, legend: bool = True, strength: float = OVERLAY_STRENGTH, at_least: float = 0.0
+        self, image: ImageLike, legend: bool = True, strength: float = OVERLAY_STRENGTH, at_least: float = 0.0
     ) -> np.ndarray:
-        """RGB uint8 copy of the picture with the classes in colour.
+        """RGB uint8 copy of the image with the classes in colour.
 
         Args:
-            image: the picture the result was made from, in any form a :class:`~scalenet.Segmenter` takes.
+            image: the image the result was made from, in any form a :class:`~scalenet.Segmenter` takes.
             legend: add rows of names under it (then the result is higher than H, and wider where names need it).
             strength: share of the colour, 0..1.
-            at_least: classes with a smaller share of the picture stay uncoloured and out of the legend.
+            at_least: classes with a smaller share of the image stay uncoloured and out of the legend.
 
         Raises:
-            ValueError: if the picture has another size than the mask.
+            ValueError: if the image has another size than the mask.
         """
         bare = np.flatnonzero((self.shares > 0) & (self.shares < at_least))
         canvas = overlay(load_image(image), self.mask, self.labels.colours, strength, bare)
@@ -123,19 +123,19 @@ class SegmentationResult(Result):
     def _plain(self, path: Path) -> np.ndarray:
         """The index mask, which lossy files would change."""
         if path.suffix.lower() != ".png":
-            raise ValueError(f"{path}: a mask is kept in a .png file; to draw, give the picture too")
+            raise ValueError(f"{path}: a mask is kept in a .png file; to draw, give the image too")
         return self.mask
 
 
 @dataclass(frozen=True, eq=False)
 class PoseResult(Result):
-    """People in one picture; nobody found: arrays of length 0.
+    """People in one image; nobody found: arrays of length 0.
 
     Args:
         keypoints: (N, K, 3) float32 x, y, score; a whole number is the centre of a pixel.
         scores: (N,) float32 per person.
         boxes: (N, 4) float32 x1, y1, x2, y2 that were looked into, given or a detector's; None where no boxes are used
-            or the whole picture was looked into.
+            or the whole image was looked into.
         labels: names, skeleton and colours of the joints.
         ids: (N,) whole numbers that a :class:`~scalenet.video.tracking.Tracker` gave, -1 for who cannot be followed;
             None if nobody is followed.
@@ -150,7 +150,7 @@ class PoseResult(Result):
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def draw(self, image: Picture, threshold: float = DRAWN_THRESHOLD, strength: float = 1.0) -> np.ndarray:
+    def draw(self, image: ImageLike, threshold: float = DRAWN_THRESHOLD, strength: float = 1.0) -> np.ndarray:
         """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn,
         and ids if there are.
 
@@ -158,9 +158,9 @@ class PoseResult(Result):
             threshold: joints with a lower score are left out.
             strength: opacity of the skeletons, 0..1.
         """
-        picture = load_image(image)
-        drawn = draw_skeletons(picture, self.keypoints, self.labels, threshold, self.ids)
-        return drawn if strength >= 1 else cv2.addWeighted(drawn, strength, picture, 1 - strength, 0)
+        pixels = load_image(image)
+        drawn = draw_skeletons(pixels, self.keypoints, self.labels, threshold, self.ids)
+        return drawn if strength >= 1 else cv2.addWeighted(drawn, strength, pixels, 1 - strength, 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box. If people are

@@ -1,6 +1,6 @@
-"""Pictures to index masks.
+"""Images to index masks.
 
-B pictures of one size, C classes, (H, W) a picture's size, (h, w) = (ceil(H/4), ceil(W/4)) the stride-4 grid on which
+B images of one size, C classes, (H, W) an image's size, (h, w) = (ceil(H/4), ceil(W/4)) the stride-4 grid on which
 logits are averaged and blended before one upsampling to the original pixels.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..data.images import Picture, load_image, mirrored, pad_to_multiple, to_input
+from ..data.images import ImageLike, load_image, mirrored, pad_to_multiple, to_input
 from ..network import ScaleNet
 from ..runtime.device import Device
-from ..runtime.parallel import side_by_side
+from ..runtime.parallel import parallel_forward
 from ..tasks import SEGMENTATION
 from .base import Predictor
 from .results import SegmentationResult
@@ -27,7 +27,7 @@ STRIDE, COARSEST = 4, 32  # of the logits, and of the coarsest branch
 BAND_VALUES = 1 << 24  # logits that are held at full size at a time
 MIN_WINDOW = 32
 Size = tuple[int, int]
-Fitted = tuple[np.ndarray, Size, Size]  # a picture as the network sees it, the size its logits cover, and its own
+Fitted = tuple[np.ndarray, Size, Size]  # an image as the network sees it, the size its logits cover, and its own
 
 
 class OutputError(ValueError):
@@ -35,11 +35,11 @@ class OutputError(ValueError):
 
 
 class Segmenter(Predictor):
-    """Gives every pixel of a picture its class.
+    """Gives every pixel of an image its class.
 
-    A network takes any size, but knows things at the size it saw them in training: a picture of more pixels than the
+    A network takes any size, but knows things at the size it saw them in training: an image of more pixels than the
     network's input is reduced to as many (the aspect is kept) and its logits are resized back to the original pixels.
-    ``resize=False`` and ``window=`` look at the picture as it is.
+    ``resize=False`` and ``window=`` look at the image as it is.
 
     What it sees is mirrored below and to the right up to multiples of 32, and the rest of the logits dropped: then
     every branch's pixels lie exactly under those of the finest, as in training crops. On CamVid's 360 rows that is
@@ -49,13 +49,13 @@ class Segmenter(Predictor):
         name_or_model: a segmentation network of 2 to 256 classes, its registered name, "hf-hub:…", "local-dir:…" or a
             ``.safetensors`` file. One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
-        batch_size: pictures of one size that run together.
-        flip: also look at the mirrored picture; logits are averaged.
-        scales: look at the picture at these scales; logits are averaged.
-        window: (h, w), rounded up to multiples of 4: slide a window of this size over the picture as it is; logits are
+        batch_size: images of one size that run together.
+        flip: also look at the mirrored image; logits are averaged.
+        scales: look at the image at these scales; logits are averaged.
+        window: (h, w), rounded up to multiples of 4: slide a window of this size over the image as it is; logits are
             blended where windows overlap.
         overlap: share of a window that the next one covers again, 0 to below 1.
-        resize: reduce pictures larger than the network's input.
+        resize: reduce images larger than the network's input.
 
     Raises:
         ValueError: if it is no segmentation network, has one class alone (the largest of one is always it), or an
@@ -89,8 +89,8 @@ class Segmenter(Predictor):
             background = "; one class and its background are two" if model.num_classes == 1 else ""
             raise ValueError(f"Segmenter needs a network of 2 to 256 classes, got {model.num_classes}{background}")
 
-    def __call__(self, images: Picture | Sequence[Picture]) -> SegmentationResult | list[SegmentationResult]:
-        """The result of one picture, or a list of results for a list of pictures.
+    def __call__(self, images: ImageLike | Sequence[ImageLike]) -> SegmentationResult | list[SegmentationResult]:
+        """The result of one image, or a list of results for a list of images.
 
         Args:
             images: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
@@ -100,7 +100,7 @@ class Segmenter(Predictor):
         """
         return self._results(images, self.stream)
 
-    def stream(self, images: Iterable[Picture]) -> Iterator[SegmentationResult]:
+    def stream(self, images: Iterable[ImageLike]) -> Iterator[SegmentationResult]:
         """Results in order; neighbours of one size run together, up to ``batch_size``, and from 2 on the next ones are
         taken while those before are given back.
 
@@ -119,43 +119,43 @@ class Segmenter(Predictor):
             return
         name = str(self.dtype).removeprefix("torch.")
         half = f"{name} overflowed: run it in float32, as model.float()"
-        cause = half if torch.finfo(self.dtype).bits < 32 else "its weights or the picture's values are broken"
+        cause = half if torch.finfo(self.dtype).bits < 32 else "its weights or the image's values are broken"
         raise OutputError(f"the network's logits hold NaN or infinity: {cause}")
 
     def _run(self, group: list[Fitted]) -> torch.Tensor:
-        return self.logits(np.stack([picture for picture, *_ in group]))
+        return self.logits(np.stack([image for image, *_ in group]))
 
-    def _fit(self, image: Picture) -> Fitted:
-        picture = load_image(image)
-        h, w = picture.shape[:2]
+    def _fit(self, image: ImageLike) -> Fitted:
+        pixels = load_image(image)
+        h, w = pixels.shape[:2]
         factor = math.sqrt(math.prod(self.input_size) / (h * w))
         if not self.resize or factor >= 1:
-            padded = pad_to_multiple(picture, STRIDE)
+            padded = pad_to_multiple(pixels, STRIDE)
             return padded, padded.shape[:2], (h, w)
         size = _scaled((w, h), factor)
-        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), (h, w), (h, w)
+        return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (h, w), (h, w)
 
     @torch.inference_mode()
-    def logits(self, pictures: np.ndarray) -> torch.Tensor:
-        """(B, C, h, w) stride-4 logits of (B, H, W, 3) RGB uint8 pictures as they are: mean over flips and scales,
+    def logits(self, images: np.ndarray) -> torch.Tensor:
+        """(B, C, h, w) stride-4 logits of (B, H, W, 3) RGB uint8 images as they are: mean over flips and scales,
         blended over windows."""
         if self.window is None:
-            return self._average(pictures)
-        size = _stride4(pictures.shape[1:3])
-        total = torch.zeros(len(pictures), self.model.num_classes, *size, device=self.device)
+            return self._average(images)
+        size = _stride4(images.shape[1:3])
+        total = torch.zeros(len(images), self.model.num_classes, *size, device=self.device)
         weight = torch.zeros(size, device=self.device)
-        starts = [window_starts(n, w, self.overlap) for n, w in zip(pictures.shape[1:3], self.window, strict=True)]
+        starts = [window_starts(n, w, self.overlap) for n, w in zip(images.shape[1:3], self.window, strict=True)]
         for y in starts[0]:
             for x in starts[1]:
-                part = self._average(np.ascontiguousarray(pictures[:, y : y + self.window[0], x : x + self.window[1]]))
+                part = self._average(np.ascontiguousarray(images[:, y : y + self.window[0], x : x + self.window[1]]))
                 rows, columns = (slice(s // 4, s // 4 + n) for s, n in zip((y, x), part.shape[-2:], strict=True))
                 ramp = _ramp(part.shape[-2:]).to(self.device)
                 total[..., rows, columns] += part * ramp
                 weight[rows, columns] += ramp
         return total / weight
 
-    def _average(self, pictures: np.ndarray) -> torch.Tensor:
-        x = to_input(pad_to_multiple(pictures, STRIDE), self.device, **self.statistics)
+    def _average(self, images: np.ndarray) -> torch.Tensor:
+        x = to_input(pad_to_multiple(images, STRIDE), self.device, **self.statistics)
         base = _stride4(x.shape[-2:])
         parts = []
         for scale in self.scales:
@@ -166,9 +166,9 @@ class Segmenter(Predictor):
         return sum(parts) / len(parts)
 
     def _sides(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        yield side_by_side(self._forward, x)
+        yield parallel_forward(self._forward, x)
         if self.flip:
-            yield side_by_side(self._forward, x.flip(3)).flip(3)
+            yield parallel_forward(self._forward, x.flip(3)).flip(3)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         h, w = x.shape[-2:]
@@ -218,7 +218,7 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
 def index_mask(logits: torch.Tensor, size: Size) -> np.ndarray:
     """(H, W) uint8 class indices of (C, h, w) logits upsampled bilinearly to ``size``; the first of equals.
 
-    Memory stays bounded: on a processor class by class, on other devices large pictures band by band.
+    Memory stays bounded: on a processor class by class, on other devices large images band by band.
     """
     if logits.device.type == "cpu":
         return _by_class(logits.float().numpy(), size)

@@ -1,4 +1,4 @@
-"""Top-down pose: boxes of people, given or found, in; joints in pixels of the original picture out.
+"""Top-down pose: boxes of people, given or found, in; joints in pixels of the original image out.
 
 N people, K joints, (H, W) input size of the network.
 """
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..data.images import Picture, as_list, load_image, to_input
+from ..data.images import ImageLike, as_list, load_image, to_input
 from ..data.transforms import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from ..network import ScaleNet
 from ..pose.codec import HeatmapCodec
 from ..pose.oks import likely_sigmas, oks_nms, person_scores
 from ..runtime.device import Device
-from ..runtime.parallel import side_by_side
+from ..runtime.parallel import parallel_forward
 from ..tasks import POSE
 from .base import Predictor
 from .detector import Detector, make_detector
@@ -44,16 +44,16 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _People:
-    """The people of one picture, whose joints are filled in when their batches have run."""
+    """The people of one image, whose joints are filled in when their batches have run."""
 
     joints: np.ndarray  # (N, K, 4) x, y, score, how sure
     boxes: np.ndarray  # (N, 5)
     size: tuple[int, int]
-    source: str  # of the boxes: "given", "found", "picture"
+    source: str  # of the boxes: "given", "found", "image"
 
 
 class PoseEstimator(Predictor):
-    """Finds the joints of every person in a box, in batches over people and pictures.
+    """Finds the joints of every person in a box, in batches over people and images.
 
     Where no boxes are given a detector finds people first. By default that is a bottom-up network, and each of those
     it finds is looked at once more.
@@ -63,13 +63,13 @@ class PoseEstimator(Predictor):
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: people a time; with thousands of boxes memory stays bounded by it.
-        flip: also look at the mirrored person and take the mean (needs joints with known partners).
+        flip: also look at the mirrored person and take the mean (needs joints with known flip pairs).
         decode: "oks", "dark" or "quarter", see :class:`~scalenet.pose.codec.HeatmapCodec`; default what
             the network's labels say, else "dark".
         detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
             "bottomup", whose network is loaded when it is first needed, "bottomup:NAME" or a bottom-up estimator,
-            "torchvision:NAME", a ``.onnx`` file of YOLOX's form, or a function from an RGB (H, W, 3) uint8 picture to
-            (N, 4 or 5) boxes. None: the whole picture is one person.
+            "torchvision:NAME", a ``.onnx`` file of YOLOX's form, or a function from an RGB (H, W, 3) uint8 image to
+            (N, 4 or 5) boxes. None: the whole image is one person.
         input_size: (H, W) of the crops; default what the network was trained for.
         sigma: of the heatmaps' Gaussians; default by the input size.
         person_threshold: people found by the detector are left out if their score is lower; default 0.3 where scores
@@ -95,7 +95,7 @@ class PoseEstimator(Predictor):
         person_threshold: float | None = None,
     ) -> None:
         super().__init__(name_or_model, device, batch_size)
-        self.flip = flip and bool(self.labels.partners)
+        self.flip = flip and bool(self.labels.flip_pairs)
         self.detector = make_detector(detector, self.device)
         self.scored_by_itself = isinstance(self.detector, BottomUpDetector)  # whose scores are no probabilities
         self.input_size = tuple(input_size or self.trained_size)
@@ -107,58 +107,58 @@ class PoseEstimator(Predictor):
             self.person_threshold = FOUND_THRESHOLD if decode == "oks" else 0.0
 
     def __call__(
-        self, image: Picture | Sequence[Picture], boxes: Any = None, flip: bool | None = None
+        self, image: ImageLike | Sequence[ImageLike], boxes: Any = None, flip: bool | None = None
     ) -> PoseResult | list[PoseResult]:
-        """Joints of the people in a picture, or in each picture of a list.
+        """Joints of the people in an image, or in each image of a list.
 
         Args:
             image: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
-            boxes: (N, 4 or 5) x1, y1, x2, y2[, score]; for a list of pictures a list of these. None: what the
-                detector finds, and without a detector the whole picture is one person.
+            boxes: (N, 4 or 5) x1, y1, x2, y2[, score]; for a list of images a list of these. None: what the
+                detector finds, and without a detector the whole image is one person.
             flip: another choice than the estimator's for this call.
 
         Returns:
             People in the order of the boxes given. Those a detector found come best-scored first, near doubles (OKS
-            above 0.9) left out; a picture in which it finds nobody holds nobody.
+            above 0.9) left out; an image in which it finds nobody holds nobody.
 
         Raises:
-            BoxError: for boxes that are not finite or have no area. A box that lies outside its picture is answered
-                with scores of 0, as are joints beyond the picture's edge.
+            BoxError: for boxes that are not finite or have no area. A box that lies outside its image is answered
+                with scores of 0, as are joints beyond the image's edge.
         """
         images, single = as_list(image)
         if single:
             try:
                 return next(self.stream(images, [boxes], flip))
             except BoxError as e:
-                raise BoxError(str(e).removeprefix("picture 0: ")) from None
+                raise BoxError(str(e).removeprefix("image 0: ")) from None
         each = [None] * len(images) if boxes is None else list(boxes)
         if len(each) != len(images):
-            raise BoxError(f"{len(images)} pictures need as many sets of boxes, got {len(each)}")
+            raise BoxError(f"{len(images)} images need as many sets of boxes, got {len(each)}")
         return list(self.stream(images, each, flip))
 
     def stream(
-        self, images: Iterable[Picture], boxes: Iterable[Any] | None = None, flip: bool | None = None
+        self, images: Iterable[ImageLike], boxes: Iterable[Any] | None = None, flip: bool | None = None
     ) -> Iterator[PoseResult]:
-        """Results in order, holding no more than ``batch_size`` pictures; people of neighbouring pictures run together.
+        """Results in order, holding no more than ``batch_size`` images; people of neighbouring images run together.
 
         Args:
-            images, boxes, flip: as in a call, pictures and sets of boxes one by one.
+            images, boxes, flip: as in a call, images and sets of boxes one by one.
 
         Raises:
-            BoxError: naming the picture, from 0, whose boxes are none.
+            BoxError: naming the image, from 0, whose boxes are none.
         """
         flip = self._flips(flip)
         batch, waiting = _Batch(), []
         pairs = zip(images, repeat(None)) if boxes is None else zip(images, boxes, strict=True)
         for number, (image, given) in enumerate(pairs):
-            picture = load_image(image)
+            pixels = load_image(image)
             try:
-                people = self._people(picture, given)
+                people = self._people(pixels, given)
             except BoxError as e:
-                raise BoxError(f"picture {number}: {e}") from None
+                raise BoxError(f"image {number}: {e}") from None
             waiting.append(people)
             ready = 0
-            for one, matrix, i in self._crops(picture, people.boxes):
+            for one, matrix, i in self._crops(pixels, people.boxes):
                 batch.crops.append(one)
                 batch.matrices.append(matrix)
                 batch.targets.append(people.joints[i])
@@ -173,26 +173,26 @@ class PoseEstimator(Predictor):
         self._flush(batch, flip)
         yield from map(self._result, waiting)
 
-    def _people(self, picture: np.ndarray, given: Any) -> _People:
-        """Who is to be looked at: checked boxes, given, found, or the whole picture."""
-        size = picture.shape[:2]
+    def _people(self, image: np.ndarray, given: Any) -> _People:
+        """Who is to be looked at: checked boxes, given, found, or the whole image."""
+        size = image.shape[:2]
         if given is not None:
             rows, source = given, "given"
         elif self.detector is not None:
-            rows, source = self.detector(picture), "found"
+            rows, source = self.detector(image), "found"
         else:
-            rows, source = [[0, 0, size[1], size[0]]], "picture"
+            rows, source = [[0, 0, size[1], size[0]]], "image"
         boxes = check_boxes(rows.detach().cpu().numpy() if isinstance(rows, torch.Tensor) else rows)
         return _People(np.zeros((len(boxes), self.model.num_classes, 4), np.float32), boxes, size, source)
 
-    def _crops(self, picture: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    def _crops(self, image: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         matrices = crop_matrices(crop_regions(rows, self.input_size), self.input_size, self.codec.aligned)
         for i, matrix in enumerate(matrices):
-            yield crop(picture, matrix, self.input_size), matrix, i
+            yield crop(image, matrix, self.input_size), matrix, i
 
     def _heatmaps(self, x: torch.Tensor) -> np.ndarray:
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return side_by_side(self.model, x).float().cpu().numpy()
+        return parallel_forward(self.model, x).float().cpu().numpy()
 
     def _flush(self, batch: _Batch, flip: bool) -> None:
         if not batch.crops:
@@ -215,7 +215,7 @@ class PoseEstimator(Predictor):
             np.float32
         )  # joints anywhere count
         keypoints[_beyond(keypoints, size), 2] = 0  # after the score, which is of joints wherever they are
-        boxes = None if people.source == "picture" else rows[:, :4].astype(np.float32)
+        boxes = None if people.source == "image" else rows[:, :4].astype(np.float32)
         if found:
             areas = crop_regions(rows, self.input_size)[:, 2:].prod(1)
             kept = oks_nms(keypoints, scores, areas, likely_sigmas(self.labels))
@@ -225,6 +225,6 @@ class PoseEstimator(Predictor):
 
 
 def _beyond(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(N, K) bool, which joints lie beyond the (H, W) picture's edge."""
+    """(N, K) bool, which joints lie beyond the (H, W) image's edge."""
     xy = keypoints[..., :2]
     return ((xy < -0.5) | (xy > np.array(size[::-1]) - 0.5)).any(-1)

@@ -19,19 +19,17 @@ SHIFT = 4  # OpenCV's fixed point: a sixteenth of a pixel
 def overlay(
     image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour], strength: float = 0.6, bare: Sequence[int] = ()
 ) -> np.ndarray:
-    """A copy of an RGB (H, W, 3) uint8 picture, coloured by a (H, W) index mask, regions outlined in white.
+    """A copy of an RGB (H, W, 3) uint8 image, coloured by a (H, W) index mask, regions outlined in white.
 
     Args:
         strength: share of the colour, 0..1; at 0 there are no outlines either.
-        bare: classes that stay as they are in the picture.
+        bare: classes that stay as they are in the image.
 
     Raises:
-        ValueError: if picture and mask differ in size.
+        ValueError: if image and mask differ in size.
     """
     if image.shape[:2] != mask.shape:
-        raise ValueError(
-            f"the picture is {image.shape[:2]}, the mask {mask.shape}: draw on the picture it was made from"
-        )
+        raise ValueError(f"the image is {image.shape[:2]}, the mask {mask.shape}: draw on the image it was made from")
     if strength <= 0:
         return image.copy()
     table = np.zeros((1, 256, 3), np.uint8)
@@ -39,7 +37,7 @@ def overlay(
     coloured = cv2.LUT(cv2.merge([mask] * 3), table)
     canvas = cv2.addWeighted(coloured, strength, image, 1 - strength, 0, dst=coloured)
     borders = _borders(mask)
-    if borders.any():  # in a single pixel OpenCV would take the colour for a picture
+    if borders.any():  # in a single pixel OpenCV would take the colour for an image
         cv2.bitwise_or(canvas, PAPER, dst=canvas, mask=borders)
     if len(bare):
         left = np.isin(mask, bare)
@@ -55,9 +53,9 @@ def _borders(mask: np.ndarray) -> np.ndarray:
     return edges.view(np.uint8)
 
 
-def with_legend(picture: np.ndarray, entries: Sequence[tuple[str, Colour]]) -> np.ndarray:
-    """A RGB picture (H, W, 3) above rows of colour chips with their text; widened where the longest text needs it."""
-    height, width = picture.shape[:2]
+def with_legend(image: np.ndarray, entries: Sequence[tuple[str, Colour]]) -> np.ndarray:
+    """A RGB image (H, W, 3) above rows of colour chips with their text; widened where the longest text needs it."""
+    height, width = image.shape[:2]
     scale = float(np.clip(width / 1000, 0.42, 3.0))
     sizes = [cv2.getTextSize(text, FONT, scale, 1)[0] for text, _ in entries]
     unit = max((h for _, h in sizes), default=1)
@@ -71,25 +69,25 @@ def with_legend(picture: np.ndarray, entries: Sequence[tuple[str, Colour]]) -> n
             cv2.rectangle(strip, (x, y), (x + unit, y + unit - 1), tuple(map(int, colour)), -1)
             cv2.putText(strip, text, (x + 2 * unit, y + unit - 1), FONT, scale, INK, max(1, round(scale)), cv2.LINE_AA)
     canvas = np.full((height, total, 3), PAPER, np.uint8)
-    canvas[:, :width] = picture
+    canvas[:, :width] = image
     return np.concatenate([canvas, strip])
 
 
-def corner_legend(picture: np.ndarray, entries: Sequence[tuple[str, Colour]], strength: float = 0.7) -> np.ndarray:
-    """A copy of an RGB (H, W, 3) picture with rows of colour chips and names on pale ground in its upper left corner.
+def corner_legend(image: np.ndarray, entries: Sequence[tuple[str, Colour]], strength: float = 0.7) -> np.ndarray:
+    """A copy of an RGB (H, W, 3) image with rows of colour chips and names on pale ground in its upper left corner.
 
-    The picture keeps its size: rows that would take more than its height are left out, and on a picture narrower than
+    The image keeps its size: rows that would take more than its height are left out, and on an image narrower than
     twice the legend all are.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = float(np.clip(min(height, width) / 1200, 0.35, 2.0))
     sizes = [cv2.getTextSize(text, FONT, scale, 1)[0] for text, _ in entries]
     unit = max((h for _, h in sizes), default=1)
     wide = max((w for w, _ in sizes), default=0) + 4 * unit
     fit = (height - unit) // (2 * unit)
     if not entries or fit < 1 or 2 * wide > width:
-        return picture.copy()
-    canvas, rows = picture.copy(), entries[:fit]
+        return image.copy()
+    canvas, rows = image.copy(), entries[:fit]
     panel = canvas[: (2 * len(rows) + 1) * unit, :wide]
     panel[:] = cv2.addWeighted(np.full_like(panel, PAPER[0]), strength, panel, 1 - strength, 0)
     for number, (text, colour) in enumerate(rows):
@@ -119,7 +117,7 @@ def draw_skeletons(
     threshold: float = DRAWN_THRESHOLD,
     ids: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A copy of an RGB (H, W, 3) uint8 picture with limbs and joints of (N, K, 3) keypoints.
+    """A copy of an RGB (H, W, 3) uint8 image with limbs and joints of (N, K, 3) keypoints.
 
     Args:
         threshold: joints with a lower score are left out, and limbs that need them.
@@ -142,7 +140,7 @@ def draw_skeletons(
 
 
 def _draw_number(canvas: np.ndarray, number: int, points: np.ndarray, colour: Colour) -> None:
-    """The number on a plate of the colour, above the points and inside the picture."""
+    """The number on a plate of the colour, above the points and inside the image."""
     height, width = canvas.shape[:2]
     scale = float(np.clip(min(height, width) / 900, 0.4, 2.0))
     (w, h), _ = cv2.getTextSize(str(number), FONT, scale, max(1, round(2 * scale)))

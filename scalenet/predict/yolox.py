@@ -14,7 +14,7 @@ import torch
 from torchvision.ops import nms
 
 STRIDES = (8, 16, 32)
-GREY = 114  # fills what the picture leaves of the input
+GREY = 114  # fills what the image leaves of the input
 FREE_SIZE = (640, 640)  # (S, T) where the file leaves them open
 LARGEST = 2048
 PERSON = 0  # among the classes
@@ -29,7 +29,7 @@ FORM = (
 class YoloxDetector:
     """Finds people by an ONNX file as YOLOX's ``export_onnx.py`` writes it; class 0 is a person.
 
-    The picture is made to fit the input's top left corner, BGR 0..255, and 114 fills the rest. Of each anchor the
+    The image is made to fit the input's top left corner, BGR 0..255, and 114 fills the rest. Of each anchor the
     output has x, y, width, height, objectness and class scores. x and y are offsets in cells, width and height
     logarithms; if the medians of x and y over all anchors exceed a quarter of the input, which offsets never do, they
     are taken as pixels instead (a file written with ``--decode_in_inference``). An input of free size gets 640x640.
@@ -59,7 +59,7 @@ class YoloxDetector:
         self(np.full((*self.size, 3), GREY, np.uint8))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(N, 5) float32 x1, y1, x2, y2, score of the people in an RGB (H, W, 3) uint8 picture, best first."""
+        """(N, 5) float32 x1, y1, x2, y2, score of the people in an RGB (H, W, 3) uint8 image, best first."""
         blob, ratio = letterbox(image, self.size)
         boxes, scores = self._decode(self._run(blob))
         sure = np.flatnonzero((scores >= self.threshold) & np.isfinite(boxes).all(1))
@@ -99,7 +99,7 @@ class YoloxDetector:
 
 
 def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """(1, 3, S, T) float32 BGR input of an RGB (H, W, 3) uint8 picture, and the input's pixels per picture pixel."""
+    """(1, 3, S, T) float32 BGR input of an RGB (H, W, 3) uint8 image, and the input's pixels per image pixel."""
     ratio = min(size[0] / image.shape[0], size[1] / image.shape[1])
     height, width = (max(1, int(n * ratio)) for n in image.shape[:2])
     canvas = np.full((*size, 3), GREY, np.uint8)

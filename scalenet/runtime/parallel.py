@@ -14,12 +14,12 @@ import torch
 Output = TypeVar("Output", torch.Tensor, tuple[torch.Tensor, ...])
 
 
-def side_by_side(forward: Callable[[torch.Tensor], Output], x: torch.Tensor) -> Output:
-    """``forward(x)`` without gradients, for a function that treats the pictures of a batch alike and one by one.
+def parallel_forward(forward: Callable[[torch.Tensor], Output], x: torch.Tensor) -> Output:
+    """``forward(x)`` without gradients, for a function that treats the images of a batch alike and one by one.
 
-    On a processor the batch is dealt out to as many threads as there are pictures, or torch's thread count, each of
-    which has its share of that count: cores that each work on a picture wait for each other less than cores that share
-    every layer. Elsewhere, and for one picture, it is just called.
+    On a processor the batch is dealt out to as many threads as there are images, or torch's thread count, each of
+    which has its share of that count: cores that each work on an image wait for each other less than cores that share
+    every layer. Elsewhere, and for one image, it is just called.
 
     Args:
         forward: a tensor, or a tuple of tensors, with the batch first.

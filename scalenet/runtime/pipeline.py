@@ -77,7 +77,7 @@ def neighbours(items: Iterable[T], most: int, kind: Callable[[T], Any]) -> Itera
         yield group
 
 
-def one_ahead(work: Callable[[T], R], items: Iterable[T], ahead: bool = True) -> Iterator[tuple[T, R]]:
+def prefetch(work: Callable[[T], R], items: Iterable[T], ahead: bool = True) -> Iterator[tuple[T, R]]:
     """Each item and ``work(item)``, in order; a thread works on the next item while the caller uses this one.
 
     The items are taken in the caller's thread, each before the one ahead of it is given back. Not ``ahead``: nothing is

@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from ..data.io import whole_file
+from ..data.io import atomic_write
 from ..runtime.pipeline import Behind, ahead
 from .reader import Frame, VideoError, VideoInfo, is_video, probe, read_frames
 from .results import Draw, Tally, drawer, tally
@@ -30,10 +30,10 @@ WAITING_BYTES = 1 << 27  # of frames that wait on either side of the network
 
 class Estimator(Protocol):
     """A :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` or :class:`~scalenet.BottomUpPoseEstimator`, or
-    whatever else gives a result with ``draw(image)`` and ``to_dict()`` for every picture, in order."""
+    whatever else gives a result with ``draw(image)`` and ``to_dict()`` for every image, in order."""
 
     def stream(self, images: Iterable[np.ndarray]) -> Iterator[Any]:
-        """One result for each picture."""
+        """One result for each image."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def process_video(
 
     Args:
         draw: called in another thread with a result and its frame (RGB uint8 (H, W, 3), not to be changed); returns the
-            picture that is written, of one size for all frames. Default :func:`drawer`'s.
+            image that is written, of one size for all frames. Default :func:`drawer`'s.
         json_path: write JSON lines there: for each frame its ``to_dict()`` with "frame" (from 0) and "time" in seconds.
         tracker: gives people ids that stay over frames; for pose alone.
         progress: called in this thread with the number of frames that are done and how many there will be (None where
@@ -122,7 +122,7 @@ def process_video(
     stopped = False
     with ExitStack() as stack:
         lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
-        job = _Job(info, stack.enter_context(whole_file(target)), draw or drawer(), lines)
+        job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines)
         try:
             _run(job, estimator, tracker, progress, total, max_frames)
         except KeyboardInterrupt:
@@ -232,5 +232,5 @@ class _Job:
 @contextmanager
 def _lines(path: str | Path) -> Iterator[IO[str]]:
     """A text file that appears whole or not at all; what is written so far lies under its temporary name."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file

@@ -45,8 +45,8 @@ def is_video(path: str | Path) -> bool:
     if path.suffix.lower() != ".gif":
         return path.suffix.lower() in SUFFIXES
     try:
-        with Image.open(path) as picture:
-            return getattr(picture, "is_animated", False)
+        with Image.open(path) as image:
+            return getattr(image, "is_animated", False)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
 
@@ -61,7 +61,7 @@ class VideoInfo:
         frames: how many there should be; None where the file does not tell.
         fps: mean frame rate.
         duration: seconds, or None.
-        codec: of its pictures, as FFmpeg calls it.
+        codec: of its images, as FFmpeg calls it.
         time_base: seconds per unit of a frame's time stamp.
         aspect: width of a pixel when upright, its height being 1.
         start: seconds at which the first frame is shown, by the file's own clock.
@@ -80,7 +80,7 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a video.
+    """One image of a video.
 
     Args:
         image: upright RGB uint8 (H, W, 3).
@@ -144,7 +144,7 @@ def read_frames(path: str | Path, max_frames: int | None = None) -> Iterator[Fra
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
-    """PyAV's container and its first stream of moving pictures, in a ``with`` block."""
+    """PyAV's container and its first stream of moving images, in a ``with`` block."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no video {path}" + (" (it is a folder)" if path.is_dir() else ""))

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..data.io import whole_file
+from ..data.io import atomic_write
 from .reader import VideoError, load_av, opened
 
 GROWING = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
@@ -117,7 +117,7 @@ def finish(path: Path, source: Path, start: float, end: float) -> bool:
     errors = (load_av().FFmpegError, OSError, ValueError)
     for sound in (source, None):
         try:
-            with whole_file(path) as target:
+            with atomic_write(path) as target:
                 return _remux(path, target, sound, start, end)
         except errors:
             continue

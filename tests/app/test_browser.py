@@ -121,7 +121,7 @@ def test_a_clip(page, tmp_path):
     panel = open_tab(page, "Video")
     shoot(page, "video_empty")
     panel.locator("input[type=file]").first.set_input_files(write_clips(tmp_path)[-1])
-    panel.locator(".picture video").wait_for()
+    panel.locator(".image video").wait_for()
     panel.get_by_role("button", name="Process the clip").click()
     panel.locator(".result video").wait_for()
     seconds = panel.locator(".result video").evaluate(
@@ -136,12 +136,12 @@ def test_a_clip(page, tmp_path):
 @pytest.mark.parametrize("tab", [*TABS, "Video"])
 def test_a_wrong_file_gives_a_message_and_no_stack_trace(page, tab, tmp_path):
     wrong = tmp_path / ("wrong.mp4" if tab == "Video" else "wrong.png")
-    wrong.write_text("neither a picture nor a clip")
+    wrong.write_text("neither an image nor a clip")
     panel = open_tab(page, tab)
     panel.locator("input[type=file]").first.set_input_files(wrong)
     if tab == "Video":
         panel.get_by_role("button", name="Process the clip").click()
-    expected = "The clip" if tab == "Video" else "This file is not a picture that can be read"
+    expected = "The clip" if tab == "Video" else "This file is not an image that can be read"
     message = page.locator(".toast-body").filter(has_text=expected).first.inner_text()
     assert "Traceback" not in page.content() and "/gradio" not in message
     shoot(page, f"{tab.lower()}_wrong")

@@ -14,12 +14,12 @@ from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
 from scalenet.app import networks
 from scalenet.app.examples import write_clips
 from scalenet.commands.pose import sample_portrait
-from scalenet.data.images import load_image, save_picture
-from scalenet.models.info import find_facts
+from scalenet.data.images import load_image, save_image
+from scalenet.models.info import model_info
 from scalenet.video.writer import VideoWriter
 
 from ..small_app import connect, running, send, tiny_models
-from ..small_networks import picture
+from ..small_networks import sample_image
 
 gradio_client = pytest.importorskip("gradio_client", reason="pip install gradio_client")
 
@@ -48,7 +48,7 @@ def client(app, tmp_path_factory):
 @pytest.fixture
 def photo(tmp_path) -> Path:
     path = tmp_path / "street.png"
-    save_picture(path, picture(120, 160))
+    save_image(path, sample_image(120, 160))
     return path
 
 
@@ -61,12 +61,12 @@ def refused(client, endpoint, *arguments) -> str:
     return message
 
 
-def test_endpoints_take_the_picture_first_and_everything_else_has_a_default(client):
+def test_endpoints_take_the_image_first_and_everything_else_has_a_default(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {"/segment", "/pose", "/everyone", "/video"}
     for name, endpoint in endpoints.items():
         first, *others = endpoint["parameters"]
-        assert first["parameter_name"] == ("clip" if name == "/video" else "picture")
+        assert first["parameter_name"] == ("clip" if name == "/video" else "image")
         assert not first["parameter_has_default"] and all(p["parameter_has_default"] for p in others)
         assert others[0]["parameter_name"] == "model"
 
@@ -79,7 +79,7 @@ def test_segment_gives_what_the_segmenter_gives(client, photo):
     assert load_image(overlay).shape[0] > 120, "the legend is below"
     values = json.loads(Path(values).read_text())
     assert {k: values[k] for k in result.to_dict()} == result.to_dict()
-    facts_of_it = find_facts("scalenet_s0").summary()
+    facts_of_it = model_info("scalenet_s0").summary()
     assert {k: values[k] for k in ("params", "macs", "input_size")} == {
         k: facts_of_it[k] for k in ("params", "macs", "input_size")
     }
@@ -107,17 +107,17 @@ def test_classes_under_the_threshold_are_neither_drawn_nor_named(client, photo):
     assert len(np.unique(cv2.imread(mask, cv2.IMREAD_UNCHANGED))) == len(result.found()), "the mask is whole"
 
 
-def test_a_telephones_picture_stands_upright(client, tmp_path):
+def test_a_telephones_image_stands_upright(client, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(picture(80, 120)).save(tmp_path / "p.jpg", exif=exif)
+    Image.fromarray(sample_image(80, 120)).save(tmp_path / "p.jpg", exif=exif)
     shown, _, _, _, mask, _ = client.predict(send(tmp_path / "p.jpg"), api_name="/segment")
     assert load_image(shown).shape == (120, 80, 3)
     assert cv2.imread(mask, cv2.IMREAD_UNCHANGED).shape == (120, 80)
 
 
-def test_a_large_picture_is_shown_small_and_given_back_whole(client, tmp_path):
-    save_picture(tmp_path / "p.png", picture(1000, 2000))
+def test_a_large_image_is_shown_small_and_given_back_whole(client, tmp_path):
+    save_image(tmp_path / "p.png", sample_image(1000, 2000))
     shown, _, _, _, mask, _ = client.predict(send(tmp_path / "p.png"), api_name="/segment")
     assert load_image(shown).shape == (800, 1600, 3)
     assert cv2.imread(mask, cv2.IMREAD_UNCHANGED).shape == (1000, 2000)
@@ -182,14 +182,14 @@ def flat_png(path: Path, size: tuple[int, int]) -> Path:
     return path
 
 
-def bad_picture(kind: str, folder: Path) -> Path:
+def bad_image(kind: str, folder: Path) -> Path:
     path = folder / "p.png"
     if kind == "text":
-        path.write_text("this is no picture")
+        path.write_text("this is no image")
     elif kind == "empty":
         path.touch()
     elif kind == "cut":
-        save_picture(path, picture(64, 80))
+        save_image(path, sample_image(64, 80))
         path.write_bytes(path.read_bytes()[:900])
     elif kind == "page":
         path = folder / "p.svg"
@@ -201,8 +201,8 @@ def bad_picture(kind: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("endpoint", ["/segment", "/pose", "/everyone"])
 @pytest.mark.parametrize("kind", ["text", "empty", "cut", "page", "large", "bomb"])
-def test_bad_pictures_are_refused_in_one_line(client, tmp_path, endpoint, kind):
-    message = refused(client, endpoint, send(bad_picture(kind, tmp_path)))
+def test_bad_images_are_refused_in_one_line(client, tmp_path, endpoint, kind):
+    message = refused(client, endpoint, send(bad_image(kind, tmp_path)))
     assert message.startswith("This file "), message
     assert ("too many pixels" in message) == (kind in ("large", "bomb"))
 
@@ -212,7 +212,7 @@ def test_nothing_is_asked_for_politely(client, endpoint):
     assert "yet: upload one" in refused(client, endpoint, None)
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "long", "picture"])
+@pytest.mark.parametrize("kind", ["empty", "text", "long", "image"])
 def test_bad_clips_are_refused_in_one_line(client, tmp_path, kind):
     path = tmp_path / "clip.mp4"
     if kind == "long":
@@ -221,7 +221,7 @@ def test_bad_clips_are_refused_in_one_line(client, tmp_path, kind):
             writer.write(np.zeros((32, 32, 3), np.uint8), number, 1)
         writer.close()
     else:
-        path.write_bytes({"empty": b"", "text": b"no video", "picture": picture(8, 8).tobytes()}[kind])
+        path.write_bytes({"empty": b"", "text": b"no video", "image": sample_image(8, 8).tobytes()}[kind])
     message = refused(client, "/video", send(path))
     assert message.startswith("The clip") and (kind != "long" or "90 seconds" in message), message
 
@@ -249,7 +249,7 @@ def test_paths_outside_the_upload_folder_are_refused(app, path):
 
 
 def test_links_are_not_fetched(app):
-    answer = call(app, "/segment", "https://example.org/picture.png")
+    answer = call(app, "/segment", "https://example.org/image.png")
     assert "event: error" in answer and "not a link" in answer
 
 

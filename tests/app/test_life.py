@@ -21,10 +21,10 @@ from scalenet.app import networks
 from scalenet.app.handlers import warm
 from scalenet.app.inputs import parse_boxes
 from scalenet.app.networks import Networks
-from scalenet.data.images import save_picture
+from scalenet.data.images import save_image
 
 from ..small_app import connect, free_port, running, send, tiny_models
-from ..small_networks import picture
+from ..small_networks import sample_image
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def models(tmp_path_factory):
 @pytest.fixture
 def photo(tmp_path) -> Path:
     path = tmp_path / "street.png"
-    save_picture(path, picture(120, 160))
+    save_image(path, sample_image(120, 160))
     return path
 
 

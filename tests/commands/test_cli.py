@@ -14,11 +14,11 @@ import torch
 from scalenet import cli, cost
 from scalenet.arch import Arch
 from scalenet.commands import segment as segment_command
-from scalenet.data.images import save_picture
+from scalenet.data.images import save_image
 
 from ..conftest import status_of
 from ..small_data import camvid_form
-from ..small_networks import picture, small_network, write
+from ..small_networks import sample_image, small_network, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture
 def photo(tmp_path) -> Path:
     path = tmp_path / "street.png"
-    save_picture(path, picture(64, 80))
+    save_image(path, sample_image(64, 80))
     return path
 
 
@@ -100,7 +100,7 @@ def test_info_of_a_file(capsys, weights):
 def test_segment_writes_an_overlay_and_a_mask(capsys, weights, photo, tmp_path):
     other = tmp_path / "other" / "street.jpg"
     other.parent.mkdir()
-    cv2.imwrite(str(other), picture(90, 70))
+    cv2.imwrite(str(other), sample_image(90, 70))
     result = as_json(capsys, "segment", photo, other, "-m", weights, "-o", tmp_path / "out", "--batch-size", 2)
     assert [Path(i["mask"]).name for i in result["images"]] == ["street_mask.png", "street_2_mask.png"]
     for image, size in zip(result["images"], [(64, 80), (90, 70)], strict=True):
@@ -146,7 +146,7 @@ def test_bench(capsys, weights):
 
 def test_wrong_words(capsys):
     assert "invalid choice: 'segmnt'" in fails(capsys, "segmnt")
-    assert "no picture: give files" in fails(capsys, "segment")
+    assert "no image: give files" in fails(capsys, "segment")
     assert "did you mean scalenet_s1?" in fails(capsys, "info", "scalenet_s11")
     assert "unknown tag 'coco'" in fails(capsys, "info", "scalenet_s1.coco")
     assert "alone names no network" in fails(capsys, "info", "scalenet")
@@ -160,9 +160,9 @@ def test_wrong_words(capsys):
 def test_wrong_files(capsys, weights, photo, tmp_path):
     out = tmp_path / "out"
     text = tmp_path / "text.png"
-    text.write_text("not a picture")
-    assert "no picture" in fails(capsys, "segment", tmp_path / "none.png", "-m", weights, "-o", out)
-    assert "not a picture" in fails(capsys, "segment", photo, text, "-m", weights, "-o", out)
+    text.write_text("not an image")
+    assert "no image" in fails(capsys, "segment", tmp_path / "none.png", "-m", weights, "-o", out)
+    assert "not an image" in fails(capsys, "segment", photo, text, "-m", weights, "-o", out)
     assert "no weights file" in fails(capsys, "segment", photo, "-m", tmp_path / "none.safetensors")
     whole = weights.read_bytes()
     cut = tmp_path / "cut.safetensors"
@@ -186,13 +186,13 @@ def test_networks_without_weights_name_the_ways_on(capsys, photo):
     assert "no weights are published for scalenet_s1" in fails(capsys, "segment", photo, "-m", "scalenet_s1")
 
 
-def test_a_picture_that_was_given_is_never_written_over(capsys, weights, photo, tmp_path, monkeypatch):
+def test_a_image_that_was_given_is_never_written_over(capsys, weights, photo, tmp_path, monkeypatch):
     for command, kind in (("segment", "mask"), ("pose", "pose")):
         own = photo.with_name(f"street_{kind}.png")
-        save_picture(own, picture(64, 80))
+        save_image(own, sample_image(64, 80))
         before = own.read_bytes()
         err = fails(capsys, command, photo, own, "-m", weights, "-o", tmp_path)
-        assert f"street_{kind}.png is one of the pictures given" in err and own.read_bytes() == before
+        assert f"street_{kind}.png is one of the images given" in err and own.read_bytes() == before
     assert not list(tmp_path.glob("*_overlay.png"))
 
 

@@ -7,14 +7,14 @@ import pytest
 from scalenet import cli, export
 from scalenet.arch import Arch
 from scalenet.commands.pose import SAMPLE_BOX
-from scalenet.data.images import save_picture
+from scalenet.data.images import save_image
 from scalenet.evaluate import pose, segmentation
 from scalenet.models import convert
 from scalenet.models.pretrained import ARCHS
 from scalenet.predict import bottomup, topdown
 from scalenet.predict import segmentation as segmenter
 
-from ..small_networks import picture
+from ..small_networks import sample_image
 
 
 class Asked(Exception):
@@ -40,7 +40,7 @@ def asked(*argv):
 
 @pytest.fixture
 def photo(tmp_path):
-    return save_picture(tmp_path / "a.png", picture(60, 80)) or tmp_path / "a.png"
+    return save_image(tmp_path / "a.png", sample_image(60, 80)) or tmp_path / "a.png"
 
 
 def test_segment(monkeypatch, photo, tmp_path):
@@ -72,14 +72,14 @@ def test_pose(monkeypatch, photo, tmp_path):
     assert every == {"name_or_model": "x", **common}
 
 
-def test_the_sample_portrait_has_a_box_and_other_pictures_have_none(monkeypatch, photo, tmp_path):
+def test_the_sample_portrait_has_a_box_and_other_images_have_none(monkeypatch, photo, tmp_path):
     seen = []
 
     class Estimator:
         def __init__(self, *args, **options):
             pass
 
-        def __call__(self, pictures, boxes=None):
+        def __call__(self, images, boxes=None):
             seen.append(boxes)
             raise ValueError("enough")
 

@@ -56,7 +56,7 @@ def test_whatever_the_ids_of_people_are_perfect_results_are_perfect(changed, num
     assert score_recall(results, data) == {"recall": 1.0, "people": 4}
 
 
-def test_pictures_ids_may_be_texts_and_0(changed):
+def test_images_ids_may_be_texts_and_0(changed):
     data, results = changed(
         lambda d: (
             each(d["images"], id=lambda n: f"p{n + 1}"),
@@ -71,10 +71,10 @@ def test_pictures_ids_may_be_texts_and_0(changed):
 
 
 @pytest.mark.parametrize(("act", "words"), [
-    (lambda d: d["images"][1].update(id=1), "two pictures have the id 1: 000001.jpg and 000002.jpg"),
-    (lambda d: d["images"][1].update(id="2"), "the ids of some pictures are numbers, of others texts"),
-    (lambda d: d["images"][1].update(id=None), "a picture's id is a number or a text, got None"),
-    (lambda d: d["annotations"][0].update(image_id="1"), "is of picture '1', which is not there"),
+    (lambda d: d["images"][1].update(id=1), "two images have the id 1: 000001.jpg and 000002.jpg"),
+    (lambda d: d["images"][1].update(id="2"), "the ids of some images are numbers, of others texts"),
+    (lambda d: d["images"][1].update(id=None), "an image's id is a number or a text, got None"),
+    (lambda d: d["annotations"][0].update(image_id="1"), "is of image '1', which is not there"),
     (lambda d: d["annotations"][0].update(iscrowd=float("inf")), "iscrowd is 0 or 1, got inf"),
     (lambda d: d["annotations"][0].update(iscrowd="no"), "iscrowd is 0 or 1, got no"),
     (lambda d: d["annotations"][0].update(num_keypoints="3"), "no finite number"),
@@ -105,7 +105,7 @@ def test_joints_that_nobody_counted_are_counted_and_said(changed):
 
 
 def test_who_is_not_counted_beside_others_who_are_stays_so(changed):
-    """CrowdPose counts no heads and necks, and leaves people of whom only these are seen out of its figures."""
+    """CrowdPose counts no heads and necks, and leaves people of whom only these are seen out of its metrics."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data, _ = changed(lambda d: d["annotations"][0].update(num_keypoints=0))
@@ -136,24 +136,24 @@ def test_other_categories_are_left_out_in_words(changed):
     assert len(read_results([{k: v for k, v in r.items() if k != "category_id"} for r in results], data)) == 4
 
 
-# -- pictures of one name --------------------------------------------------------------------------------------
-def test_pictures_of_one_stem_are_kept_apart_or_refused(changed):
+# -- images of one name --------------------------------------------------------------------------------------
+def test_images_of_one_stem_are_kept_apart_or_refused(changed):
     data, _ = changed(lambda d: each(d["images"], file_name=lambda n: f"{'ab'[n % 2]}/{n // 2}.png"))
     folder = data.folder
     for name in ("a/0.png", "b/0.png", "a/1.png"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes((folder / "000001.png").read_bytes())
-    assert [data.picture(i).relative_to(folder).as_posix() for i in (1, 2, 3)] == ["a/0.png", "b/0.png", "a/1.png"]
+    assert [data.image(i).relative_to(folder).as_posix() for i in (1, 2, 3)] == ["a/0.png", "b/0.png", "a/1.png"]
     (folder / "b" / "0.png").rename(folder / "0.png")
-    with pytest.raises(DataError, match=r"0.png could be b/0.png or another picture of .* that is called 0"):
-        data.picture(2)
+    with pytest.raises(DataError, match=r"0.png could be b/0.png or another image of .* that is called 0"):
+        data.image(2)
     data, _ = changed(lambda d: each(d["images"], file_name=lambda n: f"{n}.jpg"))
     for suffix in ("png", "bmp"):
         (folder / f"1.{suffix}").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no picture 1.jpg in .*, but 1.bmp and 1.png"):
-        data.picture(2)
+    with pytest.raises(DataError, match=r"no image 1.jpg in .*, but 1.bmp and 1.png"):
+        data.image(2)
     (folder / "1.jpg").write_bytes(b"")
-    assert data.picture(2).name == "1.jpg"
+    assert data.image(2).name == "1.jpg"
 
 
 # -- names of joints -------------------------------------------------------------------------------------------
@@ -168,12 +168,12 @@ def test_left_and_right_are_known_however_they_are_spelled(left, right):
 
 def test_known_data_sets_partners_are_found_by_name_and_nothing_is_made_up():
     for labels in (COCO, CROWDPOSE, LSP):
-        assert {frozenset(p) for p in partners_of(labels.names)} == {frozenset(p) for p in labels.partners}
+        assert {frozenset(p) for p in partners_of(labels.names)} == {frozenset(p) for p in labels.flip_pairs}
     assert not [d for d in DATASETS.values() if not d.sigmas and partners_of(d.names)]
     assert partners_of(("left_eye", "right_ear", "lip", "rip", "1", "2")) == ()
 
 
-def test_without_partners_pictures_are_not_mirrored(changed):
+def test_without_partners_images_are_not_mirrored(changed):
     names = ["left_a", "paw", "nose"]
     data, _ = changed(lambda d: d["categories"][0].update(keypoints=names))
     with pytest.warns(DataWarning, match="joints name no left and right|joint 'left_a' has no partner"):

@@ -1,4 +1,4 @@
-"""Whatever a user holds becomes the same RGB array, and what is no picture says so."""
+"""Whatever a user holds becomes the same RGB array, and what is no image says so."""
 
 import io
 import struct
@@ -12,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scalenet.data.images import ImageError, as_list, check_file, decode_rgb, load_image, save_picture, to_input
+from scalenet.data.images import ImageError, as_list, check_file, decode_rgb, load_image, save_image, to_input
 
-from ..small_networks import picture
+from ..small_networks import sample_image
 
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    return picture(40, 60)
+    return sample_image(40, 60)
 
 
 def test_all_forms_give_the_same_pixels(photo, tmp_path):
     path = tmp_path / "p.png"
-    save_picture(path, photo)
+    save_image(path, photo)
     uint8 = torch.from_numpy(photo).permute(2, 0, 1)
     for form in (path, str(path), Image.fromarray(photo), photo, uint8, uint8.float() / 255, uint8.double() / 255):
         got = load_image(form)
@@ -107,22 +107,22 @@ def test_a_side_that_no_reader_takes_is_one_clear_error(tmp_path):
         load_image(path)
 
 
-def test_files_that_are_no_pictures(photo, tmp_path):
+def test_files_that_are_no_images(photo, tmp_path):
     text = tmp_path / "text.png"
-    text.write_text("not a picture")
+    text.write_text("not an image")
     empty = tmp_path / "empty.jpg"
     empty.touch()
     for path in (text, empty):
-        with pytest.raises(ImageError, match=rf"{path.name} is not a picture"):
+        with pytest.raises(ImageError, match=rf"{path.name} is not an image"):
             load_image(path)
-    with pytest.raises(FileNotFoundError, match="no picture"):
+    with pytest.raises(FileNotFoundError, match="no image"):
         load_image(tmp_path / "missing.png")
     with pytest.raises(FileNotFoundError, match="it is a folder"):
         load_image(tmp_path)
     for suffix in ("JPEG", "PNG", "WEBP"):
         buffer = io.BytesIO()
         Image.fromarray(photo).save(buffer, suffix)
-        with pytest.raises(ImageError, match=r"damaged|not a picture"):
+        with pytest.raises(ImageError, match=r"damaged|not an image"):
             decode_rgb(buffer.getvalue()[: len(buffer.getvalue()) // 2])
 
 
@@ -142,14 +142,14 @@ def test_files_that_are_no_pictures(photo, tmp_path):
         (Image.new("F", (5, 4)), "no known range"),
     ],
 )
-def test_what_is_no_picture_says_what_is_wanted(wrong, says):
+def test_what_is_no_image_says_what_is_wanted(wrong, says):
     with pytest.raises(ImageError, match=says):
         load_image(wrong)
 
 
 @settings(max_examples=60, deadline=None)
 @given(at=st.integers(0, 400), value=st.integers(0, 255), cut=st.integers(0, 400))
-def test_damaged_files_raise_image_error_or_give_a_picture(at, value, cut):
+def test_damaged_files_raise_image_error_or_give_a_image(at, value, cut):
     data = bytearray(cv2.imencode(".png", np.arange(192, dtype=np.uint8).reshape(8, 8, 3))[1].tobytes())
     data[at % len(data)] = value
     try:
@@ -159,11 +159,11 @@ def test_damaged_files_raise_image_error_or_give_a_picture(at, value, cut):
     assert got.ndim == 3 and got.shape[2] == 3 and got.dtype == np.uint8
 
 
-def test_save_picture_leaves_nothing_behind(photo, tmp_path):
-    save_picture(tmp_path / "index.png", photo[:, :, 0])
+def test_save_image_leaves_nothing_behind(photo, tmp_path):
+    save_image(tmp_path / "index.png", photo[:, :, 0])
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "index.png"), cv2.IMREAD_UNCHANGED), photo[:, :, 0])
     with pytest.raises(FileNotFoundError):
-        save_picture(tmp_path / "no" / "folder.png", photo)
+        save_image(tmp_path / "no" / "folder.png", photo)
     assert [p.name for p in tmp_path.iterdir()] == ["index.png"]
 
 
@@ -173,7 +173,7 @@ def test_network_input_has_the_statistics_asked_for(photo):
     np.testing.assert_allclose(x[0].permute(1, 2, 0), photo / 127.5 - 1, atol=1e-5)
 
 
-def test_a_list_is_told_from_a_picture(photo):
+def test_a_list_is_told_from_a_image(photo):
     assert as_list(photo)[1] and as_list("p.png") == (["p.png"], True)
     assert as_list(["a", "b"]) == (["a", "b"], False)
     assert as_list(()) == ([], False)

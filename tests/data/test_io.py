@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from scalenet.data import io
-from scalenet.data.io import whole_file, write_text
+from scalenet.data.io import atomic_write, write_text
 
 KILLED = """
 import os, signal, sys
-from scalenet.data.io import whole_file
-with whole_file(sys.argv[1]) as temporary:
+from scalenet.data.io import atomic_write
+with atomic_write(sys.argv[1]) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -37,7 +37,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_and_nothing_else_does(tmp_
     kill_a_writer(tmp_path / "a.txt")
     kill_a_writer(tmp_path / "a.b.txt")
     (tmp_path / ".a.notes.tmp.txt").write_text("somebody's")
-    with whole_file(tmp_path / "a.txt") as running:
+    with atomic_write(tmp_path / "a.txt") as running:
         io._left.cache_clear()
         write_text(tmp_path / "a.txt", "whole")
         assert running.is_file(), "of a writer that lives"
@@ -49,12 +49,12 @@ def test_what_a_killed_writer_left_goes_with_the_next_and_nothing_else_does(tmp_
 
 
 def test_names_cannot_be_foreseen_and_no_link_is_followed(tmp_path, monkeypatch):
-    with whole_file(tmp_path / "a.txt") as first, whole_file(tmp_path / "a.txt") as second:
+    with atomic_write(tmp_path / "a.txt") as first, atomic_write(tmp_path / "a.txt") as second:
         assert first != second and first.suffix == ".txt" and first.read_bytes() == b""
     victim = tmp_path / "victim"
     victim.write_text("mine")
     monkeypatch.setattr(io.secrets, "token_hex", lambda n: "0" * 16)
-    with whole_file(tmp_path / "a.txt") as planted:
+    with atomic_write(tmp_path / "a.txt") as planted:
         pass
     planted.symlink_to(victim)
     with pytest.raises(FileExistsError) as error:
@@ -64,7 +64,7 @@ def test_names_cannot_be_foreseen_and_no_link_is_followed(tmp_path, monkeypatch)
 
 def test_a_link_in_place_of_what_was_written_is_not_taken(tmp_path):
     (tmp_path / "victim").write_text("mine")
-    with pytest.raises(OSError), whole_file(tmp_path / "a.txt") as temporary:
+    with pytest.raises(OSError), atomic_write(tmp_path / "a.txt") as temporary:
         temporary.unlink()
         temporary.symlink_to(tmp_path / "victim")
     assert [p.name for p in tmp_path.iterdir()] == ["victim"]
@@ -90,7 +90,7 @@ def test_threads_that_write_one_path_all_end_well(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named_by_the_file_that_was_asked_for(tmp_path):
-    with pytest.raises(FileNotFoundError) as error, whole_file(tmp_path / "none" / "a.txt"):
+    with pytest.raises(FileNotFoundError) as error, atomic_write(tmp_path / "none" / "a.txt"):
         pass
     assert error.value.filename == str(tmp_path / "none" / "a.txt")
 
@@ -105,9 +105,9 @@ def test_long_names_and_bytes_on_the_disk_before_the_renaming(tmp_path, monkeypa
 
 
 def test_folders_too_have_names_of_their_own_and_go_when_their_writer_is_dead(tmp_path):
-    from training.data import whole_folder
+    from training.data import atomic_folder
 
-    with whole_folder(tmp_path / "out") as first:
+    with atomic_folder(tmp_path / "out") as first:
         assert first.is_dir() and first.name.startswith(f".out.{os.getpid()}-")
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
@@ -115,8 +115,8 @@ def test_folders_too_have_names_of_their_own_and_go_when_their_writer_is_dead(tm
     dead.mkdir()
     (dead / "half.png").write_text("half")
     io._left.cache_clear()
-    with pytest.raises(ValueError, match="exists already"), whole_folder(tmp_path / "out"):
+    with pytest.raises(ValueError, match="exists already"), atomic_folder(tmp_path / "out"):
         pass
     (tmp_path / "out").rmdir()
-    with whole_folder(tmp_path / "out") as second:
+    with atomic_folder(tmp_path / "out") as second:
         assert first != second and not dead.exists()

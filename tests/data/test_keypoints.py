@@ -46,12 +46,12 @@ def test_files_are_found_in_the_usual_places(tmp_path):
     assert find_annotations(tmp_path / "coco", "val2017.json") == path
     assert find_annotations(tmp_path / "coco", "person_keypoints_val2017") == path
     data = KeypointSet.open(tmp_path / "coco", "person_keypoints_val2017")
-    assert data.picture(1).name == "000001.png"  # the file says .jpg: pictures pair by stem
+    assert data.image(1).name == "000001.png"  # the file says .jpg: images pair by stem
     (tmp_path / "lsp" / "images").mkdir(parents=True)
     (tmp_path / "lsp" / "annotations").mkdir()
     path.rename(tmp_path / "lsp" / "annotations" / "val.json")
     (tmp_path / "coco" / "val2017").rename(tmp_path / "lsp" / "images" / "val")
-    assert KeypointSet.open(tmp_path / "lsp", "val").picture(3).parent.name == "val"
+    assert KeypointSet.open(tmp_path / "lsp", "val").image(3).parent.name == "val"
 
 
 def test_crowds_the_unlabelled_and_empty_boxes_are_left_out(root, tmp_path):
@@ -77,12 +77,12 @@ def test_crowds_the_unlabelled_and_empty_boxes_are_left_out(root, tmp_path):
     ("change", "message"),
     [
         (lambda d: "{", "is not JSON"),
-        (lambda d: [], "no COCO annotation file with pictures"),
-        (lambda d: {**d, "images": []}, "no COCO annotation file with pictures"),
+        (lambda d: [], "no COCO annotation file with images"),
+        (lambda d: {**d, "images": []}, "no COCO annotation file with images"),
         (lambda d: {**d, "images": [{"file_name": "a"}]}, "not in COCO's form"),
         (lambda d: {**d, "categories": [{"id": 1, "name": "person"}]}, "no category of it names keypoints"),
         (lambda d: {**d, "annotations": [{**d["annotations"][0], "keypoints": [1] * 51}]}, "not have 9 keypoint"),
-        (lambda d: {**d, "annotations": [{**d["annotations"][0], "image_id": 99}]}, "is of picture 99"),
+        (lambda d: {**d, "annotations": [{**d["annotations"][0], "image_id": 99}]}, "is of image 99"),
         (lambda d: {**d, "annotations": [{**d["annotations"][0], "bbox": None}]}, "has no bbox"),
         (lambda d: {**d, "annotations": [{**d["annotations"][0], "bbox": [1]}]}, "has no bbox"),
         (lambda d: {**d, "annotations": [{**d["annotations"][0], "area": "x"}]}, "no finite number"),
@@ -99,13 +99,13 @@ def test_wrong_files_say_what_is_wrong(root, tmp_path, change, message):
     assert str(path) in str(error.value) or "wrong" in str(error.value)
 
 
-def test_missing_pictures_are_noticed_at_once(root, tmp_path):
+def test_missing_images_are_noticed_at_once(root, tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "val.json").write_text((root / "annotations" / "person_keypoints_val.json").read_text())
-    with pytest.raises(DataError, match="no folder of pictures under"):
+    with pytest.raises(DataError, match="no folder of images under"):
         KeypointSource(str(tmp_path), "val")
     (tmp_path / "val").mkdir()
-    with pytest.raises(DataError, match=r"no picture 000001.jpg in"):
+    with pytest.raises(DataError, match=r"no image 000001.jpg in"):
         KeypointSource(str(tmp_path), "val")
 
 
@@ -127,7 +127,7 @@ def test_targets_sit_on_the_joints_however_the_crop_is_made(root, size):
     checked = flipped = 0
     h, w = size[0] // 4, size[1] // 4
     for i in range(60):
-        index = 2 + i % 2  # alone in their pictures
+        index = 2 + i % 2  # alone in their images
         image, heatmaps, weights = source.sample(index, np.random.default_rng(i), size)
         assert image.shape == (*size, 3) and heatmaps.shape == (3, h, w) and weights.shape == (3,)
         assert image.dtype == np.uint8 and heatmaps.dtype == weights.dtype == np.float32
@@ -163,7 +163,7 @@ def test_nothing_random_is_the_crop_of_prediction(root):
 
 
 def test_half_bodies_show_one_half():
-    source = KeypointSource.__new__(KeypointSource)  # no pictures are needed for regions
+    source = KeypointSource.__new__(KeypointSource)  # no images are needed for regions
     source.lower = np.array(["hip" in n or "knee" in n or "ankle" in n for n in LSP.names])
     joints = np.random.default_rng(0).uniform(0, 50, (1, 14, 3))
     joints[0, source.lower, 1] += 200  # legs far below
@@ -201,13 +201,13 @@ def test_joint_loss_by_hand():
 
 
 def test_partners_loss_sees_what_tells_left_from_right():
-    partners, seen = torch.tensor([[0, 1]]), torch.ones(1, 3)
+    flip_pairs, seen = torch.tensor([[0, 1]]), torch.ones(1, 3)
     target = torch.zeros(1, 3, 2, 2)
     both = torch.ones(1, 3, 2, 2)  # wrong, but in the same way for left and right
-    assert losses.partner_mse(both, target, seen, partners).item() == 0
+    assert losses.partner_mse(both, target, seen, flip_pairs).item() == 0
     target[0, 0] = 1  # left is right, right is one off
-    assert losses.partner_mse(both, target, seen, partners).item() == 0.5
-    assert losses.partner_mse(both, target, torch.tensor([[1.0, 0.0, 1.0]]), partners).item() == 0
+    assert losses.partner_mse(both, target, seen, flip_pairs).item() == 0.5
+    assert losses.partner_mse(both, target, torch.tensor([[1.0, 0.0, 1.0]]), flip_pairs).item() == 0
 
 
 @pytest.fixture
@@ -251,12 +251,12 @@ def test_the_task_learns_where_joints_are(recipe):
         optimizer.step()
         values.append(loss.item())
     assert np.mean(values[-5:]) < 0.6 * values[0]
-    figures = task.evaluate(model, limit=1)
-    assert all(v is None or 0 <= v <= 1 for v in figures.values())
+    metrics = task.evaluate(model, limit=1)
+    assert all(v is None or 0 <= v <= 1 for v in metrics.values())
 
 
 def test_the_recipe_weighs_partners(recipe):
-    task = PoseTask(dataclasses.replace(recipe, partners=3.0), torch.device("cpu"))
+    task = PoseTask(dataclasses.replace(recipe, flip_pairs=3.0), torch.device("cpu"))
     output, target, seen = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.ones(2, 3)
     apart = losses.partner_mse(output, target, seen, torch.tensor([[0, 1]]))
     plain = losses.joint_mse(output, target, seen)
@@ -295,7 +295,7 @@ def test_the_papers_recipes():
     assert tuned.arch.endswith("scalenet_p0.json")
 
 
-def test_nobody_is_no_people_and_a_picture_needs_a_name(root, tmp_path):
+def test_nobody_is_no_people_and_a_image_needs_a_name(root, tmp_path):
     data = json.loads((root / "annotations" / "person_keypoints_val.json").read_text())
     path = tmp_path / "nobody.json"
     path.write_text("\ufeff" + json.dumps({**data, "annotations": []}))
@@ -303,7 +303,7 @@ def test_nobody_is_no_people_and_a_picture_needs_a_name(root, tmp_path):
     del data["images"][0]["file_name"]
     path.write_text(json.dumps(data))
     with pytest.raises(DataError, match="has no file_name"):
-        KeypointSet(path, root, "val").picture(data["images"][0]["id"])
+        KeypointSet(path, root, "val").image(data["images"][0]["id"])
 
 
 def test_what_the_validation_needs_is_missed_before_the_training(recipe, tmp_path):
@@ -316,8 +316,8 @@ def test_what_the_validation_needs_is_missed_before_the_training(recipe, tmp_pat
         data["categories"][0]["keypoints"] = ["paw", "tail", "ear"]
         file.write_text(json.dumps(data))
     with pytest.raises(DataError, match="no OKS sigma is known for joint 'paw'"):
-        Run(dataclasses.replace(recipe, root=str(other), partners=0.0))
-    with pytest.raises(DataError, match="names no left and right joints, partners=2"):
-        Run(dataclasses.replace(recipe, root=str(other), partners=2.0))
+        Run(dataclasses.replace(recipe, root=str(other), flip_pairs=0.0))
+    with pytest.raises(DataError, match="names no left and right joints, flip pairs=2"):
+        Run(dataclasses.replace(recipe, root=str(other), flip_pairs=2.0))
     with pytest.raises(DataError, match="no split 'nowhere'"):
         Run(dataclasses.replace(recipe, val_split="nowhere"))

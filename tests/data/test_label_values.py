@@ -81,11 +81,11 @@ def test_masks_saved_in_colour_with_one_value_per_pixel_are_masks(tmp_path, mode
     np.testing.assert_array_equal(read_label(tmp_path / "a.png", 12), values)
     colours = np.stack([values, values, values + 1], -1)
     Image.fromarray(colours).save(tmp_path / "b.png")
-    with pytest.raises(DataError, match="not a single-channel label picture"):
+    with pytest.raises(DataError, match="not a single-channel label image"):
         decode_label((tmp_path / "b.png").read_bytes(), "b.png")
 
 
-def test_grey_pictures_and_pictures_of_one_colour_are_pictures(recipe, data):
+def test_grey_images_and_images_of_one_colour_are_images(recipe, data):
     for n, path in enumerate(sorted((data / "images" / "train").iterdir())):
         Image.fromarray(np.full((64, 80), 90 * (n % 3), np.uint8)).save(path)
     source = SegmentationSource(str(data), "train", 3, mix=1.0, dusk=1.0)
@@ -96,17 +96,17 @@ def test_grey_pictures_and_pictures_of_one_colour_are_pictures(recipe, data):
 
 # -- sizes and damage --------------------------------------------------------------------------------------------
 def turn(path):
-    """Say in the EXIF data of a picture that it is to be turned by 90 degrees."""
-    picture = Image.open(path)
-    exif = picture.getexif()
+    """Say in the EXIF data of an image that it is to be turned by 90 degrees."""
+    image = Image.open(path)
+    exif = image.getexif()
     exif[274] = 6
-    picture.save(path, exif=exif)
+    image.save(path, exif=exif)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_mask_of_another_size_is_found_before_the_training(recipe, data, split):
     turn(data / "images" / split / "p2.jpg")
-    words = r"p2.png is \(64, 80\), its picture .*p2.jpg \(80, 64\), turned as its EXIF data say"
+    words = r"p2.png is \(64, 80\), its image .*p2.jpg \(80, 64\), turned as its EXIF data say"
     with pytest.raises(DataError, match=words):
         SegmentationTask(dataclasses.replace(recipe, root=str(data)), CPU)
     label = data / "labels" / split / "p2.png"
@@ -131,14 +131,14 @@ def test_a_damaged_validation_is_found_before_the_training(recipe, data, kind):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_picture_in_a_loaders_process_is_one_line_that_names_it(data, workers):
+def test_a_damaged_image_in_a_loaders_process_is_one_line_that_names_it(data, workers):
     source = SegmentationSource(str(data), "train", 3)
     for path in (data / "images" / "train").iterdir():
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     with pytest.raises(DataError) as error:
         next(iter(make_loader(source, 2, lambda step: (32, 32), workers=workers)))
     text = str(error.value)
-    assert text.count("\n") == 0 and text.startswith(str(data)) and text.endswith("is not a picture that can be read")
+    assert text.count("\n") == 0 and text.startswith(str(data)) and text.endswith("is not an image that can be read")
 
 
 # -- names of files ----------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def test_settings_that_cannot_be_are_refused_before_the_data_is_read(recipe, cha
         SegmentationTask(dataclasses.replace(recipe, **changes), CPU)
 
 
-def test_a_scale_of_0_is_refused_for_whole_pictures_too():
+def test_a_scale_of_0_is_refused_for_whole_images_too():
     from training.data.bottomup import BottomUpSource
 
     with pytest.raises(DataError, match="got 0x0"):

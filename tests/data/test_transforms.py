@@ -1,4 +1,4 @@
-"""Boxes to crops and back; what is no box; very large pictures."""
+"""Boxes to crops and back; what is no box; very large images."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_a_region_has_the_inputs_shape_and_holds_the_padded_box():
 
 
 def test_the_authors_numbers():
-    """x of the picture goes to (x - centre) * W / width + W / 2."""
+    """x of the image goes to (x - centre) * W / width + W / 2."""
     matrix = crop_matrices(np.array([[100, 80, 96, 128.0]]), SIZE, aligned=False)
     found = transform(matrix, np.array([[[100, 80, 1], [52, 16, 1], [148, 144, 1.0]]]))
     np.testing.assert_allclose(found[0, :, :2], [[24, 32], [0, 0], [48, 64]])
@@ -49,9 +49,9 @@ def test_the_authors_numbers():
 
 def test_aligned_maps_pixel_areas():
     """A region as large as the input is cut out untouched; one twice as large puts two pixels' centre at one's."""
-    picture = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     matrix = crop_matrices(np.array([[24, 32, 48, 64.0]]), SIZE, aligned=True)
-    np.testing.assert_array_equal(crop(picture, matrix[0], SIZE), picture)
+    np.testing.assert_array_equal(crop(image, matrix[0], SIZE), image)
     matrix = crop_matrices(np.array([[48, 64, 96, 128.0]]), SIZE, aligned=True)
     np.testing.assert_allclose(transform(matrix, np.array([[[0.5, 0.5], [94.5, 126.5]]]))[0], [[0, 0], [47, 63]])
 
@@ -95,7 +95,7 @@ def test_fine_stripes_are_averaged_and_not_sampled():
     assert np.abs(middle.astype(int) - 127).max() < 20
 
 
-def test_a_picture_longer_than_opencv_warps():
+def test_a_image_longer_than_opencv_warps():
     strip = np.full((20, 40000, 3), 200, np.uint8)
     matrix = crop_matrices(crop_regions(np.array([[39900, 0, 39960, 20.0]]), SIZE), SIZE, aligned=True)
     result = crop(strip, matrix[0], SIZE)

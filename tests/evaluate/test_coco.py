@@ -1,4 +1,4 @@
-"""COCO's figures: truth against itself, perturbations whose similarity is known, suppression, whole evaluations."""
+"""COCO's metrics: truth against itself, perturbations whose similarity is known, suppression, whole evaluations."""
 
 import json
 from pathlib import Path
@@ -46,22 +46,22 @@ def moved(data: KeypointSet, similarity: float) -> list[dict]:
 
 
 def test_truth_against_itself(spots):
-    figures = score_coco(results_of({"annotations": spots.annotations}), spots)
-    assert figures == {"ap": 1, "ap50": 1, "ap75": 1, "apm": 1, "apl": 1, "ar": 1}
+    metrics = score_coco(results_of({"annotations": spots.annotations}), spots)
+    assert metrics == {"ap": 1, "ap50": 1, "ap75": 1, "apm": 1, "apl": 1, "ar": 1}
 
 
 @pytest.mark.parametrize(("similarity", "ap"), [(0.97, 1.0), (0.72, 0.5), (0.52, 0.1), (0.49, 0.0)])
 def test_known_perturbations(spots, similarity, ap):
     """Ten thresholds, 0.50 to 0.95: the figure is the share of them below the similarity."""
-    figures = score_coco(moved(spots, similarity), spots)
-    assert figures["ap"] == pytest.approx(ap) == figures["ar"]
-    assert figures["ap50"] == float(similarity > 0.5) and figures["ap75"] == float(similarity > 0.75)
+    metrics = score_coco(moved(spots, similarity), spots)
+    assert metrics["ap"] == pytest.approx(ap) == metrics["ar"]
+    assert metrics["ap50"] == float(similarity > 0.5) and metrics["ap75"] == float(similarity > 0.75)
 
 
 def test_half_of_the_people_found(spots):
     results = results_of({"annotations": spots.annotations[:2]})
-    figures = score_coco(results, spots)
-    assert figures["ar"] == 0.5 and 0.5 <= figures["ap"] < 0.52
+    metrics = score_coco(results, spots)
+    assert metrics["ar"] == 0.5 and 0.5 <= metrics["ap"] < 0.52
     assert score_coco(results, spots, image_ids=[1])["ap"] == 1
     assert score_coco([], spots) == dict.fromkeys(("ap", "ap50", "ap75", "apm", "apl", "ar"), 0.0)
     assert score_coco([], spots, image_ids=[]) == dict.fromkeys(("ap", "ap50", "ap75", "apm", "apl", "ar"))
@@ -69,8 +69,8 @@ def test_half_of_the_people_found(spots):
 
 def test_no_medium_people_is_none_and_not_minus_one(tmp_path):
     data = KeypointSet(coco_form(tmp_path / "large", [[person(110, 100, 140)]]))
-    figures = score_coco(results_of({"annotations": data.annotations}), data)
-    assert figures["apm"] is None and figures["apl"] == 1
+    metrics = score_coco(results_of({"annotations": data.annotations}), data)
+    assert metrics["apm"] is None and metrics["apl"] == 1
     assert score_coco([], data)["apm"] is None and score_coco([], data)["apl"] == 0
 
 
@@ -85,7 +85,7 @@ def test_real_annotations_against_themselves(name, split):
         assert score_coco(moved(data, 0.72), data)["ap50"] > 0.98
         assert score_coco(moved(data, 0.72), data)["ap"] == pytest.approx(0.5, abs=0.03)
     else:
-        assert score_coco(results, data)["ap"] > 0.98  # CrowdPose has more people in a picture than COCO counts
+        assert score_coco(results, data)["ap"] > 0.98  # CrowdPose has more people in an image than COCO counts
 
 
 def test_similarity_by_hand():
@@ -114,7 +114,7 @@ def test_sigmas_by_joint_name():
 
 def test_own_joints_need_sigmas_once(tmp_path):
     data = KeypointSet(coco_form(tmp_path / "own", PEOPLE, sigmas=False))
-    assert data.labels.skeleton == SPOTS.skeleton and data.labels.partners == ((0, 1),)
+    assert data.labels.skeleton == SPOTS.skeleton and data.labels.flip_pairs == ((0, 1),)
     results = results_of({"annotations": data.annotations})
     with pytest.raises(DataError, match="no OKS sigma is known for joint 'left_a'"):
         score_coco(results, data)
@@ -132,7 +132,7 @@ GOOD = {"image_id": 1, "category_id": 1, "keypoints": [1.0] * 9, "score": 0.5}
     [
         (5, "entry 1 lacks image_id, keypoints or score"),
         ({"image_id": 1, "bbox": [0, 0, 1, 1], "score": 1}, "entry 1 lacks"),
-        ({**GOOD, "image_id": 99}, "entry 1 is of picture 99, which"),
+        ({**GOOD, "image_id": 99}, "entry 1 is of image 99, which"),
         ({**GOOD, "keypoints": [1.0] * 51}, "does not have the 9 keypoint numbers"),
         ({**GOOD, "score": float("nan")}, "no finite number"),
         ({**GOOD, "keypoints": [*[1.0] * 8, "x"]}, "no finite number"),
@@ -153,8 +153,8 @@ def test_score_command(root, spots, tmp_path, capsys):
     path.write_text(json.dumps(results_of({"annotations": spots.annotations})))
     argv = ["score", str(path), "--dataset", "coco", "--annotations", str(spots.path), "--json"]
     assert main(argv) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["ap"] == 1 and figures["images"] == 3 and figures["people"] == 4
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["ap"] == 1 and metrics["images"] == 3 and metrics["people"] == 4
     path.write_text("{}")
     assert main(argv) == 2 and "must be a list of COCO results" in capsys.readouterr().err
 
@@ -162,17 +162,17 @@ def test_score_command(root, spots, tmp_path, capsys):
 # -- whole evaluations ---------------------------------------------------------------------------------------
 def test_evaluating_finds_everybody_and_says_how(root, tmp_path):
     out = tmp_path / "results.json"
-    figures = evaluate(SpotNetwork(), "coco", root, "val", flip=False, device="cpu", results=out)
-    assert figures["ap"] > 0.85 and figures["ap50"] == 1 and figures["images"] == 3 and figures["people"] == 4
-    protocol = {k: figures[k] for k in ("boxes", "flip", "decode", "oks_nms", "input_size", "dataset", "split")}
+    metrics = evaluate(SpotNetwork(), "coco", root, "val", flip=False, device="cpu", results=out)
+    assert metrics["ap"] > 0.85 and metrics["ap50"] == 1 and metrics["images"] == 3 and metrics["people"] == 4
+    protocol = {k: metrics[k] for k in ("boxes", "flip", "decode", "oks_nms", "input_size", "dataset", "split")}
     assert protocol == {"boxes": "ground truth", "flip": False, "decode": "dark", "oks_nms": 0.9,
                         "input_size": [64, 48], "dataset": "coco", "split": "val"}  # fmt: skip
     entries = json.loads(out.read_text())
     assert [set(e) for e in entries] == [{"image_id", "category_id", "keypoints", "score"}] * 4
-    assert score(out, "coco", root / "annotations" / "person_keypoints_val.json")["ap"] == figures["ap"]
+    assert score(out, "coco", root / "annotations" / "person_keypoints_val.json")["ap"] == metrics["ap"]
     quarter = evaluate(SpotNetwork(), "coco", root, "val", flip=False, device="cpu", decode="quarter", limit=1)
     assert quarter["decode"] == "quarter" and quarter["images"] == 1 and quarter["people"] == 2
-    assert json.dumps(figures, allow_nan=False)
+    assert json.dumps(metrics, allow_nan=False)
 
 
 def test_a_detectors_boxes_weigh_the_scores(root, spots, tmp_path):
@@ -182,16 +182,16 @@ def test_a_detectors_boxes_weigh_the_scores(root, spots, tmp_path):
     ]
     double = {**detections[0], "bbox": [v + 0.5 for v in detections[0]["bbox"]], "score": 0.2}
     boxes.write_text(json.dumps([*detections, double, {**detections[0], "category_id": 18}]))
-    figures = evaluate(SpotNetwork(), "coco", root, "val", flip=False, device="cpu", boxes=boxes, results=out)
-    assert figures["boxes"] == "detector.json" and figures["people"] == 4  # the double is suppressed
-    assert figures["ap"] > 0.85 and max(e["score"] for e in json.loads(out.read_text())) <= 0.25
+    metrics = evaluate(SpotNetwork(), "coco", root, "val", flip=False, device="cpu", boxes=boxes, results=out)
+    assert metrics["boxes"] == "detector.json" and metrics["people"] == 4  # the double is suppressed
+    assert metrics["ap"] > 0.85 and max(e["score"] for e in json.loads(out.read_text())) <= 0.25
     boxes.write_text(json.dumps([{**detections[0], "image_id": 77}]))
-    with pytest.raises(DataError, match="names none of the pictures"):
+    with pytest.raises(DataError, match="names none of the images"):
         evaluate(SpotNetwork(), "coco", root, "val", flip=False, device="cpu", boxes=boxes)
 
 
 def test_a_split_without_annotations_gets_results_alone(root, tmp_path):
-    """COCO's test-dev: picture names, no people; a detector's boxes, results for the server."""
+    """COCO's test-dev: image names, no people; a detector's boxes, results for the server."""
     (tmp_path / "annotations").mkdir()
     (tmp_path / "test2017").symlink_to(root / "val")
     images = json.loads((root / "annotations" / "person_keypoints_val.json").read_text())["images"]
@@ -200,10 +200,10 @@ def test_a_split_without_annotations_gets_results_alone(root, tmp_path):
     )
     boxes, out = tmp_path / "boxes.json", tmp_path / "out.json"
     boxes.write_text(json.dumps([{"image_id": 2, "category_id": 1, "bbox": [60, 30, 120, 140], "score": 0.5}]))
-    figures = evaluate(
+    metrics = evaluate(
         SpotNetwork(), "coco", tmp_path, "test-dev2017", flip=False, device="cpu", boxes=boxes, results=out
     )
-    assert "ap" not in figures and len(json.loads(out.read_text())) == 1
+    assert "ap" not in metrics and len(json.loads(out.read_text())) == 1
     with pytest.raises(DataError, match="labels nobody: give a detector's boxes"):
         evaluate(SpotNetwork(), "coco", tmp_path, "test-dev2017", flip=False, device="cpu")
 
@@ -217,16 +217,16 @@ def test_another_data_sets_file_is_refused_in_words(root):
         evaluate(SpotNetwork(labels=Labels("", SPOTS.names)), "coco", root, "val", device="cpu", flip=True)
 
 
-def stanford_form(folder, pictures, labels=SPOTS):
+def stanford_form(folder, images, labels=SPOTS):
     """``images/val`` beside ``annotations/val.json``; returns the folder."""
-    path = coco_form(folder, pictures, labels)
+    path = coco_form(folder, images, labels)
     path.rename(path.with_name("val.json"))
     (folder / "images").mkdir()
     (folder / "val").rename(folder / "images" / "val")
     return folder
 
 
-def test_stanford40_has_cocos_figures(root, tmp_path, capsys):
+def test_stanford40_has_cocos_metrics(root, tmp_path, capsys):
     settings = {"flip": False, "device": "cpu"}
     own = evaluate(SpotNetwork(), "stanford40", stanford_form(tmp_path / "spots", PEOPLE), "val", **settings)
     coco = evaluate(SpotNetwork(), "coco", root, "val", **settings)
@@ -237,8 +237,8 @@ def test_stanford40_has_cocos_figures(root, tmp_path, capsys):
     aligned = str(write(small_network("pose", COCO_ALIGNED, (64, 48)), tmp_path / "aligned.safetensors"))
     argv = ["--dataset", "stanford40", "--root", str(folder), "--device", "cpu", "--limit", "1"]
     assert main(["evaluate", aligned, *argv, "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["dataset"] == "stanford40" and figures["images"] == 1 and 0 <= figures["ap"] <= 1
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["dataset"] == "stanford40" and metrics["images"] == 1 and 0 <= metrics["ap"] <= 1
     lsp = str(write(small_network("pose", LSP, (64, 48)), tmp_path / "lsp.safetensors"))
     assert main(["evaluate", lsp, *argv]) == 2
     error = capsys.readouterr().err
@@ -249,5 +249,5 @@ def test_stanford40_has_cocos_figures(root, tmp_path, capsys):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not here")
 def test_real_coco_the_whole_way():
     net = small_network("pose", COCO, (64, 48))
-    figures = evaluate(net, "coco", SHARED / "coco_mini", "train2017", device="cpu", limit=12)
-    assert figures["images"] == 12 and figures["people"] > 4 and 0 <= figures["ap"] < 0.2 and figures["flip"]
+    metrics = evaluate(net, "coco", SHARED / "coco_mini", "train2017", device="cpu", limit=12)
+    assert metrics["images"] == 12 and metrics["people"] > 4 and 0 <= metrics["ap"] < 0.2 and metrics["flip"]

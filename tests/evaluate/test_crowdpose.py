@@ -1,4 +1,4 @@
-"""CrowdPose's figures against a plain account of its evaluator's rules, and against numbers of another evaluator."""
+"""CrowdPose's metrics against a plain account of its evaluator's rules, and against numbers of another evaluator."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,11 @@ REAL = Path(__file__).parents[3] / "shared/data/crowdpose/annotations/crowdpose_
 VARIANCES = (2 * np.array([79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89, 79, 79]) / 1000) ** 2
 
 
-def made_up(path: Path, pictures: int = 12, crowd_index: bool = True) -> KeypointSet:
-    """Pictures of 0-4 people in CrowdPose's form, without ``area``; one is a crowd, one has no joints."""
+def made_up(path: Path, photos: int = 12, crowd_index: bool = True) -> KeypointSet:
+    """Images of 0-4 people in CrowdPose's form, without ``area``; one is a crowd, one has no joints."""
     rng = np.random.default_rng(0)
     images, annotations = [], []
-    for i in range(1, pictures + 1):
+    for i in range(1, photos + 1):
         images.append({"id": i, "file_name": f"{i}.jpg", "height": 200, "width": 200})
         if crowd_index:
             images[-1]["crowdIndex"] = [0.1, 0.2, 0.5, 0.8][i % 4]
@@ -38,7 +38,7 @@ def made_up(path: Path, pictures: int = 12, crowd_index: bool = True) -> Keypoin
 
 
 def noisy_results(data: KeypointSet, seed: int = 0) -> list[dict]:
-    """Results near the annotations, some missing, some of nobody, in one picture more than count."""
+    """Results near the annotations, some missing, some of nobody, in one image more than count."""
     rng = np.random.default_rng(seed)
     results = []
     for a in data.annotations:
@@ -101,30 +101,30 @@ def plain_precision(data: KeypointSet, results: list[dict], ids: list[int]) -> t
     return table, recalls
 
 
-def plain_figures(data: KeypointSet, results: list[dict]) -> dict[str, float]:
+def plain_metrics(data: KeypointSet, results: list[dict]) -> dict[str, float]:
     precision, recall = plain_precision(data, results, sorted(data.images))
-    figures = {"ap": precision.mean(), "ap50": precision[0].mean(), "ap75": precision[5].mean(), "ar": recall.mean()}
+    metrics = {"ap": precision.mean(), "ap50": precision[0].mean(), "ap75": precision[5].mean(), "ar": recall.mean()}
     bounds = {"ap_easy": (-1, 0.2), "ap_medium": (0.2, 0.8), "ap_hard": (0.8, 2)}
     for name, (low, high) in bounds.items():
         part = [i for i, image in data.images.items() if low <= image["crowdIndex"] < high]
-        figures[name] = plain_precision(data, results, part)[0].mean()
-    return figures
+        metrics[name] = plain_precision(data, results, part)[0].mean()
+    return metrics
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_figures_equal_the_plain_account(tmp_path, seed):
+def test_metrics_equal_the_plain_account(tmp_path, seed):
     data = made_up(tmp_path / "crowd.json")
     results = noisy_results(data, seed)
     results += [{**results[0], "score": 0.01 * n} for n in range(25)]
     before = json.dumps(results)
-    figures = score_crowdpose(read_results(results, data), data)
+    metrics = score_crowdpose(read_results(results, data), data)
     assert json.dumps(results) == before
-    assert figures == pytest.approx(plain_figures(data, results), abs=1e-6)
-    assert 0.1 < figures["ap"] < 1
+    assert metrics == pytest.approx(plain_metrics(data, results), abs=1e-6)
+    assert 0.1 < metrics["ap"] < 1
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="needs ../shared/data/crowdpose")
-def test_figures_equal_another_evaluator_on_real_annotations():
+def test_metrics_equal_another_evaluator_on_real_annotations():
     """The numbers are those of xtcocotools 1.14.3 (keypoints_crowd, use_area=False) for these results."""
     data = KeypointSet(REAL)
     rng = np.random.default_rng(0)
@@ -135,12 +135,12 @@ def test_figures_equal_another_evaluator_on_real_annotations():
         joints = np.array(a["keypoints"], float).reshape(-1, 3)
         joints[:, :2] += rng.normal(0, 1, (14, 2)) * rng.uniform(0, 0.1) * np.sqrt(a["bbox"][2] * a["bbox"][3])
         results.append({"image_id": a["image_id"], "keypoints": joints.ravel().tolist(), "score": float(rng.random())})
-    figures = score_crowdpose(read_results(results, data), data)
+    metrics = score_crowdpose(read_results(results, data), data)
     exact = {"ap": 0.4316991490977505, "ap50": 0.772655486982981, "ap75": 0.38104916185540627, "ar": 0.5898300362217886}
     for name, value in exact.items():
-        assert figures[name] == pytest.approx(value, abs=1e-6)
+        assert metrics[name] == pytest.approx(value, abs=1e-6)
     for name, value in {"ap_easy": 0.4055, "ap_medium": 0.4354, "ap_hard": 0.4493}.items():
-        assert figures[name] == pytest.approx(value, abs=1e-4)
+        assert metrics[name] == pytest.approx(value, abs=1e-4)
 
 
 def test_perfect_and_empty_results(tmp_path):
@@ -151,15 +151,15 @@ def test_perfect_and_empty_results(tmp_path):
     assert set(score_crowdpose([], data).values()) == {0.0}
 
 
-def test_a_part_without_pictures_is_minus_one(tmp_path):
+def test_a_part_without_images_is_minus_one(tmp_path):
     data = made_up(tmp_path / "crowd.json")
     ids = [i for i, image in data.images.items() if image["crowdIndex"] == 0.5]
-    figures = score_crowdpose(noisy_results(data), data, ids)
-    assert figures["ap_easy"] is figures["ap_hard"] is None
-    assert figures["ap_medium"] == pytest.approx(figures["ap"])
+    metrics = score_crowdpose(noisy_results(data), data, ids)
+    assert metrics["ap_easy"] is metrics["ap_hard"] is None
+    assert metrics["ap_medium"] == pytest.approx(metrics["ap"])
 
 
-def test_pictures_without_crowd_index_are_refused(tmp_path):
+def test_images_without_crowd_index_are_refused(tmp_path):
     with pytest.raises(DataError, match="no crowdIndex"):
         score_crowdpose([], made_up(tmp_path / "crowd.json", crowd_index=False))
 

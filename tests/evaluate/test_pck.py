@@ -17,7 +17,7 @@ from ..small_networks import small_network, write
 from ..small_pose import SPOTS, SpotNetwork, coco_form, person, results_of
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "lsp"
-TRUNK = Labels("trunk", ("right_hip", "neck", "left_shoulder"))  # red, green and blue in pictures
+BACKBONE = Labels("backbone", ("right_hip", "neck", "left_shoulder"))  # red, green and blue in images
 SHOULDER, HIP = LSP.names.index("left_shoulder"), LSP.names.index("right_hip")
 
 
@@ -55,9 +55,9 @@ def test_only_labelled_joints_count_and_over_the_whole_split():
     keypoints[:, 13, 2] = 0
     predicted = keypoints.copy()
     predicted[0] += 15  # 21 pixels off: wrong by a fifth of half the side (20)
-    figures = pck(predicted, keypoints, boxes, LSP)
-    assert figures["joints"] == 27 and figures["pck"] == pytest.approx(26 / 27)
-    assert figures["per_joint"]["head_top"] is None and figures["per_joint"]["right_ankle"] == pytest.approx(2 / 3)
+    metrics = pck(predicted, keypoints, boxes, LSP)
+    assert metrics["joints"] == 27 and metrics["pck"] == pytest.approx(26 / 27)
+    assert metrics["per_joint"]["head_top"] is None and metrics["per_joint"]["right_ankle"] == pytest.approx(2 / 3)
 
 
 def test_somebody_not_found_is_wrong():
@@ -71,9 +71,9 @@ def test_only_some_joints_are_compared_in_torsos_of_all():
     keypoints, boxes = lsp_people()
     predicted = keypoints.copy()
     predicted[:, [HIP, 13], :2] += 500
-    figures = pck(predicted, keypoints, boxes, LSP, joints=["right_hip", "left_wrist"])
-    assert figures["pck"] == 0.5 and figures["joints"] == 6
-    assert {k: v for k, v in figures["per_joint"].items() if v is not None} == {"right_hip": 0, "left_wrist": 1}
+    metrics = pck(predicted, keypoints, boxes, LSP, joints=["right_hip", "left_wrist"])
+    assert metrics["pck"] == 0.5 and metrics["joints"] == 6
+    assert {k: v for k, v in metrics["per_joint"].items() if v is not None} == {"right_hip": 0, "left_wrist": 1}
 
 
 def test_the_best_scored_result_answers(tmp_path):
@@ -88,13 +88,13 @@ def test_the_best_scored_result_answers(tmp_path):
 
 def test_what_pck_is_not_for(tmp_path):
     crowd = KeypointSet(coco_form(tmp_path / "crowd", [[p for p in lsp_people(2)[0]]], LSP, size=(8, 8)))
-    with pytest.raises(DataError, match="several people in a picture: PCK is for one"):
+    with pytest.raises(DataError, match="several people in an image: PCK is for one"):
         score_pck([], crowd)
     with pytest.raises(DataError, match="PCK needs the joints left_shoulder and right_hip"):
         score_pck([], KeypointSet(coco_form(tmp_path / "spots", [[person(70, 90)]], SPOTS)))
     neck = lsp_people(1)[0]
     neck[:, :12, 2] = 0
-    with pytest.raises(DataError, match="labels no joints in these pictures that are compared"):
+    with pytest.raises(DataError, match="labels no joints in these images that are compared"):
         score_pck([], KeypointSet(coco_form(tmp_path / "neck", [neck], LSP, size=(8, 8))), joints=["left_wrist"])
 
 
@@ -104,15 +104,15 @@ def test_evaluate_command_on_lsp_form(tmp_path, capsys):
     weights = str(write(small_network("pose", LSP, (64, 48)), tmp_path / "w.safetensors"))
     argv = ["evaluate", weights, "--dataset", "lsp", "--root", str(root), "--split", "val", "--device", "cpu"]
     assert main([*argv, "--limit", "2", "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["images"] == 2 and 0 <= figures["pck"] <= 1 and figures["flip"] is True
-    assert set(figures["per_joint"]) == set(LSP.names) and figures["joints"] == 28
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["images"] == 2 and 0 <= metrics["pck"] <= 1 and metrics["flip"] is True
+    assert set(metrics["per_joint"]) == set(LSP.names) and metrics["joints"] == 28
     assert main([*argv, "--no-flip"]) == 0 and "flip" in capsys.readouterr().out
-    assert "joints_compared" not in figures
+    assert "joints_compared" not in metrics
 
 
 class OtherOrder(SpotNetwork):
-    """Blue, red and green spots: the trunk's joints in another order, and a nose where its neck is."""
+    """Blue, red and green spots: the backbone's joints in another order, and a nose where its neck is."""
 
     def __init__(self):
         super().__init__(labels=Labels("own", ("left_shoulder", "right_hip", "nose"), convention="aligned"))
@@ -122,16 +122,16 @@ class OtherOrder(SpotNetwork):
 
 
 def test_a_network_of_other_joints_is_scored_on_those_it_shares_by_name(tmp_path):
-    root = coco_form(tmp_path / "data", [[person(70, 90)], [person(130, 110)]], TRUNK, sigmas=False).parents[1]
+    root = coco_form(tmp_path / "data", [[person(70, 90)], [person(130, 110)]], BACKBONE, sigmas=False).parents[1]
     settings = {"split": "val", "flip": False, "device": "cpu"}
-    figures = evaluate(OtherOrder(), "lsp", root, **settings)
-    assert figures["pck"] == 1 and figures["joints"] == 4
-    assert figures["per_joint"] == {"right_hip": 1, "neck": None, "left_shoulder": 1}
-    assert figures["joints_compared"] == ["right_hip", "left_shoulder"]
+    metrics = evaluate(OtherOrder(), "lsp", root, **settings)
+    assert metrics["pck"] == 1 and metrics["joints"] == 4
+    assert metrics["per_joint"] == {"right_hip": 1, "neck": None, "left_shoulder": 1}
+    assert metrics["joints_compared"] == ["right_hip", "left_shoulder"]
     boxes, out = tmp_path / "boxes.json", tmp_path / "out.json"
     boxes.write_text(json.dumps({"000001.jpg": [[35, 42, 70, 88], [35, 42, 70, 88]], "000002.jpg": [[95, 62, 70, 88]]}))
-    figures = evaluate(OtherOrder(), "lsp", root, **settings, boxes=boxes, results=out)
-    assert figures["people"] == 2, "doubles are told by the joints that are shared"
+    metrics = evaluate(OtherOrder(), "lsp", root, **settings, boxes=boxes, results=out)
+    assert metrics["people"] == 2, "doubles are told by the joints that are shared"
     shoulder, hip = np.reshape(json.loads(out.read_text())[0]["keypoints"], (3, 3))[:2]
     np.testing.assert_allclose([shoulder[:2], hip[:2]], [[70, 90 - 100 / 3], [50, 90]], atol=1)
     with pytest.raises(DataError, match="the network gives 3 joints"):
@@ -143,9 +143,9 @@ def test_a_coco_network_on_lsp_and_networks_that_share_too_little(tmp_path, caps
     coco = str(write(small_network("pose", COCO, (64, 48)), tmp_path / "coco.safetensors"))
     argv = ["--dataset", "lsp", "--root", str(root), "--device", "cpu"]
     assert main(["evaluate", coco, *argv, "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["joints"] == 24 and figures["joints_compared"] == list(LSP.names[:12]) and figures["flip"] is True
-    assert [n for n, v in figures["per_joint"].items() if v is None] == ["neck", "head_top"]
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["joints"] == 24 and metrics["joints_compared"] == list(LSP.names[:12]) and metrics["flip"] is True
+    assert [n for n, v in metrics["per_joint"].items() if v is None] == ["neck", "head_top"]
     assert main(["evaluate", coco, *argv]) == 0
     assert "\n12 of 14 joints compared (neck, head_top are not the network's)" in capsys.readouterr().out
     for names in (("paw", "tail"), ("right_hip", "left_wrist")):
@@ -163,8 +163,8 @@ def test_a_coco_network_on_lsp_and_networks_that_share_too_little(tmp_path, caps
 def test_lsp_against_itself_and_moved():
     data = KeypointSet.open(SHARED, "val")
     truth = results_of({"annotations": data.annotations})
-    figures = score_pck(truth, data)
-    assert figures["pck"] == 1 and figures["joints"] == 12321
+    metrics = score_pck(truth, data)
+    assert metrics["pck"] == 1 and metrics["joints"] == 12321
     people = data.people()
     sizes = torso_sizes(people.keypoints, people.boxes, LSP)
     for share, expected in ((0.19, 1.0), (0.21, 0.0)):
@@ -173,5 +173,5 @@ def test_lsp_against_itself_and_moved():
             result["moved"] = (joints + np.array([share * size, 0, 0])).ravel().tolist()
         moved = [{**r, "keypoints": r["moved"]} for r in truth]
         assert score_pck(moved, data)["pck"] == pytest.approx(expected, abs=0.001)
-    figures = evaluate(small_network("pose", LSP, (64, 48)), "lsp", SHARED, "val", device="cpu", limit=8)
-    assert figures["images"] == 8 and figures["pck"] < 0.3
+    metrics = evaluate(small_network("pose", LSP, (64, 48)), "lsp", SHARED, "val", device="cpu", limit=8)
+    assert metrics["images"] == 8 and metrics["pck"] < 0.3

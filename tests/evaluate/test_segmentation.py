@@ -18,7 +18,7 @@ from scalenet.evaluate.segmentation import evaluate
 from scalenet.labels import CAMVID, CITYSCAPES, LSP, PERSON, Labels
 
 from ..small_data import camvid_form
-from ..small_networks import picture, small_network, write
+from ..small_networks import sample_image, small_network, write
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def by_hand(net, pairs) -> tuple[float, dict[str, float | None], float]:
     return np.mean([v for v in ious.values() if v is not None]), ious, (masks == labels).mean()
 
 
-def test_figures_are_those_counted_by_hand(net, root):
+def test_metrics_are_those_counted_by_hand(net, root):
     result = evaluate(net, "camvid", root, "val")
     miou, per_class, accuracy = by_hand(net, find_pairs(root, "val"))
     assert result["images"] == 3 and result["flip"] is False and result["seconds"] >= 0
@@ -76,7 +76,7 @@ def test_limit_flip_and_checkpoint(net, root, tmp_path):
     assert evaluate(original, "camvid", root, checkpoint=other)["miou"] != evaluate(net, "camvid", root)["miou"]
 
 
-def test_pictures_and_labels_pair_by_stem_in_camvids_own_form(root, tmp_path):
+def test_images_and_labels_pair_by_stem_in_camvids_own_form(root, tmp_path):
     own = tmp_path / "own"
     shutil.copytree(root / "images" / "val", own / "test")
     shutil.copytree(root / "labels" / "val", own / "testannot")
@@ -88,16 +88,16 @@ def test_pictures_and_labels_pair_by_stem_in_camvids_own_form(root, tmp_path):
 
 @pytest.fixture
 def cityscapes(tmp_path):
-    """Two cities of one picture; the label walks through Cityscapes' own ids 0..33."""
+    """Two cities of one image; the label walks through Cityscapes' own ids 0..33."""
     root = tmp_path / "cityscapes"
     label = np.tile(np.arange(34, dtype=np.uint8), (64, 3))[:, :80]
     for city in ("aachen", "bonn"):
         images, labels = root / "leftImg8bit" / "val" / city, root / "gtFine" / "val" / city
         images.mkdir(parents=True)
         labels.mkdir(parents=True)
-        cv2.imwrite(str(images / f"{city}_000000_000019_leftImg8bit.png"), picture(64, 80))
+        cv2.imwrite(str(images / f"{city}_000000_000019_leftImg8bit.png"), sample_image(64, 80))
         cv2.imwrite(str(labels / f"{city}_000000_000019_gtFine_labelIds.png"), label)
-        cv2.imwrite(str(labels / f"{city}_000000_000019_gtFine_color.png"), picture(64, 80))
+        cv2.imwrite(str(labels / f"{city}_000000_000019_gtFine_color.png"), sample_image(64, 80))
     return root
 
 
@@ -127,11 +127,11 @@ def test_wrong_folders_say_what_was_looked_for(net, root, cityscapes):
     with pytest.raises(DataError, match=r"leftImg8bit/test.* \(Cityscapes' form"):
         find_pairs(cityscapes, "test")
     next((root / "labels" / "val").iterdir()).unlink()
-    with pytest.raises(DataError, match=r"no label for .*\(1 of 3 pictures"):
+    with pytest.raises(DataError, match=r"no label for .*\(1 of 3 images"):
         find_pairs(root, "val")
     for path in (root / "images" / "train").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match="no pictures in"):
+    with pytest.raises(DataError, match="no images in"):
         find_pairs(root, "train")
 
 
@@ -140,9 +140,9 @@ def test_what_does_not_fit_together(net, root):
         evaluate(net, "cityscapes", root)
     label = root / "labels" / "val" / "p0.png"
     cv2.imwrite(str(label), np.zeros((10, 10), np.uint8))
-    with pytest.raises(DataError, match=r"p0.png is \(10, 10\), its picture"):
+    with pytest.raises(DataError, match=r"p0.png is \(10, 10\), its image"):
         evaluate(net, "camvid", root)
-    cv2.imwrite(str(label), picture(64, 80))
+    cv2.imwrite(str(label), sample_image(64, 80))
     with pytest.raises(DataError, match="not a single-channel"):
         evaluate(net, "camvid", root)
 
@@ -181,8 +181,8 @@ def test_labels_that_cannot_be_indices(tmp_path):
     cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((8, 8), np.uint8))
     with pytest.raises(DataError, match="a JPEG, which does not keep class indices"):
         read_label(tmp_path / "a.jpg", 3)
-    (tmp_path / "b.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"b.png is not a picture"):
+    (tmp_path / "b.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"b.png is not an image"):
         read_label(tmp_path / "b.png", 3)
 
 
@@ -213,7 +213,7 @@ def test_any_folder_is_measured_in_the_networks_own_classes(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("dataset", ["folder", "camvid", "cityscapes"])
-def test_a_pose_network_and_a_folder_without_pictures(dataset, tmp_path, capsys):
+def test_a_pose_network_and_a_folder_without_images(dataset, tmp_path, capsys):
     pose = str(write(small_network("pose", LSP, (64, 48)), tmp_path / "pose.safetensors"))
     argv = ["--dataset", dataset, "--root", str(tmp_path)]
     assert cli.main(["evaluate", pose, *argv]) == 2
@@ -223,14 +223,14 @@ def test_a_pose_network_and_a_folder_without_pictures(dataset, tmp_path, capsys)
     )
     labels = CITYSCAPES if dataset == "cityscapes" else CAMVID
     streets = str(write(small_network(labels=labels), tmp_path / "streets.safetensors"))
-    for kind, words in (("images", "no split 'val' under"), ("labels", "no pictures in")):
+    for kind, words in (("images", "no split 'val' under"), ("labels", "no images in")):
         (tmp_path / kind / "val").mkdir(parents=True)
         assert cli.main(["evaluate", streets, *argv]) == 2
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1
 
 
-def test_only_pictures_of_a_prefix(net, root, capsys):
+def test_only_images_of_a_prefix(net, root, capsys):
     for kind, suffix in (("images", "jpg"), ("labels", "png")):
         for i in (0, 2):
             (root / kind / "val" / f"p{i}.{suffix}").rename(root / kind / "val" / f"drive_{i}.{suffix}")
@@ -242,5 +242,5 @@ def test_only_pictures_of_a_prefix(net, root, capsys):
     last = evaluate(net, "folder", root, prefix="p", limit=2)
     assert last["images"] == 1 and last["miou"] == pytest.approx(by_hand(net, pairs[2:])[0])
     assert "prefix" not in evaluate(net, "camvid", root, limit=1)
-    with pytest.raises(DataError, match=r"none of the 3 pictures, such as drive_0.jpg in .*, begins with 'q'"):
+    with pytest.raises(DataError, match=r"none of the 3 images, such as drive_0.jpg in .*, begins with 'q'"):
         evaluate(net, "camvid", root, prefix="q")

@@ -1,4 +1,4 @@
-"""The table of weights against truth; weight files found, verified, read strictly; whose figures a card may show."""
+"""The table of weights against truth; weight files found, verified, read strictly; whose metrics a card may show."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from scalenet.models import checkpoint, pretrained
 from scalenet.models.checkpoint import WeightsError, save_weights
 from scalenet.models.convert import convert_checkpoint
 from scalenet.models.factory import load_model
-from scalenet.models.info import markdown_table, registered_facts
+from scalenet.models.info import markdown_table, registered_info
 from scalenet.models.metadata import CheckpointMetadata
 from scalenet.models.model_card import model_card
 from scalenet.models.old_metadata import SUPERNET_STATISTICS
@@ -59,7 +59,7 @@ def test_an_entry_is_true(key):
     assert {k: getattr(cfg, k) for k in entry.recipe} == dict(entry.recipe) and cfg.input_size == (3, *entry.input_size)
     assert entry.labels.dataset in DATA_SETS[entry.task]
     if entry.task != "segmentation":
-        assert entry.labels.skeleton and entry.labels.sigmas and entry.labels.partners
+        assert entry.labels.skeleton and entry.labels.sigmas and entry.labels.flip_pairs
     if entry.is_file:
         assert checkpoint.digest_of(entry.path) == entry.sha256 and entry.command.startswith("scalenet ")
     if entry.hub_id:
@@ -67,7 +67,7 @@ def test_an_entry_is_true(key):
 
 
 def test_the_readmes_table_is_made_from_it():
-    made = markdown_table(f.summary() for f in sorted(registered_facts(), key=lambda f: f.name))
+    made = markdown_table(f.summary() for f in sorted(registered_info(), key=lambda f: f.name))
     assert f"<!-- made by scalenet list --markdown -->\n{made}\n\n" in (ROOT / "README.md").read_text()
 
 
@@ -287,8 +287,8 @@ def test_weights_of_whole_numbers_are_refused(tmp_path):
         load_model(tmp_path / "deep.safetensors")
 
 
-# -- whose figures -----------------------------------------------------------------------------------------------
-def test_figures_belong_to_the_weights_they_were_measured_on():
+# -- whose metrics -----------------------------------------------------------------------------------------------
+def test_metrics_belong_to_the_weights_they_were_measured_on():
     model = scalenet.create_model("scalenet_s0", pretrained=True)
     card = model_card(model, "s0")
     assert (
@@ -301,14 +301,14 @@ def test_figures_belong_to_the_weights_they_were_measured_on():
     assert "Measured" not in model_card(scalenet.create_model("scalenet_s0"), "random")
     assert "Measured" not in model_card(scalenet.create_model("scalenet_s0", pretrained=True, num_classes=4), "head")
     headed = model_card(scalenet.create_model("scalenet_s0", pretrained=True, num_classes=4), "head")
-    assert "research only" in headed, "the terms of the pictures stay on what is made of the weights"
+    assert "research only" in headed, "the terms of the images stay on what is made of the weights"
     with torch.no_grad():
         model.stage4[0].branches[0][0].bn1.running_mean.add_(0.01)
     assert metadata_of(model) is None and "Measured" not in model_card(model, "trained on")
     assert "It began from weights with these: trained on CamVid" in model_card(model, "trained on")
 
 
-def test_reported_figures_need_the_authors_weights_with_statistics_of_their_own():
+def test_reported_metrics_need_the_authors_weights_with_statistics_of_their_own():
     model = scalenet.create_model("scalenet_s1")
     assert "Reported" not in model_card(model, "random")
     source = {"network": "scalenet_s1.cityscapes", "source": "superscalenet_seg_w32.pth", "source_sha256": "ab12"}

@@ -82,7 +82,7 @@ def test_a_configs_text_opens_no_file(changed, tmp_path, door):
     arch = small_network(depths=(1, 1)).arch
     (tmp_path / "mine.json").write_text(arch.to_json())
     for text in (str(tmp_path / "mine.json"), "scalenet_/../scalenet_s0", "scalenet", "hrnet_w²"):
-        with pytest.raises(ArchError, match="an encoding or a registered name is needed"):
+        with pytest.raises(ArchError, match="an architecture or a registered name is needed"):
             door(changed("model_args.arch", text))
     assert door(changed("model_args.arch", "hrnet_w8")).arch.width == 8
     assert door("scalenet", arch=str(tmp_path / "mine.json")).arch == arch, "a caller's own text does"

@@ -127,12 +127,12 @@ def test_a_files_own_statistics_stand(tiny, tmp_path):
     assert not convert.needs_recalibration(arch, p2, state, "scalenet_P2_w32_256x192.pth")
 
 
-def test_an_imagenet_supernet_gives_a_trunk(tiny, tmp_path):
+def test_an_imagenet_supernet_gives_a_backbone(tiny, tmp_path):
     arch, state = tiny
-    trunk = {k: v for k, v in state.items() if not k.startswith("final_layer")}
+    backbone = {k: v for k, v in state.items() if not k.startswith("final_layer")}
     extra = {"incre_modules.0.0.conv1.weight": torch.ones(2), "final_layer.0.weight": torch.ones(2),
              "classifier.weight": torch.ones(5, 2)}  # fmt: skip
-    torch.save(trunk | extra, tmp_path / "imagenet.pth")
+    torch.save(backbone | extra, tmp_path / "imagenet.pth")
     result = convert.convert_checkpoint(tmp_path / "imagenet.pth", tmp_path / "o.safetensors", arch)
     model = load_model(tmp_path / "o.safetensors")
     assert not result["head"] and model.num_classes == 0 and model(torch.zeros(1, 3, 32, 32)).shape == (1, 8, 8, 8)

@@ -13,7 +13,7 @@ import scalenet
 from scalenet.arch import SearchSpace
 from scalenet.labels import CAMVID, LSP, Labels
 from scalenet.models.checkpoint import WeightsError
-from scalenet.models.info import find_facts
+from scalenet.models.info import model_info
 from scalenet.models.provenance import metadata_of, start_terms
 
 from ..conftest import TINY
@@ -96,7 +96,7 @@ def test_another_head_on_saved_weights(tmp_path):
 
 
 @pytest.mark.parametrize("other", [{}, {"num_classes": 4}, {"num_classes": 0}, {"features_only": True}])
-def test_a_trunk_that_is_not_whole_is_refused_under_any_head(other, tmp_path):
+def test_a_backbone_that_is_not_whole_is_refused_under_any_head(other, tmp_path):
     model = network(num_classes=11, labels=CAMVID)
     folder = scalenet.save_pretrained(model, tmp_path)
     state = {k: v for k, v in model.state_dict().items() if not k.startswith("stage4")}
@@ -108,16 +108,16 @@ def test_a_trunk_that_is_not_whole_is_refused_under_any_head(other, tmp_path):
 def test_predictors_name_the_channels_they_cannot_give(tmp_path):
     model = network(num_classes=11, labels=CAMVID, in_chans=5)
     folder = scalenet.save_pretrained(model, tmp_path)
-    with pytest.raises(ValueError, match=r"RGB pictures .* reads 5 channels"):
+    with pytest.raises(ValueError, match=r"RGB images .* reads 5 channels"):
         scalenet.Segmenter(f"local-dir:{folder}")
     params = sum(p.numel() for p in model.parameters())
-    assert find_facts(f"local-dir:{folder}").summary()["params"] == params
+    assert model_info(f"local-dir:{folder}").summary()["params"] == params
 
 
 def test_the_card_keeps_to_what_is_known(tmp_path):
     scalenet.save_pretrained(network(num_classes=11, labels=CAMVID), tmp_path, "mine")
     card = (tmp_path / "README.md").read_text()
-    assert card.startswith("---\n") and "# mine" in card and "pedestrian" in card and "Encoding" in card
+    assert card.startswith("---\n") and "# mine" in card and "pedestrian" in card and "Architecture" in card
     assert "Reported" not in card and "Measured" not in card, "figures belong to the published weights alone"
 
 

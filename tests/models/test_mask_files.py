@@ -1,4 +1,4 @@
-"""The authors' mask files become the published encodings; nothing in them is executed or believed."""
+"""The authors' mask files become the published architectures; nothing in them is executed or believed."""
 
 import io
 import os
@@ -44,7 +44,7 @@ def write_mask(path, masks: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_masks_become_the_published_encodings(name, tmp_path, capsys):
+def test_masks_become_the_published_architectures(name, tmp_path, capsys):
     arch = Arch.load(ARCHS / f"{name}.json")
     write_mask(tmp_path / "mask.npy", masks_of(arch))
     out = tmp_path / "out.json"

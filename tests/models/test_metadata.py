@@ -16,7 +16,7 @@ from scalenet.labels import CAMVID
 from scalenet.models import pretrained
 from scalenet.models.checkpoint import WeightsError, digest_of, read_metadata, read_weights, save_weights
 from scalenet.models.factory import load_checkpoint, load_model
-from scalenet.models.info import find_facts
+from scalenet.models.info import model_info
 from scalenet.models.metadata import CheckpointMetadata
 from scalenet.models.model_card import model_card
 from scalenet.models.provenance import described, mark, metadata_of, start_terms
@@ -31,7 +31,7 @@ FULL = CheckpointMetadata(
     preprocessing={"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.1), "interpolation": "bicubic", "crop_pct": 0.9},
     terms="for research only", license="mit", metrics={"camvid": {"val": {"miou": 0.5, "hard": None}}},
     protocol="one scale", command="scalenet evaluate", recipe="s0_supernet", steps=12, minutes=1.5, searched=3,
-    init="parent.safetensors", parent_sha256="ab" * 32, batchnorm="recalibrated on 32 training pictures",
+    init="parent.safetensors", parent_sha256="ab" * 32, batchnorm="recalibrated on 32 training images",
     network="scalenet_s0.camvid", space=SPACE,
 )  # fmt: skip
 CHECKPOINTS = sorted((ROOT / "training" / "checkpoints").glob("*.safetensors"))
@@ -104,7 +104,7 @@ def test_all_that_is_written_is_shown(tmp_path, capsys):
     card = model_card(load_model(file), "it")
     assert cli.main(["info", str(file)]) == 0
     info = capsys.readouterr().out
-    for text in ("for research only", "s0_supernet", "12 steps", "1.5 minutes", "3 encodings", "parent.safetensors",
+    for text in ("for research only", "s0_supernet", "12 steps", "1.5 minutes", "3 architectures", "parent.safetensors",
                  "ab" * 32, "recalibrated on 32", "one scale", "scalenet evaluate", "camvid val miou"):  # fmt: skip
         assert text in card and text in info, text
     assert "tiny_imagenet" in card and 'license: "mit"' in card
@@ -128,7 +128,7 @@ def test_a_part_of_a_supernet_is_not_what_was_measured(tmp_path):
 
 
 # -- earlier versions --------------------------------------------------------------------------------------------
-OLD_FIGURES = {
+OLD_METRICS = {
     "of a run": ({"dataset": "camvid", "figures": '{"miou": 0.7}'}, {"camvid": {"val": {"miou": 0.7}}}),
     "deployed": ({"figures": '{"composed crowds val": {"ap": -1}}'}, {"composed crowds": {"val": {"ap": -1}}}),
     "none": ({"figures": "{}"}, {}),
@@ -136,9 +136,9 @@ OLD_FIGURES = {
 }
 
 
-@pytest.mark.parametrize("case", OLD_FIGURES)
+@pytest.mark.parametrize("case", OLD_METRICS)
 def test_metrics_of_earlier_files(case):
-    said, metrics = OLD_FIGURES[case]
+    said, metrics = OLD_METRICS[case]
     assert CheckpointMetadata.from_dict(said).metrics == metrics
 
 
@@ -231,7 +231,7 @@ def test_what_a_network_says_itself_is_not_repeated_in_its_config(tmp_path):
     mark(model, FULL)
     config = json.loads((scalenet.save_pretrained(model, tmp_path) / "config.json").read_text())
     assert not {"arch", "task", "labels", "preprocessing"} & set(config["metadata"])
-    assert find_facts(f"local-dir:{tmp_path}").metadata == metadata_of(model)
+    assert model_info(f"local-dir:{tmp_path}").metadata == metadata_of(model)
 
 
 def test_published_weights_are_known_by_their_hash(tmp_path):

@@ -43,7 +43,7 @@ def test_a_portrait_has_its_face_above_its_shoulders_and_no_legs():
     result = scalenet.PoseEstimator("scalenet_p0", device="cpu")(sample_portrait(), SAMPLE_BOX)
     joints = by_name(result)
     check_the_portrait(joints)
-    assert all(joints[name][2] < 0.2 for name in UNSEEN), "a limb that is not in the picture is not drawn"
+    assert all(joints[name][2] < 0.2 for name in UNSEEN), "a limb that is not in the image is not drawn"
 
 
 def test_everyone_is_found_without_boxes():

@@ -24,8 +24,8 @@ def test_it_loads_offline_and_is_small():
 
 
 def test_sky_is_above_and_trees_are_below():
-    picture = photographs()[0]  # a pavilion between trees, under a clear sky
-    result = scalenet.Segmenter("scalenet_s0", device="cpu")(picture)
+    image = photographs()[0]  # a pavilion between trees, under a clear sky
+    result = scalenet.Segmenter("scalenet_s0", device="cpu")(image)
     found = result.found()
     assert found.get("sky", 0) > 0.2 and found.get("tree", 0) + found.get("building", 0) > 0.2
     sky = result.mask == result.classes.index("sky")

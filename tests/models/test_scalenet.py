@@ -1,6 +1,6 @@
 """timm's habits, for every registered name, by the kind of tests timm runs on its own models.
 
-Each network is built once with real parameters and tried on small pictures of odd sizes.
+Each network is built once with real parameters and tried on small images of odd sizes.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ from scalenet.heads import BottomUpOutput
 from scalenet.models import pretrained
 
 NAMES = [n for n in scalenet.list_models() if n != "scalenet"]
-UNREAD = {  # what no heatmap reads, though the published encodings declare it
+UNREAD = {  # what no heatmap reads, though the published architectures declare it
     "scalenet_p1": {"stage4.2.branches.1.3", "stage4.2.fuse_layers_3.1.3"},
     "scalenet_p2": {"stage4.2.branches.1.4", *(f"stage4.2.fuse_layers_4.1.{k}" for k in (0, 2, 3))},
     "scalenet_p0": {"stage4.0.branches.2.2", "stage4.0.fuse_layers_2.2.1"},
@@ -150,7 +150,7 @@ def test_torch_export(model):
 
 
 def unread_parameters(model) -> set[str]:
-    """Parameters on no way from the picture to the head, found backwards over the declared encoding."""
+    """Parameters on no way from the image to the head, found backwards over the declared architecture."""
     live, unread = set(model.head_branches), set()
     for stage in (4, 3, 2):
         for m in reversed(range(len(model.arch.stages[stage - 2]))):

@@ -17,7 +17,7 @@ from scalenet.predict.results import Result
 from scalenet.predict.segmentation import OutputError
 from scalenet.tasks import TASKS
 
-from ..small_networks import picture, small_network, write
+from ..small_networks import sample_image, small_network, write
 
 PREDICTORS = {spec.name: getattr(scalenet, spec.predictor) for spec in TASKS.values()}
 ALONE = {"pose": {"detector": None}}  # nobody looks for people
@@ -50,10 +50,10 @@ def test_a_network_that_is_handed_over_runs_as_one_that_is_named(task, tmp_path)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     given = PREDICTORS[task](net, "cpu", **options)
     assert not [m for m in given.model.modules() if isinstance(m, torch.nn.BatchNorm2d)] and given.model is not net
-    expected = answers(named(picture(64, 80)))
+    expected = answers(named(sample_image(64, 80)))
     with torch.no_grad():
         net.conv1.weight.zero_()  # what becomes of it later is its own business
-    for a, b in zip(answers(given(picture(64, 80))), expected, strict=True):
+    for a, b in zip(answers(given(sample_image(64, 80))), expected, strict=True):
         np.testing.assert_array_equal(a, b)
     assert before.keys() == net.state_dict().keys() and net.conv1.weight.requires_grad
 
@@ -75,26 +75,26 @@ def test_logits_that_are_no_numbers_are_told(dtype, cause, batch_size):
     with torch.no_grad():
         net.last_layer[3].weight[4] = float("nan")
     with pytest.raises(OutputError, match=f"NaN or infinity: .*{cause}"):
-        scalenet.Segmenter(net, "cpu", batch_size)(picture(64, 80))
+        scalenet.Segmenter(net, "cpu", batch_size)(sample_image(64, 80))
 
 
 def test_half_precision_that_overflows_is_told():
     net = network("segmentation")
     with torch.no_grad():
         net.last_layer[3].weight.mul_(1e5)
-    assert scalenet.Segmenter(net, "cpu")(picture(64, 80)).shares.max() < 1
+    assert scalenet.Segmenter(net, "cpu")(sample_image(64, 80)).shares.max() < 1
     with pytest.raises(OutputError, match=r"float16 overflowed: run it in float32, as model\.float\(\)"):
-        scalenet.Segmenter(net.half(), "cpu")(picture(64, 80))
+        scalenet.Segmenter(net.half(), "cpu")(sample_image(64, 80))
 
 
 def test_infinity_is_told_and_large_numbers_are_not():
     net = network("segmentation")
     with torch.no_grad():
         net.last_layer[3].bias[0] = 1e38  # whose sum is infinite
-        assert scalenet.Segmenter(net, "cpu")(picture(64, 80)).shares[0] == 1
+        assert scalenet.Segmenter(net, "cpu")(sample_image(64, 80)).shares[0] == 1
         net.last_layer[3].bias[0] = -float("inf")
     with pytest.raises(OutputError, match="NaN or infinity: its weights"):
-        scalenet.Segmenter(net, "cpu")(picture(64, 80))
+        scalenet.Segmenter(net, "cpu")(sample_image(64, 80))
 
 
 def test_one_class_alone_is_refused():
@@ -107,7 +107,7 @@ def test_one_class_alone_is_refused():
 
 @pytest.mark.parametrize("task", PREDICTORS)
 def test_results_save_themselves(task, tmp_path):
-    image = picture(64, 80)
+    image = sample_image(64, 80)
     result = PREDICTORS[task](network(task), "cpu", **ALONE.get(task, {}))(image)
     assert isinstance(result, Result)
     values = result.save(tmp_path / "new" / "result.json")
@@ -115,7 +115,7 @@ def test_results_save_themselves(task, tmp_path):
     drawn = result.save(tmp_path / "drawn.png", image)
     np.testing.assert_array_equal(cv2.imread(str(drawn))[..., ::-1], result.draw(image))
     if TASKS[task].people:
-        with pytest.raises(ValueError, match="give the picture to draw on"):
+        with pytest.raises(ValueError, match="give the image to draw on"):
             result.save(tmp_path / "none.png")
     else:
         mask = result.save(tmp_path / "mask.png")

@@ -1,4 +1,4 @@
-"""From a picture to everybody in it and back to its pixels, with a network that sees planted dots."""
+"""From an image to everybody in it and back to its pixels, with a network that sees planted dots."""
 
 import json
 
@@ -21,7 +21,7 @@ from scalenet.predict.bottomup import canvas_size
 
 SPACE = SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (1, 2))
 JOINTS = ("left_eye", "right_eye", "nose")
-LABELS = Labels("dots", JOINTS, partners=((0, 1),), sigmas=(0.1, 0.1, 0.1), convention="aligned")
+LABELS = Labels("dots", JOINTS, flip_pairs=((0, 1),), sigmas=(0.1, 0.1, 0.1), convention="aligned")
 
 
 def network(labels: Labels = LABELS, num_classes: int = 3) -> ScaleNet:
@@ -29,9 +29,9 @@ def network(labels: Labels = LABELS, num_classes: int = 3) -> ScaleNet:
 
 
 class Dots:
-    """Stands for a trained network: joints are red, green and blue dots, tags say which half of the picture it is.
+    """Stands for a trained network: joints are red, green and blue dots, tags say which half of the image it is.
 
-    Every second call is the mirrored picture of a flip test, in which left and right look like each other.
+    Every second call is the mirrored image of a flip test, in which left and right look like each other.
     """
 
     def __init__(self, mirrored_next: bool = False) -> None:
@@ -52,7 +52,7 @@ class Dots:
 
 
 def dots(height: int, width: int, people: list[list[tuple[float, float]]], radius: float) -> np.ndarray:
-    """A black picture with soft dots at people's joints (x, y), whole numbers being pixel centres: red, green, blue."""
+    """A black image with soft dots at people's joints (x, y), whole numbers being pixel centres: red, green, blue."""
     y, x = np.mgrid[:height, :width]
     image = np.zeros((height, width, 3))
     for person in people:
@@ -73,14 +73,14 @@ def estimator(**options) -> BottomUpPoseEstimator:
 
 
 @pytest.mark.parametrize(
-    "picture, side, size",
+    "image, side, size",
     [
         ((480, 640), 512, (512, 704)), ((640, 480), 512, (704, 512)), ((512, 512), 512, (512, 512)),
         ((300, 300), 500, (512, 512)), ((1000, 10000), 512, (512, 2048)), ((10, 1), 64, (256, 64)),
     ],
 )  # fmt: skip
-def test_input_sizes(picture, side, size):
-    assert canvas_size(*picture, side) == size
+def test_input_sizes(image, side, size):
+    assert canvas_size(*image, side) == size
 
 
 @pytest.mark.parametrize("size", [(128, 128), (240, 320), (333, 200), (90, 700)])
@@ -93,7 +93,7 @@ def test_joints_are_where_they_were_planted(size, options):
     result = estimator(**options)(image)
     assert len(result) == 2 and result.boxes is None and result.keypoints.shape == (2, 3, 3)
     by_side = result.keypoints[np.argsort(result.keypoints[:, 0, 0])]
-    scale = max(1.0, size[1] / 4 / min(size))  # picture pixels per input pixel may be more than one
+    scale = max(1.0, size[1] / 4 / min(size))  # image pixels per input pixel may be more than one
     np.testing.assert_allclose(by_side[..., :2], people, atol=1.5 * scale * max(1, min(size) / 128))
     assert (result.keypoints[..., 2] > 0.3).all() and (np.diff(result.scores) <= 0).all()
 
@@ -151,7 +151,7 @@ def test_nobody_gives_arrays_of_length_zero():
     assert result.to_dict()["keypoints"] == [] and result.draw(np.zeros((100, 100, 3), np.uint8)).shape == (100, 100, 3)
 
 
-def test_a_very_wide_picture_is_made_to_fit():
+def test_a_very_wide_image_is_made_to_fit():
     made = estimator()
     people = two_people(200, 10000)
     result = made(dots(200, 10000, people, 60))
@@ -194,7 +194,7 @@ def test_a_new_number_of_joints_makes_the_head_anew():
 
 
 def dots_data(root, crowd_index: bool = True):
-    """Two pictures of two people in CrowdPose's folders."""
+    """Two images of two people in CrowdPose's folders."""
     (root / "json").mkdir()
     (root / "images").mkdir()
     images, annotations = [], []
@@ -217,9 +217,9 @@ def test_evaluate_scores_a_bottom_up_network(tmp_path, monkeypatch):
     net = network()
     monkeypatch.setattr(ScaleNet, "forward", lambda self, x: Dots()(x))
     data = dots_data(tmp_path)
-    figures = evaluate(net, "crowdpose", data, "test", flip=False, device="cpu")
-    assert figures["ap50"] == pytest.approx(1) and figures["ap_medium"] > 0.9 and figures["ap_easy"] is None
-    assert figures["images"] == 2 and figures["people"] == 4
+    metrics = evaluate(net, "crowdpose", data, "test", flip=False, device="cpu")
+    assert metrics["ap50"] == pytest.approx(1) and metrics["ap_medium"] > 0.9 and metrics["ap_easy"] is None
+    assert metrics["images"] == 2 and metrics["people"] == 4
     assert evaluate(net, "coco", data, "test", flip=False, device="cpu", limit=1)["images"] == 1
     with pytest.raises(DataError, match="--boxes"):
         evaluate(net, "crowdpose", data, "test", boxes="boxes.json")
@@ -236,15 +236,14 @@ def test_evaluate_and_pose_commands(tmp_path, capsys):
     root = dots_data(tmp_path / "data")
     command = ["evaluate", file, "--dataset", "crowdpose", "--root", str(root), "--split", "test", "--device", "cpu"]
     assert main([*command, "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert {"ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard", "images", "seconds"} <= set(figures)
+    metrics = json.loads(capsys.readouterr().out)
+    assert {"ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard", "images", "seconds"} <= set(metrics)
     assert main([*command, "--scales", "0.5,1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scales"] == [0.5, 1.0]
-    picture = str(root / "images" / "1.png")
-    assert main(["pose", picture, "--scales", "0.5,1", "-o", str(tmp_path)]) == 2
+    image = str(root / "images" / "1.png")
+    assert main(["pose", image, "--scales", "0.5,1", "-o", str(tmp_path)]) == 2
     assert "--scales is for --bottom-up" in capsys.readouterr().err
     assert (
-        main(["pose", picture, "-m", file, "--bottom-up", "-o", str(tmp_path / "out"), "--device", "cpu", "--json"])
-        == 0
+        main(["pose", image, "-m", file, "--bottom-up", "-o", str(tmp_path / "out"), "--device", "cpu", "--json"]) == 0
     )
     assert json.loads(capsys.readouterr().out)["images"][0]["boxes"] is None

@@ -1,4 +1,4 @@
-"""People found bottom-up as boxes, and looked at again: from a picture alone to everybody's joints."""
+"""People found bottom-up as boxes, and looked at again: from an image alone to everybody's joints."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from scalenet.arch import SearchSpace
 from scalenet.cli import main
-from scalenet.data.images import IMAGENET_MEAN, IMAGENET_STD, save_picture
+from scalenet.data.images import IMAGENET_MEAN, IMAGENET_STD, save_image
 from scalenet.evaluate.metrics.coco import oks_nms
 from scalenet.heads import BottomUpOutput
 from scalenet.labels import COCO, CROWDPOSE, Labels
@@ -30,7 +30,7 @@ ALICE, BOB = person(60, 90), person(180, 100, 80)
 
 
 class EveryoneNetwork(ScaleNet):
-    """Sees the spots of :class:`SpotNetwork` bottom-up; tags tell the left half of the picture from the right one."""
+    """Sees the spots of :class:`SpotNetwork` bottom-up; tags tell the left half of the image from the right one."""
 
     def __init__(self) -> None:
         arch = SearchSpace("pose", 8, (64, 64), 8, 8, (1, 1, 1), (1, 1)).smallest()
@@ -105,14 +105,14 @@ def test_nearly_equal_boxes_are_one():
 # -- the closer look ---------------------------------------------------------------------------------------
 def test_everybody_is_found_and_looked_at(everyone):
     estimator = PoseEstimator(SpotNetwork(), device="cpu", flip=False, detector=everyone)
-    picture = paint((200, 240), [ALICE, BOB])
-    result = estimator(picture)
+    photo = paint((200, 240), [ALICE, BOB])
+    result = estimator(photo)
     by_side = np.argsort(result.keypoints[:, 0, 0])
     np.testing.assert_allclose(result.keypoints[by_side, :, :2], [ALICE[:, :2], BOB[:, :2]], atol=1.5)
     assert (np.diff(result.scores) <= 0).all() and result.labels == SPOTS
-    found = BottomUpDetector(everyone)(picture)[:, :4]
+    found = BottomUpDetector(everyone)(photo)[:, :4]
     np.testing.assert_allclose(np.sort(result.boxes, 0), np.sort(found, 0), rtol=1e-6)
-    alone = estimator(picture, [[*box_of(ALICE)[:2], 120, 160]])
+    alone = estimator(photo, [[*box_of(ALICE)[:2], 120, 160]])
     assert len(alone) == 1, "boxes that are given are looked into alone"
 
 
@@ -124,27 +124,27 @@ def test_where_nobody_is_found_nobody_is_looked_at(everyone):
     assert network.batches == []
 
 
-def test_the_bottom_up_network_is_loaded_for_the_first_picture_without_boxes(everyone, monkeypatch):
+def test_the_bottom_up_network_is_loaded_for_the_first_image_without_boxes(everyone, monkeypatch):
     made = []
     monkeypatch.setattr(bottomup, "BottomUpPoseEstimator", lambda *args: made.append(args) or everyone)
     estimator = PoseEstimator(SpotNetwork(), device="cpu", flip=False)
-    picture = paint((200, 240), [ALICE])
-    estimator([picture, picture], [[[0, 0, 100, 100]], []])
+    photo = paint((200, 240), [ALICE])
+    estimator([photo, photo], [[[0, 0, 100, 100]], []])
     assert made == []
-    assert [len(r) for r in estimator([picture, picture])] == [1, 1] and len(estimator(picture)) == 1
+    assert [len(r) for r in estimator([photo, photo])] == [1, 1] and len(estimator(photo)) == 1
     assert made == [("scalenet_p0_bottomup", torch.device("cpu"))]
 
 
 def test_near_doubles_of_a_detector_are_suppressed_and_given_boxes_are_not():
     x, y, w, h = box_of(ALICE)
     once, again = [x, y, x + w, y + h, 0.5], [x - 1, y, x + w, y + h + 1, 0.9]
-    picture = paint((200, 240), [ALICE, BOB])
+    photo = paint((200, 240), [ALICE, BOB])
     bob = [*box_of(BOB)[:2], 240, 200, 0.7]
     estimator = PoseEstimator(SpotNetwork(), device="cpu", flip=False, detector=lambda image: [once, bob, again])
-    found = estimator(picture)
+    found = estimator(photo)
     np.testing.assert_allclose(found.boxes, [again[:4], bob[:4]], rtol=1e-6)
     np.testing.assert_allclose(found.keypoints[0, :, :2], ALICE[:, :2], atol=1.5)
-    given = estimator(picture, [once, bob, again])
+    given = estimator(photo, [once, bob, again])
     np.testing.assert_allclose(given.boxes, [once[:4], bob[:4], again[:4]], rtol=1e-6)
 
 
@@ -153,14 +153,14 @@ def test_suppression_keeps_the_best():
     assert oks_nms(joints, np.array([0.2, 0.1, 0.3]), np.full(3, 1e4), np.array(SPOTS.sigmas)) == [2, 1]
 
 
-def test_people_of_neighbouring_pictures_run_together(everyone):
+def test_people_of_neighbouring_images_run_together(everyone):
     network = SpotNetwork()
     estimator = PoseEstimator(network, device="cpu", flip=False, detector=everyone, batch_size=4)
     two, nobody = paint((200, 240), [ALICE, BOB]), np.zeros((200, 240, 3), np.uint8)
-    pictures, pulled, held = [two, nobody, two, two, nobody, nobody, nobody], [], []
-    for number, result in enumerate(estimator.stream(pulled.append(i) or p for i, p in enumerate(pictures))):
+    images, pulled, held = [two, nobody, two, two, nobody, nobody, nobody], [], []
+    for number, result in enumerate(estimator.stream(pulled.append(i) or p for i, p in enumerate(images))):
         held.append(len(pulled) - number)
-        assert len(result) == (2 if pictures[number] is two else 0)
+        assert len(result) == (2 if images[number] is two else 0)
     assert len(held) == 7 and max(held) == 4 and network.batches == [4, 2]
 
 
@@ -212,7 +212,7 @@ def test_a_detector_that_is_not_there_is_told_at_once(weights):
 
 # -- the command -------------------------------------------------------------------------------------------
 def test_the_pose_command_finds_people_by_itself(weights, tmp_path, capsys, monkeypatch):
-    save_picture(tmp_path / "a.png", moving(1, (120, 160))[0])
+    save_image(tmp_path / "a.png", moving(1, (120, 160))[0])
     given = ["pose", str(tmp_path / "a.png"), "-m", weights["pose"], "-o", str(tmp_path / "out"), "--json"]
     assert main([*given, "--detector", f"bottomup:{weights['bottomup']}", "--no-flip"]) == 0
     (image,) = json.loads(capsys.readouterr().out)["images"]
@@ -240,7 +240,7 @@ def test_the_pose_command_finds_people_in_a_video_by_itself(weights, tmp_path, c
     ("bottomup:scalenet_p0", "needs a bottom-up network"),
 ])  # fmt: skip
 def test_a_wrong_detector_is_one_line(weights, tmp_path, capsys, detector, words):
-    save_picture(tmp_path / "a.png", moving(1)[0])
+    save_image(tmp_path / "a.png", moving(1)[0])
     out = tmp_path / "out"
     argv = ["pose", str(tmp_path / "a.png"), "-m", weights["pose"], "-o", str(out), "--detector", detector]
     assert main(argv) == 2

@@ -17,7 +17,7 @@ from scalenet.labels import CAMVID, COCO, CROWDPOSE
 from scalenet.predict import segmentation
 from scalenet.predict.visualization import overlay, with_legend
 
-from ..small_networks import picture, small_network, write
+from ..small_networks import sample_image, small_network, write
 
 CPU = torch.device("cpu")
 
@@ -30,7 +30,7 @@ def net():
 
 @torch.inference_mode()
 def bare(net, image: np.ndarray) -> np.ndarray:
-    """What the network says of a picture mirrored to multiples of 4, then 32, on the first's pixels."""
+    """What the network says of an image mirrored to multiples of 4, then 32, on the first's pixels."""
     fours = pad_to_multiple(image, 4)
     x = to_input(pad_to_multiple(fours, 32)[None].copy(), CPU)
     logits = net.forward_head(net.forward_features(x))[..., : fours.shape[0] // 4, : fours.shape[1] // 4]
@@ -38,14 +38,14 @@ def bare(net, image: np.ndarray) -> np.ndarray:
     return mask[: image.shape[0], : image.shape[1]]
 
 
-def test_a_picture_of_whole_cells_is_the_networks_own_business(net):
-    image = picture(64, 64)
+def test_a_image_of_whole_cells_is_the_networks_own_business(net):
+    image = sample_image(64, 64)
     np.testing.assert_array_equal(Segmenter(net)(image).mask, net(to_input(image[None], CPU))[0].argmax(0).numpy())
 
 
 @pytest.mark.parametrize("size", [(40, 72), (33, 50), (1, 1)])
-def test_pictures_are_mirrored_to_whole_cells(size):
-    image = picture(*size)
+def test_images_are_mirrored_to_whole_cells(size):
+    image = sample_image(*size)
     for multiple in (4, 32):
         padded = pad_to_multiple(image, multiple)
         mirrored = np.pad(image, [(0, -n % multiple) for n in size] + [(0, 0)], mode="symmetric")
@@ -54,15 +54,15 @@ def test_pictures_are_mirrored_to_whole_cells(size):
 
 
 @pytest.mark.parametrize("size", [(64, 80), (80, 64), (33, 50), (1, 1), (5, 900)])
-def test_pictures_up_to_the_input_size_are_taken_as_they_are(net, size):
-    image = picture(*size)
+def test_images_up_to_the_input_size_are_taken_as_they_are(net, size):
+    image = sample_image(*size)
     result = Segmenter(net)(image)
     assert result.mask.dtype == np.uint8
     np.testing.assert_array_equal(result.mask, bare(net, image))
 
 
-def test_large_pictures_are_reduced_and_the_mask_is_in_their_own_pixels(net):
-    image = picture(213, 320)
+def test_large_images_are_reduced_and_the_mask_is_in_their_own_pixels(net):
+    image = sample_image(213, 320)
     segmenter = Segmenter(net)
     assert segmenter._fit(image)[0].shape == (60, 88, 3), "64 * 80 pixels, the aspect kept, whole logits"
     reduced, full = segmenter(image).mask, Segmenter(net, resize=False)(image).mask
@@ -72,7 +72,13 @@ def test_large_pictures_are_reduced_and_the_mask_is_in_their_own_pixels(net):
 
 
 def test_lists_keep_their_order_and_batches_change_nothing(net):
-    images = [picture(64, 80), picture(64, 80)[:, ::-1].copy(), picture(40, 50), picture(64, 80), picture(213, 320)]
+    images = [
+        sample_image(64, 80),
+        sample_image(64, 80)[:, ::-1].copy(),
+        sample_image(40, 50),
+        sample_image(64, 80),
+        sample_image(213, 320),
+    ]
     alone = [Segmenter(net)(image) for image in images]
     together = Segmenter(net, batch_size=3)(images)
     assert isinstance(together, list) and Segmenter(net)([]) == []
@@ -102,7 +108,7 @@ class Blocks(torch.nn.Module):
 @pytest.mark.parametrize("size", [(64, 96), (101, 203), (40, 30)])
 @pytest.mark.parametrize("window, overlap", [((32, 48), 0.25), ((32, 32), 0.0), ((36, 40), 0.8), ((300, 300), 0.5)])
 def test_windows_blend_into_what_one_look_gives(net, size, window, overlap):
-    image = picture(*size)[None]
+    image = sample_image(*size)[None]
     whole, windows = Segmenter(net, resize=False), Segmenter(net, window=window, overlap=overlap)
     whole.model = windows.model = Blocks()
     torch.testing.assert_close(windows.logits(image), whole.logits(image), rtol=1e-4, atol=1e-4)
@@ -128,7 +134,7 @@ class Numbers(torch.nn.Module):
 def test_a_window_counts_most_in_its_middle(net):
     segmenter = Segmenter(net, window=(32, 32), overlap=0.25)
     segmenter.model = Numbers()
-    logits = segmenter.logits(picture(32, 56)[None])[0, 0]
+    logits = segmenter.logits(sample_image(32, 56)[None])[0, 0]
     assert segmenter.model.looks == 2
     row = [0] * 6 + [0.25, 0.75] + [1] * 6  # two shared columns: 3/8 of the one against 1/8 of the other, and back
     torch.testing.assert_close(logits, torch.tensor([row] * 8, dtype=torch.float32))
@@ -141,8 +147,8 @@ def test_window_starts_by_hand():
     assert segmentation.window_starts(41, 40, 0.5) == [0, 4] and segmentation.window_starts(40, 40, 0.5) == [0]
 
 
-def test_windows_look_at_the_picture_as_it_is(net):
-    image = picture(120, 150)
+def test_windows_look_at_the_image_as_it_is(net):
+    image = sample_image(120, 150)
     np.testing.assert_array_equal(Segmenter(net, window=(120, 150))(image).mask, bare(net, image))
     assert Segmenter(net, window=(64, 80))(image).mask.shape == (120, 150)
 
@@ -156,7 +162,7 @@ def test_windows_cover_every_pixel(length, window, overlap):
 
 
 def test_flip_makes_left_and_right_equal(net):
-    image = picture(64, 80)
+    image = sample_image(64, 80)
     segmenter = Segmenter(net, flip=True)
     left, right = segmenter(image).mask, segmenter(image[:, ::-1].copy()).mask[:, ::-1]
     assert (left == right).mean() > 0.999
@@ -164,7 +170,7 @@ def test_flip_makes_left_and_right_equal(net):
 
 
 def test_scales_are_averaged(net):
-    image = picture(64, 80)
+    image = sample_image(64, 80)
     once, thrice = Segmenter(net), Segmenter(net, scales=(1.0, 0.5, 1.5))
     parts = [
         F.interpolate(Segmenter(net, scales=(s,)).logits(image[None]), size=(16, 20), mode="bilinear")
@@ -184,7 +190,7 @@ def test_masks_by_class_and_by_bands_are_the_upsampled_argmax(monkeypatch, size)
 
 
 def test_strength_and_least_share(net):
-    image = picture(64, 80)
+    image = sample_image(64, 80)
     result = Segmenter(net)(image)
     np.testing.assert_array_equal(result.draw(image, legend=False, strength=0), image)
     colours = np.array(result.labels.colours)[result.mask]
@@ -201,7 +207,7 @@ def test_strength_and_least_share(net):
 
 
 def test_result_counts_and_draws(net):
-    image = picture(64, 80)
+    image = sample_image(64, 80)
     result = Segmenter(net)(image)
     assert result.classes == CAMVID.names and result.shares.sum() == pytest.approx(1)
     found = result.found()
@@ -216,7 +222,7 @@ def test_result_counts_and_draws(net):
     for name in found:
         colour = CAMVID.colours[CAMVID.names.index(name)]
         assert (strip == colour).all(1).any(), f"the legend lacks {name}"
-    with pytest.raises(ValueError, match="the picture it was made from"):
+    with pytest.raises(ValueError, match="the image it was made from"):
         result.draw(image[1:])
 
 
@@ -234,7 +240,7 @@ def test_networks_loaded_by_name_are_folded_and_say_the_same(net, tmp_path):
     path = write(net, tmp_path / "net.safetensors")
     segmenter = Segmenter(str(path), device="cpu")
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in segmenter.model.modules())
-    image = picture(64, 80)
+    image = sample_image(64, 80)
     assert (segmenter(image).mask == bare(net, image)).mean() > 0.999
     before = set(net.state_dict())
     Segmenter(net)(image)
@@ -268,26 +274,26 @@ def test_other_networks_are_refused():
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_no_picture_is_taken_before_it_is_needed(net, batch_size):
+def test_no_image_is_taken_before_it_is_needed(net, batch_size):
     taken = []
 
-    def pictures():
+    def images():
         for i in range(5):
             taken.append(i)
-            yield picture(64, 64)
+            yield sample_image(64, 64)
 
-    next(Segmenter(net, batch_size=batch_size).stream(pictures()))
+    next(Segmenter(net, batch_size=batch_size).stream(images()))
     assert len(taken) == (1 if batch_size == 1 else 4), "with batches, the next one is prepared meanwhile"
 
 
 def test_a_callers_network_stays_as_it_was(net):
-    Segmenter(net, device="cpu")(picture(64, 80))
+    Segmenter(net, device="cpu")(sample_image(64, 80))
     assert all(p.is_contiguous() for p in net.parameters()) and net.conv1.weight.requires_grad
 
 
 @pytest.mark.parametrize("wrap", [torch.nn.DataParallel, lambda net: torch.compile(net, backend="eager")])
 def test_wrapped_networks_predict(net, wrap):
-    image = picture(64, 80)
+    image = sample_image(64, 80)
     np.testing.assert_array_equal(Segmenter(wrap(net), device="cpu")(image).mask, Segmenter(net)(image).mask)
 
 
@@ -295,6 +301,6 @@ def test_wrapped_networks_predict(net, wrap):
 def test_networks_in_half_precision_predict(task):
     kind = {"segmentation": Segmenter, "pose": PoseEstimator, "bottomup": BottomUpPoseEstimator}[task]
     half = small_network(task, CAMVID if task == "segmentation" else CROWDPOSE).bfloat16()
-    result = kind(half, device="cpu")(picture(64, 80))
+    result = kind(half, device="cpu")(sample_image(64, 80))
     assert half.conv1.weight.dtype == torch.bfloat16
     assert result.mask.shape == (64, 80) if task == "segmentation" else np.isfinite(result.keypoints).all()

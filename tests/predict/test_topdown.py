@@ -1,4 +1,4 @@
-"""The top-down path with a network whose heatmaps are the picture's colours, so that the right answer is known."""
+"""The top-down path with a network whose heatmaps are the image's colours, so that the right answer is known."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from torchvision.models import get_model_weights
 import scalenet
 from scalenet.cli import main
 from scalenet.data.boxes import boxes_for, boxes_of, read_boxes
-from scalenet.data.images import save_picture
+from scalenet.data.images import save_image
 from scalenet.data.transforms import BoxError
 from scalenet.evaluate.pose import evaluate
 from scalenet.labels import COCO, LSP, Labels
@@ -24,7 +24,7 @@ from scalenet.predict.detector import torchvision_detector
 from scalenet.predict.results import PoseResult
 from scalenet.predict.topdown import PoseEstimator
 
-from ..small_networks import picture as photograph
+from ..small_networks import sample_image as photograph
 from ..small_networks import small_network, write
 from ..small_pose import SPOTS, SpotNetwork, box_of, coco_form, paint, person
 
@@ -37,7 +37,7 @@ def estimator() -> PoseEstimator:
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
+def photo() -> np.ndarray:
     return paint((200, 240), [ALICE, BOB])
 
 
@@ -46,97 +46,97 @@ def corners(joints: np.ndarray) -> list[float]:
     return [x, y, x + w, y + h]
 
 
-def test_joints_come_back_in_pixels_of_the_picture(estimator, picture):
-    result = estimator(picture, [corners(ALICE), [*corners(BOB), 0.5]][:1])
+def test_joints_come_back_in_pixels_of_the_image(estimator, photo):
+    result = estimator(photo, [corners(ALICE), [*corners(BOB), 0.5]][:1])
     assert isinstance(result, PoseResult) and result.keypoints.shape == (1, 3, 3)
     np.testing.assert_allclose(result.keypoints[0, :, :2], ALICE[:, :2], atol=1)
-    both = estimator(picture, np.array([[*corners(ALICE), 1], [*corners(BOB), 0.5]]))
+    both = estimator(photo, np.array([[*corners(ALICE), 1], [*corners(BOB), 0.5]]))
     np.testing.assert_allclose(both.keypoints[:, :, :2], [ALICE[:, :2], BOB[:, :2]], atol=1)
     np.testing.assert_allclose(both.scores, both.keypoints[..., 2].mean(1) * [1, 0.5], rtol=1e-5)
     np.testing.assert_allclose(both.boxes, [corners(ALICE), corners(BOB)], rtol=1e-6)
 
 
 @pytest.mark.parametrize("convention", ["authors", "aligned"])
-def test_both_conventions_go_there_and_back(convention, picture):
+def test_both_conventions_go_there_and_back(convention, photo):
     """The spot network averages four pixels, which is the aligned convention: the authors' is half of three off."""
     labels = Labels(**{**SPOTS.to_dict(), "convention": convention})
-    found = PoseEstimator(SpotNetwork(labels=labels), device="cpu", flip=False)(picture, [corners(ALICE)])
+    found = PoseEstimator(SpotNetwork(labels=labels), device="cpu", flip=False)(photo, [corners(ALICE)])
     error = found.keypoints[0, :, :2] - ALICE[:, :2]
     width, height = box_of(ALICE)[2:]
-    pixels = 1.25 * max(width / 48, height / 64)  # of the picture in one of the input
+    pixels = 1.25 * max(width / 48, height / 64)  # of the image in one of the input
     expected = 0 if convention == "aligned" else -1.5 * pixels
     np.testing.assert_allclose(error, expected, atol=0.8)
 
 
-def test_without_boxes_and_detector_the_picture_is_one_person(estimator):
+def test_without_boxes_and_detector_the_image_is_one_person(estimator):
     result = estimator(paint((200, 150), [ALICE]))
     assert result.boxes is None and len(result) == 1
     np.testing.assert_allclose(result.keypoints[0, :, :2], ALICE[:, :2], atol=1.5)
 
 
-def test_people_are_batched_over_pictures(picture):
+def test_people_are_batched_over_images(photo):
     net = SpotNetwork()
     small, large = (PoseEstimator(net, device="cpu", flip=False, batch_size=n) for n in (2, 64))
     boxes = [[corners(ALICE), corners(BOB)], [], [corners(BOB)]]
-    one = small([picture, picture, picture], boxes)
+    one = small([photo, photo, photo], boxes)
     assert net.batches == [2, 1]
-    many = large([picture, picture, picture], boxes)
+    many = large([photo, photo, photo], boxes)
     assert net.batches == [2, 1, 3] and [len(r) for r in many] == [2, 0, 1]
     for a, b in zip(one, many, strict=True):
         np.testing.assert_allclose(a.keypoints, b.keypoints, atol=1e-4)
     np.testing.assert_array_equal(many[0].keypoints[1], many[2].keypoints[0])
 
 
-def test_a_stream_gives_a_picture_as_soon_as_its_people_are_done(picture):
+def test_a_stream_gives_a_image_as_soon_as_its_people_are_done(photo):
     alice, bob, network = corners(ALICE), corners(BOB), SpotNetwork()
     boxes = [[alice], [], [alice, bob], [bob], [], [alice, bob, alice, bob, alice], [bob], *[[]] * 9, [alice]]
     estimator = PoseEstimator(network, device="cpu", flip=False, batch_size=4)
     pulled, held = [], []
-    stream = estimator.stream((pulled.append(i) or picture for i in range(len(boxes))), iter(boxes))
+    stream = estimator.stream((pulled.append(i) or photo for i in range(len(boxes))), iter(boxes))
     results = []
     for result in stream:
         held.append(len(pulled) - len(results))
         results.append(result)
     assert [len(r) for r in results] == [len(rows) for rows in boxes] and max(held) == 4
-    assert network.batches == [4, 4, 2, 1], "full, full, the rest after four pictures, the last"
-    for result, one in zip(results, estimator([picture] * len(boxes), boxes), strict=True):
+    assert network.batches == [4, 4, 2, 1], "full, full, the rest after four images, the last"
+    for result, one in zip(results, estimator([photo] * len(boxes), boxes), strict=True):
         np.testing.assert_array_equal(result.keypoints, one.keypoints)
-    with pytest.raises(BoxError, match="picture 1"):
-        list(estimator.stream([picture] * 2, [[alice], [[1, 1, 1, 1]]]))
+    with pytest.raises(BoxError, match="image 1"):
+        list(estimator.stream([photo] * 2, [[alice], [[1, 1, 1, 1]]]))
     with pytest.raises(ValueError, match="zip"):
-        list(estimator.stream([picture] * 2, [[alice]]))
+        list(estimator.stream([photo] * 2, [[alice]]))
 
 
-def test_thousands_of_boxes_run_in_chunks(picture):
+def test_thousands_of_boxes_run_in_chunks(photo):
     net = SpotNetwork((32, 24))
     corner = np.random.default_rng(0).uniform(0, 180, (3000, 2))
-    result = PoseEstimator(net, device="cpu", flip=False, batch_size=256)(picture, np.hstack([corner, corner + 30]))
+    result = PoseEstimator(net, device="cpu", flip=False, batch_size=256)(photo, np.hstack([corner, corner + 30]))
     assert result.keypoints.shape == (3000, 3, 3) and max(net.batches) == 256 and len(net.batches) == 12
 
 
-def test_odd_boxes(estimator, picture):
+def test_odd_boxes(estimator, photo):
     result = estimator(
-        picture, [corners(ALICE), [500, 10, 600, 90], [-90, -90, -5, -5], [-1e4, -1e4, 1e4, 1e4], [0, 0, 1e-3, 1e-3]]
+        photo, [corners(ALICE), [500, 10, 600, 90], [-90, -90, -5, -5], [-1e4, -1e4, 1e4, 1e4], [0, 0, 1e-3, 1e-3]]
     )
     assert result.scores[0] > 0.5 and result.scores[1] == result.scores[2] == 0
     assert not result.keypoints[1:3, :, 2].any() and np.isfinite(result.keypoints).all()
     with pytest.raises(BoxError, match=r"^box 0 has no area"):
-        estimator(picture, [[50, 50, 20, 20]])
-    with pytest.raises(BoxError, match=r"^picture 1: box 0 is not finite"):
-        estimator([picture, picture], [[], [[0, 0, float("nan"), 5]]])
-    with pytest.raises(BoxError, match="2 pictures need as many sets of boxes, got 1"):
-        estimator([picture, picture], [[]])
+        estimator(photo, [[50, 50, 20, 20]])
+    with pytest.raises(BoxError, match=r"^image 1: box 0 is not finite"):
+        estimator([photo, photo], [[], [[0, 0, float("nan"), 5]]])
+    with pytest.raises(BoxError, match="2 images need as many sets of boxes, got 1"):
+        estimator([photo, photo], [[]])
 
 
-def test_no_pictures_and_nobody(estimator, picture):
+def test_no_images_and_nobody(estimator, photo):
     assert estimator([]) == []
-    nobody = estimator(picture, [])
+    nobody = estimator(photo, [])
     assert nobody.keypoints.shape == (0, 3, 3) and nobody.scores.shape == (0,) and nobody.boxes.shape == (0, 4)
     assert nobody.to_coco(1) == [] and nobody.to_dict()["keypoints"] == []
-    np.testing.assert_array_equal(nobody.draw(picture), picture)
+    np.testing.assert_array_equal(nobody.draw(photo), photo)
 
 
-def test_a_detector_is_asked_where_no_boxes_are_given(picture):
+def test_a_detector_is_asked_where_no_boxes_are_given(photo):
     seen = []
 
     def detect(image):
@@ -144,12 +144,12 @@ def test_a_detector_is_asked_where_no_boxes_are_given(picture):
         return torch.tensor([[*corners(BOB), 0.25]])
 
     estimator = PoseEstimator(SpotNetwork(), device="cpu", flip=False, detector=detect)
-    result = estimator(picture)
+    result = estimator(photo)
     np.testing.assert_allclose(result.keypoints[0, :, :2], BOB[:, :2], atol=1)
     assert result.scores[0] < 0.26 and result.boxes.shape == (1, 4) and seen == [(200, 240, 3)]
-    assert len(estimator(picture, [corners(ALICE), corners(BOB)])) == 2 and len(seen) == 1
+    assert len(estimator(photo, [corners(ALICE), corners(BOB)])) == 2 and len(seen) == 1
     estimator.detector = lambda image: []
-    assert estimator(picture).keypoints.shape == (0, 3, 3)
+    assert estimator(photo).keypoints.shape == (0, 3, 3)
 
 
 def test_flip_is_the_mean_with_the_mirrored_person():
@@ -163,51 +163,51 @@ def test_flip_is_the_mean_with_the_mirrored_person():
     np.testing.assert_array_equal(without(image, flip=True).keypoints, flipped.keypoints)
 
 
-def test_flip_needs_to_know_left_and_right(picture):
+def test_flip_needs_to_know_left_and_right(photo):
     nameless = SpotNetwork(labels=Labels.plain(3))
     estimator = PoseEstimator(nameless, device="cpu", detector=None)
-    assert not estimator.flip and len(estimator(picture)) == 1
+    assert not estimator.flip and len(estimator(photo)) == 1
     with pytest.raises(ValueError, match="no left and right"):
-        estimator(picture, flip=True)
+        estimator(photo, flip=True)
 
 
 @pytest.mark.parametrize("kind", ["path", "grey", "rgba", "deep", "exif", "pil", "tensor"])
-def test_any_picture_does(kind, estimator, picture, tmp_path):
-    height, width = picture.shape[:2]
-    image = picture
+def test_any_image_does(kind, estimator, photo, tmp_path):
+    height, width = photo.shape[:2]
+    image = photo
     if kind == "grey":
-        image = picture.max(2)
+        image = photo.max(2)
     elif kind == "rgba":
-        image = np.dstack([picture, np.full((height, width), 9, np.uint8)])
+        image = np.dstack([photo, np.full((height, width), 9, np.uint8)])
     elif kind == "pil":
-        image = Image.fromarray(picture)
+        image = Image.fromarray(photo)
     elif kind == "tensor":
-        image = torch.from_numpy(picture).permute(2, 0, 1) / 255
+        image = torch.from_numpy(photo).permute(2, 0, 1) / 255
     elif kind != "path":
         image = tmp_path / f"{kind}.png"
         if kind == "deep":
-            cv2.imwrite(str(image), picture[:, :, ::-1].astype(np.uint16) * 257)
+            cv2.imwrite(str(image), photo[:, :, ::-1].astype(np.uint16) * 257)
         else:
-            turned = Image.fromarray(np.rot90(picture, 1).copy())
+            turned = Image.fromarray(np.rot90(photo, 1).copy())
             exif = turned.getexif()
             exif[0x0112] = 6  # turn clockwise to see it upright
             turned.save(image, exif=exif)
     else:
         image = tmp_path / "plain.png"
-        Image.fromarray(picture).save(image)
+        Image.fromarray(photo).save(image)
     result = estimator(image, [corners(ALICE)])
     assert result.keypoints.shape == (1, 3, 3)
     if kind != "grey":
         np.testing.assert_allclose(result.keypoints[0, :, :2], ALICE[:, :2], atol=1)
 
 
-def test_tiny_and_empty_pictures(estimator):
+def test_tiny_and_empty_images(estimator):
     assert np.isfinite(estimator(np.zeros((1, 1, 3), np.uint8)).keypoints).all()
     with pytest.raises(ValueError, match="no pixels"):
         estimator(np.zeros((0, 5, 3), np.uint8))
 
 
-def test_a_very_large_picture(estimator):
+def test_a_very_large_image(estimator):
     large = np.zeros((10000, 10000, 3), np.uint8)
     far = person(9000, 9000, 1000)
     for k, (x, y, _) in enumerate(far.astype(int)):
@@ -235,14 +235,14 @@ def test_person_scores_by_hand():
     np.testing.assert_allclose(person_scores(joints, np.array([0.5, 1, 1]), sure), [0.4, 0, 0])
 
 
-def test_results_draw_and_export(estimator, picture):
-    result = estimator(picture, [corners(ALICE), corners(BOB)])
-    drawn = result.draw(picture)
-    assert drawn.shape == picture.shape and drawn.dtype == np.uint8
+def test_results_draw_and_export(estimator, photo):
+    result = estimator(photo, [corners(ALICE), corners(BOB)])
+    drawn = result.draw(photo)
+    assert drawn.shape == photo.shape and drawn.dtype == np.uint8
     x, y = ALICE[2, :2].round().astype(int)
     assert drawn[y, x].tolist() == list(SPOTS.colours[2])
     limb = ((ALICE[0] + ALICE[2]) / 2).round().astype(int)
-    assert drawn[limb[1], limb[0]].any() and not picture[limb[1], limb[0]].sum() > 60
+    assert drawn[limb[1], limb[0]].any() and not photo[limb[1], limb[0]].sum() > 60
     data = json.loads(json.dumps(result.to_dict()))
     assert data["names"] == list(SPOTS.names) and np.shape(data["keypoints"]) == (2, 3, 3) and len(data["boxes"]) == 2
     coco = result.to_coco(7)
@@ -268,17 +268,17 @@ def test_torchvision_detector_finds_people_only(monkeypatch):
         torchvision_detector("yolo")
 
 
-def test_crowdposes_figures_of_a_top_down_network(tmp_path):
+def test_crowdposes_metrics_of_a_top_down_network(tmp_path):
     path = coco_form(tmp_path / "data", [[ALICE, BOB], [ALICE], [BOB]])
     data = json.loads(path.read_text())
     for image, index in zip(data["images"], (0.5, 0.05, 0.9), strict=True):
         image["crowdIndex"] = index
     path.write_text(json.dumps(data))
-    figures = evaluate(SpotNetwork(), "crowdpose", tmp_path / "data", "val", device="cpu", flip=False)
-    assert figures["boxes"] == "ground truth" and figures["people"] == 4 and figures["oks_nms"] == 0.9
-    assert figures["ap50"] == figures["ap75"] == pytest.approx(1)
-    assert min(figures[k] for k in ("ap", "ap_easy", "ap_medium", "ap_hard")) > 0.8
-    assert "apm" not in figures
+    metrics = evaluate(SpotNetwork(), "crowdpose", tmp_path / "data", "val", device="cpu", flip=False)
+    assert metrics["boxes"] == "ground truth" and metrics["people"] == 4 and metrics["oks_nms"] == 0.9
+    assert metrics["ap50"] == metrics["ap75"] == pytest.approx(1)
+    assert min(metrics[k] for k in ("ap", "ap_easy", "ap_medium", "ap_hard")) > 0.8
+    assert "apm" not in metrics
     everybody = [[0, 0, 40, 60], [200, 150, 30, 40]]
     boxes = [{"image_id": i, "category_id": 1, "bbox": b, "score": 1.0} for i in (1, 2, 3) for b in everybody]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
@@ -307,7 +307,7 @@ def test_both_forms_of_boxes_files(tmp_path):
     )
     assert boxes_of(read_boxes(results), "000000000012.jpg").tolist() == [[1, 2, 4, 6, 0.5]]
     assert [len(b) for b in boxes_for(read_boxes(results), ["12.jpg", "13.jpg"], results)] == [1, 0]
-    with pytest.raises(BoxError, match="names none of the pictures"):
+    with pytest.raises(BoxError, match="names none of the images"):
         boxes_for(read_boxes(results), ["13.jpg"], results)
 
 
@@ -382,7 +382,7 @@ def test_the_portrait_in_matplotlib(weights, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "grace_hopper_pose.png")).shape == (600, 512, 3)
 
 
-def test_a_trunk_without_joints_is_refused():
+def test_a_backbone_without_joints_is_refused():
     net = small_network("pose", LSP, (64, 48))
     net.reset_classifier(0)
     with pytest.raises(ValueError, match="has no head"):
@@ -400,37 +400,37 @@ def test_a_damaged_detector_says_where_it_lies(monkeypatch, tmp_path):
 
 
 def test_a_boxes_file_that_found_nobody(weights, tmp_path, capsys):
-    save_picture(tmp_path / "a.png", np.zeros((40, 50, 3), np.uint8))
+    save_image(tmp_path / "a.png", np.zeros((40, 50, 3), np.uint8))
     (tmp_path / "boxes.json").write_text("[]")
     words = ["pose", str(tmp_path / "a.png"), "-m", weights, "--boxes", str(tmp_path / "boxes.json")]
     assert main([*words, "-o", str(tmp_path / "out"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["people"] == 0
 
 
-def test_results_can_be_told_apart(estimator, picture):
-    one, other = estimator([picture, picture])
+def test_results_can_be_told_apart(estimator, photo):
+    one, other = estimator([photo, photo])
     assert one == one and one != other and len({one, other}) == 2
 
 
-def test_a_joint_beyond_the_pictures_edge_is_not_seen(monkeypatch):
+def test_a_joint_beyond_the_images_edge_is_not_seen(monkeypatch):
     estimator = PoseEstimator(SpotNetwork(), "cpu", flip=False, detector=None)
-    picture = paint((100, 80), [person(40, 50, 60)])
+    photo = paint((100, 80), [person(40, 50, 60)])
     decode = HeatmapCodec.decode_sure
 
     def moved(self, *args):
         joints, sure = decode(self, *args)
-        joints[:, 0, 0] -= 30  # out of the crop, which is the picture
+        joints[:, 0, 0] -= 30  # out of the crop, which is the image
         return joints, sure
 
-    before = estimator(picture)
+    before = estimator(photo)
     monkeypatch.setattr(HeatmapCodec, "decode_sure", moved)
-    after = estimator(picture)
+    after = estimator(photo)
     assert before.keypoints[0, 0, 2] > 0.5 and after.keypoints[0, 0, 0] < 0 == after.keypoints[0, 0, 2]
     assert np.array_equal(after.keypoints[0, 1:], before.keypoints[0, 1:])
     assert after.scores[0] == before.scores[0], "the person's score is the paper's, of all joints"
 
 
-def test_people_found_where_nobody_is_are_left_out_by_their_expected_similarity(picture):
+def test_people_found_where_nobody_is_are_left_out_by_their_expected_similarity(photo):
     network = SpotNetwork(labels=dataclasses.replace(SPOTS, decode="oks"))
     nowhere = [0.0, 0.0, 12.0, 9.0]
 
@@ -439,10 +439,10 @@ def test_people_found_where_nobody_is_are_left_out_by_their_expected_similarity(
 
     found = PoseEstimator(network, "cpu", flip=False, detector=detector)
     every = PoseEstimator(network, "cpu", flip=False, detector=detector, person_threshold=0.0)
-    everybody = every(picture)
+    everybody = every(photo)
     assert len(everybody) == 2 and everybody.scores[0] > everybody.scores[1]
     np.testing.assert_allclose(everybody.boxes[0], corners(ALICE), atol=1e-4)
     strict = PoseEstimator(network, "cpu", flip=False, detector=detector, person_threshold=1.1)
-    assert len(strict(picture)) == 0 and found.person_threshold == 0.3
-    assert len(strict(picture, boxes=[nowhere])) == 1, "who was given is answered"
+    assert len(strict(photo)) == 0 and found.person_threshold == 0.3
+    assert len(strict(photo, boxes=[nowhere])) == 1, "who was given is answered"
     assert PoseEstimator(SpotNetwork(), "cpu").person_threshold == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scalenet.cli import main
-from scalenet.data.images import save_picture
+from scalenet.data.images import save_image
 from scalenet.predict.topdown import PoseEstimator
 from scalenet.predict.yolox import YoloxDetector, grid, letterbox
 
@@ -70,8 +70,8 @@ def test_each_anchor_has_its_cell():
 
 
 @pytest.mark.parametrize("size", [(64, 96), (32, 200), (500, 100), (3, 900), (900, 3)])
-def test_wide_and_tall_pictures_there_and_back(size, tmp_path):
-    """A box that covers the picture's place in the input is the picture."""
+def test_wide_and_tall_images_there_and_back(size, tmp_path):
+    """A box that covers the image's place in the input is the image."""
     blob, ratio = letterbox(np.full((*size, 3), 255, np.uint8), SIZE)
     height, width = (max(1, int(n * ratio)) for n in size)
     assert blob.shape == (1, 3, *SIZE) and blob.dtype == np.float32
@@ -97,17 +97,17 @@ def test_threshold_classes_and_overlap(tmp_path):
         (11, 0.5, 0.5, 50, 0.0, 0.9, 0.9),
     ]  # fmt: skip
     file = save_graph(tmp_path / "a.onnx", answer(*people))
-    picture = np.zeros((*SIZE, 3), np.uint8)
-    first = YoloxDetector(file)(picture)
+    image = np.zeros((*SIZE, 3), np.uint8)
+    first = YoloxDetector(file)(image)
     np.testing.assert_allclose(first[:, 4], [0.855, 0.81, 0.76, 0.36], rtol=1e-5)
     (
         np.testing.assert_allclose(first[1], [0, 0, 96, 8, 0.81], rtol=1e-5),
-        "a side beyond all bounds ends at the picture's",
+        "a side beyond all bounds ends at the image's",
     )
-    assert len(YoloxDetector(file, threshold=0.2)(picture)) == 5
-    overlapping = YoloxDetector(file, overlap=0.3)(picture)
+    assert len(YoloxDetector(file, threshold=0.2)(image)) == 5
+    overlapping = YoloxDetector(file, overlap=0.3)(image)
     np.testing.assert_allclose(overlapping[:, 4], [0.855, 0.81, 0.36], rtol=1e-5)
-    assert YoloxDetector(save_graph(tmp_path / "b.onnx", answer()))(picture).shape == (0, 5)
+    assert YoloxDetector(save_graph(tmp_path / "b.onnx", answer()))(image).shape == (0, 5)
 
 
 def test_boxes_that_are_decoded_already_are_taken_as_pixels(tmp_path):
@@ -148,10 +148,10 @@ def test_other_forms_are_told_with_what_is_there_and_what_should_be(tmp_path, ch
     "content", [b"", b"hello, I am no network", b"\x08\x07\x12\x04test" * 9], ids=["empty", "text", "cut"]
 )
 def test_what_is_no_onnx_file_is_one_line(tmp_path, content, capfd):
-    file, picture = tmp_path / "a.onnx", tmp_path / "a.png"
+    file, image = tmp_path / "a.onnx", tmp_path / "a.png"
     file.write_bytes(content)
-    save_picture(picture, np.zeros((20, 30, 3), np.uint8))
-    assert main(["pose", str(picture), "-o", str(tmp_path / "out"), "--detector", str(file)]) == 2
+    save_image(image, np.zeros((20, 30, 3), np.uint8))
+    assert main(["pose", str(image), "-o", str(tmp_path / "out"), "--detector", str(file)]) == 2
     out, err = capfd.readouterr()
     assert out == "" and err.count("\n") == 1 and "a.onnx is no ONNX file that can be read" in err
     assert not (tmp_path / "out").exists()

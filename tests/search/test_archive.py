@@ -19,7 +19,7 @@ from search.run import search
 
 from ..small_training import SPACE
 
-TINY = dataclasses.replace(RECIPES["s0"], start=3, population=2, children=3, evaluations=8)
+TINY = dataclasses.replace(RECIPES["s0"], initial_population=3, population=2, offspring=3, evaluations=8)
 
 
 class Killed(Exception):
@@ -27,9 +27,9 @@ class Killed(Exception):
 
 
 class Scorer:
-    """Scores by the encoding alone; ``at`` is called with the number of what is scored."""
+    """Scores by the architecture alone; ``at`` is called with the number of what is scored."""
 
-    space, figure = SPACE, "miou"
+    space, metric = SPACE, "miou"
 
     def __init__(self, at=lambda number: None, limit=0):
         self.at, self.count = at, 0

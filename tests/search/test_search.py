@@ -37,10 +37,10 @@ def record(score, macs, seed=0):
 
 
 def step_alone(recipe):
-    """One step of training one encoding, on the data of ``recipe``."""
+    """One step of training one architecture, on the data of ``recipe``."""
     return dataclasses.replace(
-        RECIPES["s0_alone"], root=recipe.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2, size=(32, 32),
-        early=0.0, init="", device="cpu",
+        RECIPES["s0_standalone"], root=recipe.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2,
+        size=(32, 32), early=0.0, init="", device="cpu",
     )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_mutation_changes_depths_and_bits_at_the_asked_rate():
 
 
 def test_start_set_is_spread_and_free_of_twins():
-    found = evolution.start_set(SearchSpace("pose", 32, (256, 192)), random.Random(0), 60)
+    found = evolution.initial_population(SearchSpace("pose", 32, (256, 192)), random.Random(0), 60)
     assert len({a.digest for a in found}) == 60
     cells = {}
     for arch in found:
@@ -106,7 +106,7 @@ def test_start_set_is_spread_and_free_of_twins():
         0.2, 0.35, 0.5, 0.65, 0.8
     }  # fmt: skip
     assert all(2 <= len(members) <= 6 for members in cells.values()), "four of each of the fifteen groups, or nearly"
-    few = evolution.start_set(
+    few = evolution.initial_population(
         SearchSpace("segmentation", 8, (64, 64), modules=(1, 1, 1), depths=(1, 1)), random.Random(0), 9
     )
     assert 0 < len(few) <= 9
@@ -124,7 +124,7 @@ def test_fronts_peel_and_thin():
 def test_children_stop_when_the_space_is_used_up():
     space = SearchSpace("segmentation", 8, (64, 64), modules=(1, 1, 1), depths=(1, 1))
     parents = [space.largest()]
-    assert list(evolution.children(parents, space, random.Random(0), 5, lambda arch: True)) == []
+    assert list(evolution.offspring(parents, space, random.Random(0), 5, lambda arch: True)) == []
 
 
 @pytest.mark.parametrize("task", ["segmentation", "pose"])
@@ -132,9 +132,9 @@ def test_the_papers_children_keep_the_last_module(task):
     space, rng = SearchSpace(task, 8, (64, 64)), random.Random(0)
     parents = [space.sample(rng) for _ in range(3)]
     lasts = {p.stages[-1][-1] for p in parents}
-    made = list(evolution.children(parents, space, rng, 20, lambda arch: False, last=False))
+    made = list(evolution.offspring(parents, space, rng, 20, lambda arch: False, last=False))
     assert len(made) == 20 and all(c.stages[-1][-1] in lasts and c in space for c in made)
-    free = evolution.children(parents, space, rng, 20, lambda arch: False)
+    free = evolution.offspring(parents, space, rng, 20, lambda arch: False)
     assert any(c.stages[-1][-1] not in lasts for c in free)
 
 
@@ -188,7 +188,7 @@ def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
     archive = Archive(tmp_path / "a.jsonl")
     archive.add(best)
     evaluator.outputs = 11
-    figures = deploy(evaluator, archive, choose([best], best.digest[:6]), "net", tmp_path, "three")
+    metrics = deploy(evaluator, archive, choose([best], best.digest[:6]), "net", tmp_path, "three")
     with pytest.raises(ArchiveError, match="camvid has 11 names, the network 3 outputs"):
         deploy(evaluator, archive, best, "net", tmp_path, "camvid")
     arch = Arch.load(tmp_path / "net.json")
@@ -196,21 +196,21 @@ def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
     assert arch.digest == best.digest == Arch.from_json(meta["arch"]).digest and arch.name == "net"
     static = ScaleNet(arch, num_classes=3).eval()
     static.load_state_dict(state)
-    assert figures["miou"] == pytest.approx(best.score, abs=0.02)
+    assert metrics["miou"] == pytest.approx(best.score, abs=0.02)
     assert state["conv1.weight"].dtype == torch.float16 and state["bn1.weight"].dtype == torch.float32
-    assert evaluator.task.evaluate(static)["miou"] == pytest.approx(figures["miou"], abs=1e-9)
+    assert evaluator.task.evaluate(static)["miou"] == pytest.approx(metrics["miou"], abs=1e-9)
     deployed = load_model(tmp_path / "net.safetensors")
     known = metadata_of(deployed)
-    assert known.metrics[evaluator.task.validation]["val"]["miou"] == figures["miou"]
+    assert known.metrics[evaluator.task.validation]["val"]["miou"] == metrics["miou"]
     assert known.terms == "for all who test"
     assert (known.recipe, known.searched, known.space) == ("tiny", 1, None)
     assert (known.init, known.parent_sha256) == ("supernet.safetensors", digest_of(weights))
-    assert known.batchnorm == "recalibrated on 4 training pictures" and known.usable
+    assert known.batchnorm == "recalibrated on 4 training images" and known.usable
     folder = scalenet.save_pretrained(deployed, tmp_path / "folder")
     assert metadata_of(scalenet.create_model(f"local-dir:{folder}", pretrained=True)) == known
 
 
-def test_deployed_figures_are_those_of_the_weights_as_written(world, tmp_path, monkeypatch):
+def test_deployed_metrics_are_those_of_the_weights_as_written(world, tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "three", Labels("three", ("a", "b", "c")))
     _, weights, recipe = world
     evaluator = Evaluator(weights, recipe, calibration=2)
@@ -243,9 +243,9 @@ def test_deploy_and_rank_commands(world, tmp_path, capsys, monkeypatch):
     inherited = read_weights(json.loads(capsys.readouterr().out)["weights"])[1]["license"]
     assert inherited == "for all who test"
     alone = step_alone(recipe)
-    monkeypatch.setitem(RECIPES, "s0_alone", alone)
+    monkeypatch.setitem(RECIPES, "s0_standalone", alone)
     monkeypatch.setitem(SEARCHES, "s0", dataclasses.replace(SEARCHES["s0"], supernet=str(weights), calibration=2))
-    assert main(["rank", "s0", "s0_alone", "lr=1e-4", "--count", "3", "-o", str(tmp_path / "rank")]) == 0
+    assert main(["rank", "s0", "s0_standalone", "lr=1e-4", "--count", "3", "-o", str(tmp_path / "rank")]) == 0
     *rows, last = map(json.loads, capsys.readouterr().out.splitlines())
     assert len({r["digest"] for r in rows}) == 3 == last["archs"] and -1 <= last["kendall_tau"] <= 1
     logs = [(tmp_path / "rank" / r["digest"] / "final.safetensors").is_file() for r in rows]
@@ -257,13 +257,20 @@ def test_a_search_hands_on_every_setting_of_its_recipe(world, tmp_path, monkeypa
     monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
     asked = {}
 
-    def children(parents, space, rng, count, known, **settings):
+    def offspring(parents, space, rng, count, known, **settings):
         asked.update(settings, parents=len(parents), count=count)
         return iter(())
 
-    monkeypatch.setattr("search.run.children", children)
-    settings = ["cross=0.3", "fusion=0.4", "depth=0.5", "last=false", "population=2", "children=7"]
-    small = [f"supernet={weights}", f"out={tmp_path}", "start=3", "calibration=2", "limit=1", "evaluations=9"]
+    monkeypatch.setattr("search.run.offspring", offspring)
+    settings = ["cross=0.3", "fusion=0.4", "depth=0.5", "last=false", "population=2", "offspring=7"]
+    small = [
+        f"supernet={weights}",
+        f"out={tmp_path}",
+        "initial_population=3",
+        "calibration=2",
+        "limit=1",
+        "evaluations=9",
+    ]
     assert main(["run", "s0", *small, *settings]) == 0
     assert asked == {
         "cross": 0.3, "fusion": 0.4, "depth": 0.5, "last": False, "parents": 2, "count": 6, "sizes": (),
@@ -284,9 +291,9 @@ def test_search_runs_resumes_and_reports(world, tmp_path, capsys, monkeypatch):
     args = [
         f"supernet={weights}",
         f"out={tmp_path}",
-        "start=3",
+        "initial_population=3",
         "population=3",
-        "children=2",
+        "offspring=2",
         "calibration=2",
         "limit=1",
     ]
@@ -301,7 +308,7 @@ def test_search_runs_resumes_and_reports(world, tmp_path, capsys, monkeypatch):
     assert Path(tmp_path / "again.png").is_file()
 
 
-def test_single_encodings_are_scored_by_name_or_file(world, tmp_path, capsys, monkeypatch):
+def test_single_architectures_are_scored_by_name_or_file(world, tmp_path, capsys, monkeypatch):
     _, weights, recipe = world
     monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
     (tmp_path / "mine.json").write_text(SPACE.sample(random.Random(5)).to_json())
@@ -311,7 +318,7 @@ def test_single_encodings_are_scored_by_name_or_file(world, tmp_path, capsys, mo
     assert small["arch"] == "smallest" and small["macs"] < mine["macs"] < large["macs"]
     assert all(0 <= row["miou"] <= 1 for row in (small, large, mine))
     assert main(["score", "s0", *settings, "--arch", "largst"]) == 2
-    assert "no encoding 'largst': give largest" in capsys.readouterr().err
+    assert "no architecture 'largst': give largest" in capsys.readouterr().err
 
 
 def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypatch):
@@ -331,7 +338,7 @@ def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypa
     (tmp_path / "rank.jsonl").write_text("".join(json.dumps(row) + "\n" for row in older))
     assert compare(evaluator, nothing_left_to_train, 3, tmp_path) == again
     with pytest.raises(TrainingError, match=r"another budget .partners"):
-        compare(evaluator, dataclasses.replace(alone, partners=1.0), 3, tmp_path)
+        compare(evaluator, dataclasses.replace(alone, flip_pairs=1.0), 3, tmp_path)
     with pytest.raises(TrainingError, match=r"another budget .minutes"):
         compare(evaluator, dataclasses.replace(alone, minutes=9.0), 3, tmp_path)
     assert -1 <= kendall_tau([{"inherited": i, "alone": i * i} for i in range(4)]) == 1
@@ -339,7 +346,8 @@ def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypa
 
 @pytest.mark.parametrize("argv", [
     ["run", "s1"], ["report", "/nowhere.jsonl"], ["run", "s0", "supernet=/nowhere.st"],
-    ["deploy", "s0", "a.jsonl", "--name", "n", "--dataset", "nonsense"], ["rank", "s0", "s0_alone", "--count", "0"],
+    ["deploy", "s0", "a.jsonl", "--name", "n", "--dataset", "nonsense"],
+    ["rank", "s0", "s0_standalone", "--count", "0"],
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_exit_2(argv, capsys):
     assert status_of(main, argv) == 2

@@ -26,19 +26,17 @@ from training.recipes import RECIPES, get_recipe
 
 from ..small_training import metrics_of
 
-TWO = Labels("two", ("left_eye", "right_eye"), partners=((0, 1),), sigmas=(0.1, 0.1), convention="aligned")
+TWO = Labels("two", ("left_eye", "right_eye"), flip_pairs=((0, 1),), sigmas=(0.1, 0.1), convention="aligned")
 
 
-def coco_form(
-    root, folder: str = "annotations", name: str = "person_keypoints_val2017.json", pictures: str = "val2017"
-):
-    """One black 60x80 picture: red and green dots are the eyes of one person; a crowd and somebody without joints."""
+def coco_form(root, folder: str = "annotations", name: str = "person_keypoints_val2017.json", photos: str = "val2017"):
+    """One black 60x80 image: red and green dots are the eyes of one person; a crowd and somebody without joints."""
     (root / folder).mkdir(parents=True)
-    (root / pictures).mkdir(parents=True)
+    (root / photos).mkdir(parents=True)
     image = np.zeros((60, 80, 3), np.uint8)
     cv2.circle(image, (20, 30), 3, (255, 0, 0), -1)
     cv2.circle(image, (50, 20), 3, (0, 255, 0), -1)
-    cv2.imwrite(str(root / pictures / "000000000007.png"), image[:, :, ::-1])
+    cv2.imwrite(str(root / photos / "000000000007.png"), image[:, :, ::-1])
     base = {"image_id": 7, "category_id": 1, "area": 100}
     nothing = {"keypoints": [0] * 6, "num_keypoints": 0}
     runs = {"size": [60, 80], "counts": [50, 10, 50, 10, 4680]}  # the lowest ten pixels of the first two columns
@@ -100,7 +98,7 @@ def test_targets_agree_with_each_other(convention):
 
 
 def test_masks_are_of_joints():
-    """Joint 3 is not known in one part of the picture, nothing in another, and what is labelled is known anyway."""
+    """Joint 3 is not known in one part of the image, nothing in another, and what is labelled is known anyway."""
     people = np.zeros((1, 17, 3))
     people[0, 3] = [20, 20, 2]
     one, all_joints = np.arange(17) == 3, np.ones(17, bool)
@@ -140,7 +138,7 @@ def test_masks_cover_crowds_and_people_without_joints(tmp_path):
 
 def test_augmented_targets_stay_on_their_dots(tmp_path):
     source = BottomUpSource(str(coco_form(tmp_path)), "val2017")
-    assert source.labels.partners == ((0, 1),)
+    assert source.labels.flip_pairs == ((0, 1),)
     seen, flips = 0, set()
     for seed in range(30):
         image, coarse, fine, _, _, joints = source.sample(0, np.random.default_rng(seed), (128, 128))
@@ -155,12 +153,12 @@ def test_augmented_targets_stay_on_their_dots(tmp_path):
 
 
 def fine_at(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-    """Colour of the picture where a stride-2 heatmap is highest."""
+    """Colour of the image where a stride-2 heatmap is highest."""
     y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
     return image[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean((0, 1))
 
 
-def test_samples_repeat_and_the_plain_one_is_the_picture(tmp_path):
+def test_samples_repeat_and_the_plain_one_is_the_image(tmp_path):
     source = BottomUpSource(str(coco_form(tmp_path)), "val2017")
     first, second = (source.sample(0, np.random.default_rng(3), (64, 64)) for _ in range(2))
     assert all((a == b).all() for a, b in zip(first, second, strict=True))
@@ -189,8 +187,8 @@ def test_training_on_coco_and_crowdpose_folders(tmp_path, form):
     run = Run(recipe)
     assert isinstance(run.task.source, BottomUpSource)
     assert run.task.source.augmentation == RandomAffine(30.0, (0.75, 1.5), colour=0.0)
-    figures = metrics_of(run.run())
-    assert set(figures) >= ({"ap", "apm", "apl"} if form == "coco" else {"ap", "ap_easy", "ap_hard"})
+    metrics = metrics_of(run.run())
+    assert set(metrics) >= ({"ap", "apm", "apl"} if form == "coco" else {"ap", "ap_easy", "ap_hard"})
     with pytest.raises(DataError, match="has 2 joints, classes=3"):
         Run(dataclasses.replace(recipe, classes=3))
 

@@ -60,7 +60,7 @@ def test_every_size_is_timed_and_the_plan_holds_what_the_minutes_do(recipe, monk
 
 
 def test_a_short_run_is_planned_in_its_first_fifth(recipe, monkeypatch):
-    short = dataclasses.replace(recipe, steps=0, minutes=5.0, stage="alone")
+    short = dataclasses.replace(recipe, steps=0, minutes=5.0, mode="standalone")
     clock, _, spent = run_timed(short, monkeypatch, {(48, 48): 1.0})
     assert clock.step == 1 and spent == 60.0 and clock.total == 5
     limited = Clock(dataclasses.replace(short, steps=3))
@@ -70,7 +70,7 @@ def test_a_short_run_is_planned_in_its_first_fifth(recipe, monkeypatch):
 
 def test_a_run_of_seconds_ends_about_on_time_and_says_its_steps(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("training.engine.plot", lambda folder: None)
-    run = Run(dataclasses.replace(recipe, steps=0, minutes=0.05, early=0.5, early_size=(32, 32), stage="alone"))
+    run = Run(dataclasses.replace(recipe, steps=0, minutes=0.05, early=0.5, early_size=(32, 32), mode="standalone"))
     monkeypatch.setattr(run, "finish", lambda: run.clock.elapsed)
     seconds = run.run()
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]

@@ -231,17 +231,17 @@ def test_another_runs_values_are_named_and_changed_on_request(recipe):
 
 def test_another_network_cannot_be_asked_for(recipe):
     Run(recipe).save()
-    assert "stage" in OF_THE_NETWORK
-    with pytest.raises(TrainingError, match="stage is 'supernet' there and 'alone' here; move it away"):
-        Run(dataclasses.replace(recipe, stage="alone"))
+    assert "mode" in OF_THE_NETWORK
+    with pytest.raises(TrainingError, match="mode is 'supernet' there and 'standalone' here; move it away"):
+        Run(dataclasses.replace(recipe, mode="standalone"))
 
 
 def test_a_checkpoint_of_the_first_form_is_resumed(recipe, tmp_path):
     run = Run(recipe)
     run.step(*batch())
-    fields = ("stage", "root", "split", "classes", "init")
+    fields = ("mode", "root", "split", "classes", "init")
     identity = {k: str(getattr(recipe, k)) for k in fields}
-    identity |= {"recipe": recipe.name, "space": repr(recipe.space), "arch": run.trunk.arch.digest}
+    identity |= {"recipe": recipe.name, "space": repr(recipe.space), "arch": run.backbone.arch.digest}
     state = {
         "identity": identity, "model": run.model.state_dict(), "optimizer": run.optimizer.state_dict(), "step": 1,
         "elapsed": 30.0,

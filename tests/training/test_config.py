@@ -11,7 +11,7 @@ from training.recipes import RECIPES
 from training.tasks import TASKS
 
 WRONG = {
-    "task": ["pose2d", ""], "stage": ["supernets"], "optimizer": ["adamx"], "decay": ["linear"], "autocast": ["fp8"],
+    "task": ["pose2d", ""], "mode": ["supernets"], "optimizer": ["adamx"], "decay": ["linear"], "autocast": ["fp8"],
     "convention": ["left"], "batch": [0, -1, "8"], "lr": [0.0, math.nan, math.inf], "early": [1.1], "ema": [1.0, -0.1],
     "workers": [-1], "steps": [-1], "seed": [-1], "distill": [math.nan], "size": [(0, 48), (48,)],
     "sizes": [((32, -1),)], "scale": [(2.0, 0.5), (0.0, 1.0)], "people": [(3, 2), (0, 2)], "milestones": [(0.5, 2.0)],

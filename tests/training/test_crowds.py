@@ -96,7 +96,7 @@ def test_what_the_edge_cuts_off_is_not_known_at_the_edge(folders):
 
 def test_people_are_cut_out_with_all_their_joints(folders):
     for person in (read_people(str(folders / "lsp"), "train")[0], read_people(str(folders / "stanford"), "train")[0]):
-        size = cv2.imread(str(person.picture)).shape[:2]
+        size = cv2.imread(str(person.image)).shape[:2]
         seen = person.keypoints[person.keypoints[:, 2] > 0].round().astype(int)
         for along in (True, False):
             alpha = outline(person, size, along)
@@ -161,7 +161,7 @@ def test_people_of_whom_too_little_is_left_are_masked_where_they_are_seen(folder
 
 
 def test_mirrored_people_keep_their_sides(folders):
-    """In the figures the left side is at larger x than the right one; mirrored, it still is what is labelled left."""
+    """In the metrics the left side is at larger x than the right one; mirrored, it still is what is labelled left."""
     data = source(folders)
     left, right = (LABELS.names.index(f"{side}_shoulder") for side in ("left", "right"))
     for seed in range(8):
@@ -197,7 +197,7 @@ def test_photographs_with_known_neighbours_mask_only_these(folders, tmp_path):
     for seed in range(2):
         assert targets(data.photograph(1, rng(seed), (256, 256)), LABELS)[3][:5].all()
     file.write_text(json.dumps({"1": []}))
-    with pytest.raises(DataError, match="does not know picture 2: make it with python -m training neighbours"):
+    with pytest.raises(DataError, match="does not know image 2: make it with python -m training neighbours"):
         source(folders, ("stanford",), neighbours=str(file))
     with pytest.raises(DataError, match=r"scenes=0\.5 needs whole photographs"):
         source(folders, ("lsp",), scenes=0.5)
@@ -278,7 +278,7 @@ def test_written_crowds_are_a_data_set(folders, tmp_path):
     roots = [str(folders / "stanford"), "--more", str(folders / "lsp")]
     assert main(["crowds", *roots, "--backgrounds", things, "-o", str(out), "--count", "6"]) == 0
     data = KeypointSet.open(out, "val")
-    assert len(data.images) == 6 and data.labels == COCO and data.picture(1).is_file()
+    assert len(data.images) == 6 and data.labels == COCO and data.image(1).is_file()
     for a in data.annotations:
         assert a["area"] == pytest.approx(0.53 * a["bbox"][2] * a["bbox"][3], abs=2)
         assert a["num_keypoints"] == sum(v > 0 for v in a["keypoints"][2::3]) >= 4
@@ -302,28 +302,28 @@ def test_recall_is_of_the_labelled(folders):
     assert score_recall([result], data, []) == {"recall": None, "people": 0}
 
 
-@pytest.mark.parametrize("stage", ["alone", "supernet"])
-def test_training_runs_and_is_scored(folders, tmp_path, stage):
+@pytest.mark.parametrize("mode", ["standalone", "supernet"])
+def test_training_runs_and_is_scored(folders, tmp_path, mode):
     space = SearchSpace("pose", 8, (32, 24), 24, 16, (1, 1, 1), (1, 2))
     changes = ["steps=2", "minutes=0", "batch=2", "size=64,64", "early_size=64,64", "device=cpu", "arch=hrnet", "init="]
     changes += [f"root={folders / 'stanford'}", f"more_roots={folders / 'lsp'}", f"backgrounds={folders / 'things'}"]
     changes += ["classes=17", "silence=0.2", "scenes=0.4", "people=1,8", f"out={tmp_path / 'run'}"]
-    run = Run(dataclasses.replace(get_recipe("p0_bottomup", changes), space=space, stage=stage))
+    run = Run(dataclasses.replace(get_recipe("p0_bottomup", changes), space=space, mode=mode))
     evaluate = run.task.evaluate
     run.task.evaluate = lambda model, **options: evaluate(model, limit=2, **options)
     torch.set_num_threads(1)
     run.run()
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert set(last["final"]) == {"ap", "ap50", "ap75", "apm", "apl", "ar"}
-    check_packing(tmp_path / "run" / "final.safetensors", tmp_path / "packed.safetensors", stage)
+    check_packing(tmp_path / "run" / "final.safetensors", tmp_path / "packed.safetensors", mode)
 
 
-def check_packing(file, packed, stage):
+def check_packing(file, packed, mode):
     """What ships is half as large; a single network is described as a deployed one is, a supernet by its space."""
     assert main(["pack", str(file), "-o", str(packed), "--terms", "for tests", "--dataset", "crowds"]) == 0
     state, metadata = read_weights(packed)
     assert state["conv1.weight"].dtype == torch.float16 and metadata["license"] == "for tests"
-    if stage == "supernet":
+    if mode == "supernet":
         assert "space" in metadata
         return
     model = load_model(packed)

@@ -1,4 +1,4 @@
-"""A trunk learns from EfficientNet-Lite on photographs without labels: the teacher's file, the pictures, the task."""
+"""A backbone learns from EfficientNet-Lite on photographs without labels: the teacher's file, the images, the task."""
 
 import dataclasses
 import hashlib
@@ -29,8 +29,8 @@ from ..small_training import SPACE, metrics_of
 NAME = "efficientnet-lite0"
 
 
-def picture(seed, size=(40, 60)):
-    """An encoded picture of noise whose left half is dark."""
+def image(seed, size=(40, 60)):
+    """An encoded image of noise whose left half is dark."""
     image = np.random.default_rng(seed).integers(100, 256, (*size, 3)).astype(np.uint8)
     image[:, : size[1] // 2] //= 8
     return cv2.imencode(".png", image)[1].tobytes()
@@ -40,8 +40,8 @@ def write_tar(path, count):
     with tarfile.open(path, "w") as tar:
         for i in range(count):
             member = tarfile.TarInfo(f"n0{i % 2}/{i}.png")
-            member.size = len(picture(i))
-            tar.addfile(member, io.BytesIO(picture(i)))
+            member.size = len(image(i))
+            tar.addfile(member, io.BytesIO(image(i)))
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def folders(tmp_path):
     """Two data folders: one in the form of images/SPLIT, nested, and one of tar files."""
     for split in ("train", "val"):
         (tmp_path / "a/images" / split / "deep").mkdir(parents=True)
-        (tmp_path / "a/images" / split / "x.png").write_bytes(picture(10))
-        (tmp_path / "a/images" / split / "deep/y.png").write_bytes(picture(11))
+        (tmp_path / "a/images" / split / "x.png").write_bytes(image(10))
+        (tmp_path / "a/images" / split / "deep/y.png").write_bytes(image(11))
         (tmp_path / "b").mkdir(exist_ok=True)
         write_tar(tmp_path / "b" / f"{split}.tar", 3)
     return str(tmp_path / "a"), str(tmp_path / "b")
@@ -74,12 +74,12 @@ def task_recipe(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(distillation, "load_teacher", lambda name: SmallTeacher())
     return dataclasses.replace(
         RECIPES["pretrain"], task="distillation", root=folders[0], more_roots=folders[1:], teacher=NAME, distill=1.0,
-        stage="supernet", space=SPACE, steps=2, minutes=0.0, batch=2, size=(64, 96), early=0.0, warmup=1, workers=0,
+        mode="supernet", space=SPACE, steps=2, minutes=0.0, batch=2, size=(64, 96), early=0.0, warmup=1, workers=0,
         out=str(tmp_path / "run"), device="cpu",
     )  # fmt: skip
 
 
-# -- pictures --------------------------------------------------------------------------------------------------
+# -- images --------------------------------------------------------------------------------------------------
 def test_photographs_of_mixed_folders(folders):
     source = PhotographSource(folders, "train")
     assert len(source) == 2 + 3 and len(PhotographSource(folders, "train+val")) == 10
@@ -95,14 +95,14 @@ def test_photographs_of_mixed_folders(folders):
 def test_a_photograph_as_it_is_keeps_its_proportions(folders):
     source = PhotographSource(folders[:1], "val")
     image = source.load(0, (40, 40))  # the middle of 40x60, unscaled
-    whole = cv2.imdecode(np.frombuffer(source.pictures[0][1], np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    whole = cv2.imdecode(np.frombuffer(source.images[0][1], np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
     assert np.array_equal(image, whole[:, 10:50])
     assert source.load(0, (80, 120)).shape == (80, 120, 3)
 
 
-def test_a_folder_without_pictures_is_named(folders, tmp_path):
+def test_a_folder_without_images_is_named(folders, tmp_path):
     (tmp_path / "empty/images/train").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"no pictures in .*empty.*train"):
+    with pytest.raises(DataError, match=r"no images in .*empty.*train"):
         PhotographSource((*folders, str(tmp_path / "empty")), "train")
     (tmp_path / "empty/val.tar").write_bytes(b"no tar")
     with pytest.raises(DataError, match=r"val\.tar is damaged"):
@@ -133,7 +133,7 @@ def test_the_task_teaches_the_largest_and_the_largest_teaches_others(task_recipe
     task = DistillationTask(task_recipe, torch.device("cpu"))
     model = task.build(SPACE.supernet()).train()
     x, teacher = torch.randn(2, 3, 64, 96), task.teacher()
-    task.trunk(model).activate(SPACE.largest())
+    task.backbone(model).activate(SPACE.largest())
     output = model(x)
     assert output.logits.shape == (2, 1000)
     assert output.fine.shape == (2, 112, 4, 6) and output.coarse.shape == (2, 320, 2, 3)
@@ -144,22 +144,22 @@ def test_the_task_teaches_the_largest_and_the_largest_teaches_others(task_recipe
     loss.backward()
     assert model.features[0].weight.grad.any() and model.network.conv1.weight.grad.any()
     assert all(p.grad is None for p in teacher.parameters())
-    task.trunk(model).activate(SPACE.smallest())
+    task.backbone(model).activate(SPACE.smallest())
     assert task.distillation(model(x), output).item() > 0
 
 
 def test_the_teacher_is_agreed_with_wholly_by_itself(task_recipe):
     task = DistillationTask(task_recipe, torch.device("cpu"))
-    figures = task.evaluate(task.teacher())
-    assert figures["agreement"] == 1 and figures["divergence"] == pytest.approx(0, abs=1e-5)
+    metrics = task.evaluate(task.teacher())
+    assert metrics["agreement"] == 1 and metrics["divergence"] == pytest.approx(0, abs=1e-5)
     other = SmallTeacher()
     assert task.evaluate(other)["divergence"] > 1e-4
     task.teacher().linear.bias.data[3] = 1e3  # so that the teacher is sure
-    assert task.evaluate(other)[task.figure] < 1
+    assert task.evaluate(other)[task.metric] < 1
     assert sum(len(x) for x in task.calibration(4, batch=3)) == 4
 
 
-def test_a_whole_run_gives_the_trunk(task_recipe, monkeypatch):
+def test_a_whole_run_gives_the_backbone(task_recipe, monkeypatch):
     monkeypatch.setattr("training.engine.plot", lambda folder: None)
     run = Run(dataclasses.replace(task_recipe, sandwich=1, inplace=0.5, autocast="bf16"))
     assert run.teacher is not None
@@ -169,7 +169,7 @@ def test_a_whole_run_gives_the_trunk(task_recipe, monkeypatch):
     assert set(metrics_of(file)) == {"agreement", "divergence"}
 
 
-def test_an_unknown_teacher_is_refused_before_pictures_are_read(task_recipe):
+def test_an_unknown_teacher_is_refused_before_images_are_read(task_recipe):
     with pytest.raises(RecipeError, match=r"did you mean efficientnet-lite0"):
         DistillationTask(dataclasses.replace(task_recipe, teacher="efficientnet_lite0"), torch.device("cpu"))
 

@@ -1,4 +1,4 @@
-"""Two processes under torchrun are one run: same sub-network and weights, other pictures, one archive."""
+"""Two processes under torchrun are one run: same sub-network and weights, other images, one archive."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_gradients_and_statistics_are_averaged(reports):
     assert [r["tracked"] for r in reports[1]] == [0, 1], "counts are nobody's mean"
 
 
-def test_training_keeps_the_weights_alike_on_other_pictures(reports):
+def test_training_keeps_the_weights_alike_on_other_images(reports):
     first, second = reports[1]
     assert first["parameters"] == second["parameters"]
     assert len(first["seen"]) == len(second["seen"]) == 4 and not set(first["seen"]) & set(second["seen"])

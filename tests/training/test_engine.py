@@ -1,4 +1,4 @@
-"""What every field of a recipe does to a step: seen in the weights, the rate, the loss or the pictures."""
+"""What every field of a recipe does to a step: seen in the weights, the rate, the loss or the images."""
 
 import dataclasses
 
@@ -104,7 +104,7 @@ def test_the_shapes_of_the_rate():
 
 
 # -- the clock -------------------------------------------------------------------------------------------------
-def test_early_pictures_are_small(recipe):
+def test_early_images_are_small(recipe):
     clock = Clock(dataclasses.replace(recipe, early=0.6, early_size=(32, 40), steps=100))
     sizes = [clock.size(step) for step in (0, 59, 60, 100)]
     assert sizes == [(32, 40), (32, 40), (48, 48), (48, 48)]
@@ -122,7 +122,7 @@ def test_checkpoints_are_written_as_often_as_asked(recipe, minutes, written, mon
 
 # -- the loss --------------------------------------------------------------------------------------------------
 def test_the_teachers_outputs_weigh_as_the_recipe_says(recipe, tmp_path):
-    alone = dataclasses.replace(recipe, stage="alone", steps=1, out=str(tmp_path / "t"))
+    alone = dataclasses.replace(recipe, mode="standalone", steps=1, out=str(tmp_path / "t"))
     taught = dataclasses.replace(recipe, teacher=str(Run(alone).run()))
     images, labels = batch()
     for step in (0, 1, 2):
@@ -134,7 +134,7 @@ def test_the_teachers_outputs_weigh_as_the_recipe_says(recipe, tmp_path):
             reports[weight] = run.step(images, labels)["loss"]
         student = Run(taught)
         student.model.train()
-        student.trunk.activate(arch_at(SPACE, step))
+        student.backbone.activate(arch_at(SPACE, step))
         x = normalise(images)
         with torch.no_grad():
             far = (student.model(x) - student.teacher(x)).square().mean().item()

@@ -1,4 +1,4 @@
-"""Fine-tuning on a folder of one's own: weights, a card, figures; another run in the same folder is refused."""
+"""Fine-tuning on a folder of one's own: weights, a card, metrics; another run in the same folder is refused."""
 
 import json
 import shutil
@@ -35,29 +35,29 @@ def tune(start, data, out, *more):
     return main(["finetune", "--model", str(start), "--data", str(data), "-o", str(out), *more, *budget])
 
 
-def test_it_ends_with_weights_a_card_and_figures(own, start, tmp_path, capsys):
+def test_it_ends_with_weights_a_card_and_metrics(own, start, tmp_path, capsys):
     assert tune(start, own, tmp_path / "out") == 0
-    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
-    model = load_model(figures["weights"])
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    model = load_model(metrics["weights"])
     assert model.labels.names == ("dark", "middle", "bright") and model.labels.dataset == "street"
-    assert read_weights(figures["weights"])[1]["license"].startswith("those of the pictures of street")
+    assert read_weights(metrics["weights"])[1]["license"].startswith("those of the images of street")
     card = (tmp_path / "out" / "model" / "README.md").read_text()
-    assert "### Measured" in card and f"{figures['miou']:.4f}"[:5] in card and "pictures of street" in card
-    again = scalenet.create_model(f"local-dir:{figures['folder']}", pretrained=True)
+    assert "### Measured" in card and f"{metrics['miou']:.4f}"[:5] in card and "images of street" in card
+    again = scalenet.create_model(f"local-dir:{metrics['folder']}", pretrained=True)
     assert again.num_classes == 3
     known = metadata_of(model)
-    assert metadata_of(again) == known and known.metrics["street"]["val"]["miou"] == figures["miou"]
+    assert metadata_of(again) == known and known.metrics["street"]["val"]["miou"] == metrics["miou"]
     assert known.datasets == ("street", "camvid") and (known.recipe, known.steps) == ("finetune", 1)
     assert (known.init, known.parent_sha256) == (str(start), digest_of(start))
 
 
 def test_the_terms_of_the_weights_it_began_from_stay(own, tmp_path, capsys):
     assert tune("scalenet_s0", own, tmp_path / "out") == 0
-    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert "after Tiny-ImageNet; both data sets" in read_weights(figures["weights"])[1]["license"]
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "after Tiny-ImageNet; both data sets" in read_weights(metrics["weights"])[1]["license"]
     assert "after Tiny-ImageNet; both data sets" in (tmp_path / "out" / "model" / "README.md").read_text()
     (entry,) = [e for e in TABLE if f"{e.name}.{e.tag}" == "scalenet_s0.camvid"]
-    assert load_model(figures["weights"]).checkpoint_metadata[0].parent_sha256 == entry.sha256
+    assert load_model(metrics["weights"]).checkpoint_metadata[0].parent_sha256 == entry.sha256
 
 
 def test_class_lists_with_and_without_colours(tmp_path):

@@ -19,7 +19,7 @@ def some_joints(rng: np.random.Generator) -> torch.Tensor:
 
 
 def plain_tag_losses(tags: np.ndarray, joints: np.ndarray) -> tuple[float, float]:
-    """One picture, person by person."""
+    """One image, person by person."""
     values = [[tags[k].flat[p] for k, p in enumerate(person) if p >= 0] for person in joints]
     means = [np.mean(v) for v in values if v]
     n = len(means)

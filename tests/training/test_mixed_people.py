@@ -75,13 +75,13 @@ def test_joined_sources_come_one_after_the_other(roots):
 
 
 def test_the_task_learns_from_all_roots_and_validates_on_the_first(roots):
-    task = PoseTask(recipe(roots, convention="authors", partners=0.0), torch.device("cpu"))
+    task = PoseTask(recipe(roots, convention="authors", flip_pairs=0.0), torch.device("cpu"))
     assert len(task.source) == 3 and len(task.val.images) == 2
     assert task.labels.names == SPOTS.names and task.labels.convention == "authors"
     assert task.build(task.recipe.space.smallest()).labels == task.labels
     assert next(task.calibration(3, size=(32, 24))).shape == (3, 3, 32, 24)
     drawn = {float(next(task.calibration(1, seed=s)).mean()) for s in range(1, 9)}
-    assert len(drawn) > 1, "another seed looks at other pictures"
+    assert len(drawn) > 1, "another seed looks at other images"
 
 
 def test_a_peak_in_its_place_costs_nothing_and_a_second_one_does():
@@ -109,7 +109,7 @@ def test_a_flat_heatmap_is_pulled_to_its_peak():
 
 
 def test_the_recipe_weighs_peaks(roots):
-    plain, weighed = (PoseTask(recipe(roots, peaks=w, partners=0.0), torch.device("cpu")) for w in (0.0, 0.5))
+    plain, weighed = (PoseTask(recipe(roots, peaks=w, flip_pairs=0.0), torch.device("cpu")) for w in (0.0, 0.5))
     output, target, seen = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.ones(2, 3)
     extra = losses.peak_divergence(output, target, seen)
     assert (weighed.loss(output, target, seen) - plain.loss(output, target, seen)).item() == pytest.approx(

@@ -1,4 +1,4 @@
-"""Re-encoding a data set small: pictures shrink, labels stay indices, tars unpack, nothing half-done appears."""
+"""Re-architecture a data set small: images shrink, labels stay indices, tars unpack, nothing half-done appears."""
 
 import tarfile
 
@@ -41,11 +41,11 @@ def test_camvids_own_form_and_what_a_broken_run_left(tmp_path):
 
 def test_tars_become_an_image_folder(tmp_path):
     (tmp_path / "data").mkdir()
-    picture = tmp_path / "a.png"
-    cv2.imwrite(str(picture), photographs()[0][:50, :60])
+    photo = tmp_path / "a.png"
+    cv2.imwrite(str(photo), photographs()[0][:50, :60])
     with tarfile.open(tmp_path / "data" / "train.tar", "w") as tar:
-        tar.add(picture, "n1/a.png")
-        tar.add(picture, "../../n2/b.png")
+        tar.add(photo, "n1/a.png")
+        tar.add(photo, "../../n2/b.png")
     from_tar = ClassificationSource(str(tmp_path / "data"), "train")
     assert main(["prepare", str(tmp_path / "data"), "-o", str(tmp_path / "small")]) == 0
     unpacked = ClassificationSource(str(tmp_path / "small"), "train")

@@ -1,4 +1,4 @@
-"""Recalibrating a weights file, from the command line, on pictures of a folder or people of a keypoint set."""
+"""Recalibrating a weights file, from the command line, on images of a folder or people of a keypoint set."""
 
 import json
 
@@ -10,7 +10,7 @@ from scalenet.models.checkpoint import read_weights, save_weights
 from scalenet.models.factory import load_model
 from scalenet.network import ScaleNet
 from training.__main__ import main
-from training.recalibrate import find_pictures, picture_batches
+from training.recalibrate import find_images, image_batches
 
 from ..conftest import TINY
 from ..small_data import camvid_form, photographs
@@ -60,19 +60,19 @@ def test_statistics_change_and_weights_do_not(tmp_path, task, capsys):
     assert load_model(tmp_path / "new.safetensors").num_classes == 3
 
 
-def test_the_splits_pictures_count_and_labels_do_not(tmp_path):
+def test_the_splits_images_count_and_labels_do_not(tmp_path):
     root = camvid_form(tmp_path / "data", train=4, val=2)
-    assert {p.parent.relative_to(root).as_posix() for p in find_pictures(root, "train")} == {"images/train"}
+    assert {p.parent.relative_to(root).as_posix() for p in find_images(root, "train")} == {"images/train"}
     (root / "images" / "val" / "._p0.jpg").write_bytes(b"an editor's")
-    assert [p.name for p in find_pictures(root, "val")] == ["p0.jpg", "p1.jpg"]
-    assert len(find_pictures(root, "nowhere")) == 6, "without folders of the split all pictures count"
+    assert [p.name for p in find_images(root, "val")] == ["p0.jpg", "p1.jpg"]
+    assert len(find_images(root, "nowhere")) == 6, "without folders of the split all images count"
     model = ScaleNet(SearchSpace("segmentation", 8, (48, 64), **TINY).smallest(), num_classes=3)
-    first, again, other = (list(picture_batches(model, root, "train", 3, 2, seed)) for seed in (0, 0, 1))
+    first, again, other = (list(image_batches(model, root, "train", 3, 2, seed)) for seed in (0, 0, 1))
     assert [tuple(b.shape) for b in first] == [(2, 3, 64, 64)] * 3, "mirrored to whole cells"
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(first, other, strict=True))
-    pictures = {b.numpy().tobytes() for batch in first for b in batch}
-    assert len(pictures) == 6, "four pictures, two of them twice, each time another part of them"
+    images = {b.numpy().tobytes() for batch in first for b in batch}
+    assert len(images) == 6, "four images, two of them twice, each time another part of them"
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):
@@ -80,7 +80,7 @@ def test_bad_input_is_one_line(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     before = file.read_bytes()
     assert main(["recalibrate", str(file), "--data", str(tmp_path / "empty")]) == 2
-    assert "no pictures" in capsys.readouterr().err and file.read_bytes() == before
+    assert "no images" in capsys.readouterr().err and file.read_bytes() == before
     file.write_bytes(before[: len(before) // 2])
     assert main(["recalibrate", str(file), "--data", str(tmp_path / "empty")]) == 2
     assert "damaged" in capsys.readouterr().err

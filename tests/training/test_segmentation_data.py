@@ -1,4 +1,4 @@
-"""Which pictures segmentation learns from and is judged by, what a sample is made of, and the Lovasz loss."""
+"""Which images segmentation learns from and is judged by, what a sample is made of, and the Lovasz loss."""
 
 import dataclasses
 
@@ -20,13 +20,13 @@ CPU = torch.device("cpu")
 
 
 def write(root, split, stem, label, colour=None):
-    """A picture whose colour says its class (90 times it), unless ``colour`` is given, beside its label."""
+    """An image whose colour says its class (90 times it), unless ``colour`` is given, beside its label."""
     for kind in ("images", "labels"):
         (root / kind / split).mkdir(parents=True, exist_ok=True)
-    picture = (
+    photo = (
         np.repeat(90 * np.minimum(label, 2)[:, :, None], 3, 2) if colour is None else np.full((*label.shape, 3), colour)
     )
-    cv2.imwrite(str(root / "images" / split / f"{stem}.png"), picture.astype(np.uint8))
+    cv2.imwrite(str(root / "images" / split / f"{stem}.png"), photo.astype(np.uint8))
     cv2.imwrite(str(root / "labels" / split / f"{stem}.png"), label.astype(np.uint8))
 
 
@@ -42,7 +42,7 @@ def drives(tmp_path):
 
 
 def stems(pairs):
-    return [picture.stem for picture, _ in pairs]
+    return [photo.stem for photo, _ in pairs]
 
 
 # -- splits ----------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_a_drive_that_is_held_out_is_validated_on_and_not_learned_from(recipe, d
     )
 
 
-def test_a_drive_of_which_only_the_validation_has_pictures(tmp_path, drives):
+def test_a_drive_of_which_only_the_validation_has_images(tmp_path, drives):
     write(drives, "val", "c0", np.zeros(SIZE))
     assert stems(validation_pairs(str(drives), "train", "val", "c")) == ["c0"]
     assert len(SegmentationSource(str(drives), "train", 3, hold_out="c")) == 3
@@ -73,14 +73,14 @@ def test_a_drive_of_which_only_the_validation_has_pictures(tmp_path, drives):
 
 @pytest.mark.parametrize("prefix", ["x", "b00"])
 def test_holding_out_nothing_is_said_in_one_line(recipe, drives, prefix):
-    with pytest.raises(DataError, match=f"no picture of train or val .* hold_out={prefix}") as error:
+    with pytest.raises(DataError, match=f"no image of train or val .* hold_out={prefix}") as error:
         SegmentationTask(dataclasses.replace(recipe, root=str(drives), hold_out=prefix), CPU)
     assert "\n" not in str(error.value)
 
 
 def test_holding_out_everything_is_said_in_one_line(recipe, drives):
     recipe = dataclasses.replace(recipe, root=str(drives), split="val", hold_out="b")
-    with pytest.raises(DataError, match=r"every picture of val .* hold_out=b") as error:
+    with pytest.raises(DataError, match=r"every image of val .* hold_out=b") as error:
         SegmentationTask(recipe, CPU)
     assert "\n" not in str(error.value)
 
@@ -92,11 +92,11 @@ def no_jitter(monkeypatch):
 
 
 def plain(root, **options):
-    """A source that moves pictures and does not zoom, so that a pixel keeps its colour."""
+    """A source that moves images and does not zoom, so that a pixel keeps its colour."""
     return SegmentationSource(str(root), "train", 3, scale=(1.0, 1.0), **options)
 
 
-def test_picture_and_label_are_pasted_alike(tmp_path, no_jitter):
+def test_image_and_label_are_pasted_alike(tmp_path, no_jitter):
     rng = np.random.default_rng(0)
     for stem in "ab":
         write(tmp_path, "train", stem, rng.integers(0, 3, SIZE))
@@ -139,11 +139,11 @@ def test_mixing_happens_as_often_as_asked_and_repeats(tmp_path, no_jitter):
     for seed in range(10):
         again = source.sample(0, np.random.default_rng(seed), SIZE)
         assert all(np.array_equal(x, y) for x, y in zip(found[seed], again, strict=True))
-    assert (source.load(0)[1] == 0).all(), "the picture that is kept stays as it is"
+    assert (source.load(0)[1] == 0).all(), "the image that is kept stays as it is"
 
 
 @pytest.mark.parametrize("label", [np.full(SIZE, 255), np.zeros(SIZE)])
-def test_a_single_picture_mixes_with_itself(tmp_path, label):
+def test_a_single_image_mixes_with_itself(tmp_path, label):
     write(tmp_path, "train", "a", label)
     assert np.array_equal(plain(tmp_path, mix=1.0).sample(0, np.random.default_rng(0), SIZE)[1], label)
 
@@ -177,9 +177,9 @@ def test_samples_are_as_before_when_mix_and_dusk_are_off(camvid):
     rng = np.random.default_rng(4)
     rng.uniform(0, 0), rng.uniform(np.zeros(2), np.zeros(2))
     side = -1 if rng.random() < 0.5 else 1
-    picture, classes = source.load(0)
+    photo, classes = source.load(0)
     assert np.array_equal(label, classes[:, ::side])
-    assert np.array_equal(image, jitter(np.ascontiguousarray(picture[:, ::side]), rng))
+    assert np.array_equal(image, jitter(np.ascontiguousarray(photo[:, ::side]), rng))
 
 
 def test_dusk_reaches_the_samples(camvid):

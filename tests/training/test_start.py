@@ -40,7 +40,7 @@ def test_a_part_of_a_supernet_is_taken_whole_and_another_head_does_not_count(sup
     assert (taken, of) == (total, "of")
     assert torch.equal(part.conv1.weight, supernet.conv1.weight)
     pretrained = ScaleNet(SPACE.supernet(), task="pose", num_classes=0)
-    load_start(supernet, saved(pretrained, tmp_path / "trunk.safetensors"))
+    load_start(supernet, saved(pretrained, tmp_path / "backbone.safetensors"))
     assert "random: last_layer.0.weight" in capsys.readouterr().err
 
 

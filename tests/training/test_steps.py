@@ -44,7 +44,7 @@ def test_the_gradients_of_a_sandwich_are_the_mean_of_its_networks(recipe):
     expected = {k: torch.zeros_like(v) for k, v in before.items()}
     for arch in archs:
         run = Run(sandwich)
-        run.trunk.activate(arch)
+        run.backbone.activate(arch)
         images, labels = batch()
         run.task.loss(run.model(normalise(images)), labels).backward()
         for k, p in run.model.named_parameters():
@@ -61,7 +61,7 @@ def test_the_largest_of_a_step_teaches_the_others(recipe):
     run = Run(sandwich)
     outputs = []
     for arch in step_archs(sandwich, 0):
-        run.trunk.activate(arch)
+        run.backbone.activate(arch)
         outputs.append(run.model(normalise(batch()[0])).detach())
     far = sum((other - outputs[0]).square().mean().item() for other in outputs[1:]) / len(outputs)
     assert far > 1e-4
@@ -69,7 +69,7 @@ def test_the_largest_of_a_step_teaches_the_others(recipe):
     assert losses[3.0] - losses[0.0] == pytest.approx(3 * far, rel=1e-2)
 
 
-@pytest.mark.parametrize("changes", [{"stage": "alone", "sandwich": 1}, {"inplace": 0.5}, {"ema": 1.0}])
+@pytest.mark.parametrize("changes", [{"mode": "standalone", "sandwich": 1}, {"inplace": 0.5}, {"ema": 1.0}])
 def test_what_does_not_go_together_is_refused(recipe, changes):
     with pytest.raises(RecipeError, match=r"sandwich|ema"):
         Run(dataclasses.replace(recipe, **changes))
@@ -115,9 +115,9 @@ def test_a_run_gives_the_average_of_its_weights(recipe):
 
 
 def test_an_averages_statistics_are_measured_anew(recipe):
-    run = Run(dataclasses.replace(recipe, stage="alone", arch="smallest", ema=0.9))
+    run = Run(dataclasses.replace(recipe, mode="standalone", arch="smallest", ema=0.9))
     state, _ = read_weights(run.run())
-    network = ScaleNet(run.trunk.arch, num_classes=3)
+    network = ScaleNet(run.backbone.arch, num_classes=3)
     network.load_state_dict(state)
     seen = []
     network.eval().bn1.register_forward_pre_hook(lambda module, x: seen.append(x[0]))

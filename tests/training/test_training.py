@@ -125,11 +125,11 @@ def test_batches_are_seeded_and_shared_out_between_ranks():
         return [next(stream) for _ in range(4)]
 
     alone = ask(0, 1)
-    assert alone[2:] == ask(0, 1, start=2)[:2], "a resumed run asks for the same pictures"
+    assert alone[2:] == ask(0, 1, start=2)[:2], "a resumed run asks for the same images"
     for whole, first, second in zip(alone, ask(0, 2), ask(1, 2), strict=True):
         assert sorted(whole) == sorted(first + second)
     order = [i for batch in alone for i, _, _ in batch]
-    assert sorted(order[:5]) == sorted(order[5:10]) == [0, 1, 2, 3, 4], "an epoch visits every picture once"
+    assert sorted(order[:5]) == sorted(order[5:10]) == [0, 1, 2, 3, 4], "an epoch visits every image once"
 
 
 def test_samples_repeat_and_outside_is_ignored(camvid):
@@ -141,8 +141,8 @@ def test_samples_repeat_and_outside_is_ignored(camvid):
     assert set(np.unique(label)) <= {0, 1, 2, 255}
 
 
-def test_picture_and_label_stay_together(camvid):
-    """Labels of this data are brightness, so they can be made again from a warped picture."""
+def test_image_and_label_stay_together(camvid):
+    """Labels of this data are brightness, so they can be made again from a warped image."""
     source = SegmentationSource(str(camvid), "train", 3, scale=(1.0, 1.0001))
     hits = []
     for seed in range(8):
@@ -260,10 +260,10 @@ def test_ctrl_c_says_how_to_go_on(recipe, monkeypatch, capsys):
 
 
 def test_a_teacher_starts_a_supernet_and_distils(recipe, tmp_path):
-    teacher = dataclasses.replace(recipe, name="t", stage="alone", out=str(tmp_path / "t"), steps=2)
+    teacher = dataclasses.replace(recipe, name="t", mode="standalone", out=str(tmp_path / "t"), steps=2)
     weights = str(Run(teacher).run())
     run = Run(dataclasses.replace(recipe, init=weights, teacher=weights, steps=3))
-    assert torch.equal(run.trunk.conv1.weight, read_weights(weights)[0]["conv1.weight"])
+    assert torch.equal(run.backbone.conv1.weight, read_weights(weights)[0]["conv1.weight"])
     assert run.teacher is not None and not any(p.requires_grad for p in run.teacher.parameters())
     run.run()
 
@@ -274,10 +274,10 @@ def test_another_runs_checkpoint_is_refused(recipe):
     with pytest.raises(TrainingError, match="belongs to another run"):
         Run(other)
     with pytest.raises(TrainingError, match="belongs to another run"):
-        Run(dataclasses.replace(recipe, stage="alone"))
+        Run(dataclasses.replace(recipe, mode="standalone"))
 
 
-def test_the_first_pictures_after_a_resume_have_the_size_of_now(recipe, monkeypatch):
+def test_the_first_images_after_a_resume_have_the_size_of_now(recipe, monkeypatch):
     run = Run(dataclasses.replace(recipe, early=0.5, early_size=(32, 32)))
     run.clock.step = 3
     sizes = []
@@ -293,7 +293,7 @@ def test_a_classifier_can_be_a_supernet_too(tmp_path):
             (tmp_path / split / name).mkdir(parents=True)
             cv2.imwrite(str(tmp_path / split / name / "x.png"), np.full((64, 64, 3), 99, np.uint8))
     recipe = dataclasses.replace(
-        RECIPES["pretrain_labels"], stage="supernet", root=str(tmp_path), space=SPACE, steps=1, minutes=0.0, batch=2,
+        RECIPES["pretrain_labels"], mode="supernet", root=str(tmp_path), space=SPACE, steps=1, minutes=0.0, batch=2,
         size=(64, 64), early_size=(64, 64), out=str(tmp_path / "run"), device="cpu",
     )  # fmt: skip
     assert "top1" in metrics_of(Run(recipe).run())
@@ -311,10 +311,10 @@ def test_what_a_run_cannot_be_made_of_is_said_in_one_line(recipe, tmp_path):
     outside = tmp_path / "outside.json"
     outside.write_text(dataclasses.replace(SPACE, width=4).largest().to_json())
     with pytest.raises(ArchError, match="width 4 is outside the space"):
-        Run(dataclasses.replace(recipe, stage="alone", arch=str(outside)))
+        Run(dataclasses.replace(recipe, mode="standalone", arch=str(outside)))
     with pytest.raises(RecipeError, match="did you mean segmentation"):
         Run(dataclasses.replace(recipe, task="segmentaton"))
-    alone = dataclasses.replace(recipe, name="t", stage="alone", arch="smallest", out=str(tmp_path / "t"), steps=1)
+    alone = dataclasses.replace(recipe, name="t", mode="standalone", arch="smallest", out=str(tmp_path / "t"), steps=1)
     with pytest.raises(WeightsError, match=r"teacher .* are missing"):
         Run(dataclasses.replace(recipe, teacher=str(Run(alone).run())))
     Run(recipe).save()
@@ -329,11 +329,11 @@ def test_work_for_one_process_is_done_by_the_first(monkeypatch, capsys):
     assert main(["prepare", "/nowhere", "-o", "/nowhere/out"]) == 0 and not capsys.readouterr().err
     monkeypatch.setenv("RANK", "0")
     assert main(["prepare", "/nowhere", "-o", "/nowhere/out"]) == 2
-    assert distributed.start("cpu", join=False).type == "cpu" and distributed.world() == 1, "it waits for nobody"
+    assert distributed.start("cpu", join=False).type == "cpu" and distributed.world_size() == 1, "it waits for nobody"
     assert os.environ["RANK"] == "0", "whoever calls keeps the environment as it was"
 
 
-def test_pictures_without_a_label_cost_nothing():
+def test_images_without_a_label_cost_nothing():
     logits = torch.zeros(1, 3, 2, 2, requires_grad=True)
     loss = losses.cross_entropy(logits, torch.full((1, 2, 2), 255))
     loss.backward()
@@ -341,7 +341,7 @@ def test_pictures_without_a_label_cost_nothing():
 
 
 def test_uneven_shares_are_refused(recipe, monkeypatch):
-    monkeypatch.setattr("training.distributed.world", lambda: 3)
+    monkeypatch.setattr("training.distributed.world_size", lambda: 3)
     with pytest.raises(RecipeError, match="cannot be shared out evenly to 3"):
         Run(dataclasses.replace(recipe, batch=4))
 

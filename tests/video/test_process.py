@@ -23,7 +23,7 @@ from scalenet.video.tracking import Tracker
 from ..commands.test_cli import as_json, fails
 from ..small_networks import small_network, write
 from ..small_pose import SpotNetwork, paint, person
-from ..small_video import boxes_of, frames_of, moving, only_sound, pictures_of, times_of, write_clip
+from ..small_video import boxes_of, frames_of, images_of, moving, only_sound, times_of, write_clip
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,7 +99,7 @@ def next_frames(path):
     return [frame.image for frame in read_frames(path)]
 
 
-def test_the_default_picture_is_the_overlay_with_a_legend_that_only_grows(net):
+def test_the_default_image_is_the_overlay_with_a_legend_that_only_grows(net):
     image = moving(1, (240, 320))[0]
     result, draw = Segmenter(net)(image), process.drawer()
     drawn = draw(result, image)
@@ -133,10 +133,10 @@ def test_other_containers(tmp_path, name, codec):
     assert is_video(source) and probe(source).size == (64, 80)
     summary = process_video(source, tmp_path / "out.mp4", Plain())
     assert summary.frames == len(frames_of(tmp_path / "out.mp4")) == 5
-    assert near(pictures_of(tmp_path / "out.mp4")[4], moving(5)[4], 20 if codec == "gif" else 6)
+    assert near(images_of(tmp_path / "out.mp4")[4], moving(5)[4], 20 if codec == "gif" else 6)
 
 
-def test_a_still_gif_is_a_picture(tmp_path):
+def test_a_still_gif_is_a_image(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "still.gif")
     (tmp_path / "text.gif").write_text("hello")
     assert not is_video(tmp_path / "still.gif") and not is_video(tmp_path / "text.gif")
@@ -179,7 +179,7 @@ def test_an_odd_size_gets_its_last_row_and_column_once_more(tmp_path):
     images = moving(3, (51, 67))
     source = write_clip(tmp_path / "odd.mkv", images, codec="ffv1")
     summary = process_video(source, tmp_path / "out.mp4", Plain())
-    shown = pictures_of(tmp_path / "out.mp4")[1]
+    shown = images_of(tmp_path / "out.mp4")[1]
     assert summary.size == shown.shape[:2] == (52, 68)
     assert near(shown[:51, :67], images[1]) and near(shown[51, :67], images[1][50], 12)
 
@@ -236,7 +236,7 @@ def test_time_stamps_that_make_no_sense_are_mended():
     assert clock(Frame(10**12 + 90, 33))[1] == 33 and clock(Frame(None, 10**9))[1] == 40
 
 
-def test_sound_is_copied_and_ends_with_the_pictures(tmp_path):
+def test_sound_is_copied_and_ends_with_the_images(tmp_path):
     source = write_clip(tmp_path / "clip.mp4", moving(50), sound=True)
     for count, frames in ((None, 50), (20, 20)):
         summary = process_video(source, tmp_path / "out.mp4", Plain(), max_frames=count)
@@ -321,9 +321,9 @@ def test_errors_of_the_callers_own_come_through(clip, tmp_path, where):
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_a_picture_of_the_callers_own_may_have_another_size(clip, tmp_path):
+def test_a_image_of_the_callers_own_may_have_another_size(clip, tmp_path):
     summary = process_video(clip, tmp_path / "out.mp4", Plain(), draw=lambda result, image: np.repeat(image, 2, 1))
-    assert summary.size == pictures_of(tmp_path / "out.mp4")[0].shape[:2] == (64, 160)
+    assert summary.size == images_of(tmp_path / "out.mp4")[0].shape[:2] == (64, 160)
 
 
 def python(code, *argv, **options):
@@ -422,7 +422,7 @@ def test_joints_stay_with_their_person_through_the_video(tmp_path):
         for who, joints in where.items():
             expected = people[i][{where_id: k for k, where_id in enumerate(sorted(where))}[who]]
             assert np.abs(joints - expected[:, :2]).max() < 4
-    with_ids = pictures_of(out)[6]
+    with_ids = images_of(out)[6]
     assert near(with_ids[:, :20], images[6][:, :20]) and not near(with_ids[60:140], images[6][60:140], 1)
 
 
@@ -457,7 +457,7 @@ def playlist(path):
     (only_sound, "no video stream, only sound"), (gif_of_hostile_size, "36 megapixels"),
     (lambda p: p.mkdir(), "it is a folder"), (lambda p: None, "no video"),
     (lambda p: p.write_bytes(write_clip(p.with_suffix(".mkv"), moving(5)).read_bytes()[:700]), "clip.mp4"),
-], ids=["empty", "text", "picture", "playlist", "sound", "hostile", "folder", "missing", "header"])  # fmt: skip
+], ids=["empty", "text", "image", "playlist", "sound", "hostile", "folder", "missing", "header"])  # fmt: skip
 @pytest.mark.parametrize("command", ["segment", "pose"])
 def test_bad_input_is_one_line(capsys, weights, tmp_path, command, make, text):
     make(tmp_path / "clip.mp4")

@@ -1,7 +1,7 @@
-"""Training data: a *source* holds pictures and makes augmented samples; batches are asked for by step.
+"""Training data: a *source* holds images and makes augmented samples; batches are asked for by step.
 
 A sample is a pure function of (index, seed, size), so runs repeat, resume and share work between ranks exactly.
-Pictures travel as uint8 (H, W, 3) and are normalised on the device.
+Images travel as uint8 (H, W, 3) and are normalised on the device.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Request = tuple[int, tuple[int, int], Size]
 
 
 class Source(Protocol):
-    """Pictures with labels, augmented on demand."""
+    """Images with labels, augmented on demand."""
 
     def __len__(self) -> int: ...
 
@@ -57,7 +57,7 @@ class Joined:
         return self.sources[part], index - (self.ends[part - 1] if part else 0)
 
     def load(self, index: int, size: Size) -> np.ndarray:
-        """A picture as it is at prediction, (H, W) ``size``."""
+        """An image as it is at prediction, (H, W) ``size``."""
         source, own = self._find(index)
         return source.load(own, size)
 
@@ -68,7 +68,7 @@ class Joined:
 
 
 class SampleError(DataError):
-    """A picture that cannot be read; of the traceback that a loader's process sends, the last line is what it says."""
+    """An image that cannot be read; of the traceback that a loader's process sends, the last line is what it says."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message.strip().splitlines()[-1].removeprefix(f"{__name__}.{type(self).__name__}: "))
@@ -118,7 +118,7 @@ def make_loader(
     """Endless batches from ``source`` beginning with step ``start``; ``batch`` is over all ranks together.
 
     Args:
-        size: (H, W) of a step's pictures; it must say the same whenever it is asked, as workers ask early.
+        size: (H, W) of a step's images; it must say the same whenever it is asked, as workers ask early.
     """
     if not len(source):
         raise DataError("the data set is empty")
@@ -146,19 +146,19 @@ def iterating(loader: Iterable[list[torch.Tensor]]) -> Iterator[Iterator[list[to
 
 def mirrored_where_known(augmentation: Any, labels: Labels) -> Any:
     """An augmentation with ``flip``; without it where it is not known which joints change places, which is said."""
-    paired = {i for pair in labels.partners for i in pair}
+    paired = {i for pair in labels.flip_pairs for i in pair}
     alone = [n for i, n in enumerate(labels.names) if i not in paired and {"left", "right"} & {*words_of(n)}]
     if not augmentation.flip or (paired and not alone):
         return augmentation
     why = f"joint {alone[0]!r} has no partner" if alone else "the joints name no left and right"
-    warnings.warn(f"{labels.dataset}: {why}; pictures are not mirrored", DataWarning, stacklevel=3)
+    warnings.warn(f"{labels.dataset}: {why}; images are not mirrored", DataWarning, stacklevel=3)
     return replace(augmentation, flip=0.0)
 
 
 def spread(
     load: Callable[[int], np.ndarray], length: int, count: int, batch: int, device: torch.device, seed: int = 0
 ) -> Iterator[torch.Tensor]:
-    """Network inputs of ``count`` pictures (at most ``length``) of load(0) .. load(length - 1).
+    """Network inputs of ``count`` images (at most ``length``) of load(0) .. load(length - 1).
 
     They come ``batch`` at a time where they have one size, else one by one.
 
@@ -171,9 +171,9 @@ def spread(
     else:
         index = np.linspace(0, length - 1, count).round().astype(int).tolist()
     for start in range(0, len(index), batch):
-        pictures = [load(i) for i in index[start : start + batch]]
-        together = len({p.shape for p in pictures}) == 1
-        for group in [pictures] if together else [[p] for p in pictures]:
+        images = [load(i) for i in index[start : start + batch]]
+        together = len({p.shape for p in images}) == 1
+        for group in [images] if together else [[p] for p in images]:
             yield to_input(np.stack(group), device)
 
 
@@ -183,7 +183,7 @@ def holds_labels(folder: Path) -> bool:
 
 
 @contextmanager
-def whole_folder(out: str | Path) -> Iterator[Path]:
+def atomic_folder(out: str | Path) -> Iterator[Path]:
     """A temporary folder beside ``out``, which becomes ``out`` when the ``with`` block ends well.
 
     Raises:

@@ -33,8 +33,8 @@ def jitter(image: np.ndarray, rng: np.random.Generator, strength: float = 0.3) -
 def dusk(image: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
     """Another time of day, weather or camera: changes of light, each with a probability of 0.4 and a random size.
 
-    Gamma towards another mean brightness (so that a dark picture does not turn black), warm or cold light, haze, pale
-    colours, a brightness that falls off across the picture, blur and noise.
+    Gamma towards another mean brightness (so that a dark image does not turn black), warm or cold light, haze, pale
+    colours, a brightness that falls off across the image, blur and noise.
 
     Args:
         image: (H, W, 3) uint8.
@@ -65,7 +65,7 @@ def _light_table(rng: np.random.Generator, mean: float, gamma: float, warmth: fl
     """(1, 256, 3) look-up table of random gamma, colour temperature and haze of these strengths.
 
     Args:
-        mean: brightness of the picture, 0 to 1.
+        mean: brightness of the image, 0 to 1.
     """
     wanted = rng.uniform(np.log(0.12), np.log(0.7))
     power = np.clip(wanted / np.log(np.clip(mean, 0.02, 0.98)), 0.4, 2.7) ** gamma

@@ -16,18 +16,18 @@ from scalenet.labels import CAMVID
 
 from . import DataError, Size
 from .augment import jitter
-from .classification import tar_pictures
+from .classification import tar_images
 
 PEOPLE = tuple(CAMVID.names.index(name) for name in ("pedestrian", "bicyclist"))
 MOST_PEOPLE = 0.04  # share of a street's pixels; with more of them it is no background
 TRIES = 12  # to cut a street where there is nobody
 NEAR_PEOPLE = 9  # pixels around them that are not known to be nobody either
-SMALL = 128  # pixels of the short side, below which a picture cannot fill a canvas
+SMALL = 128  # pixels of the short side, below which an image cannot fill a canvas
 PLACES = 0.4  # share of backgrounds that are places, where there are such
 WORN_OR_USED = (
     "gown", "apron", "barbershop", "bikini", "bow tie", "cardigan", "dumbbell", "fur coat", "gasmask", "go-kart",
     "jinrikisha", "kimono", "maypole", "military uniform", "miniskirt", "neck brace", "oboe", "poncho", "punching bag",
-    "rugby ball", "snorkel", "sombrero", "sunglasses", "swimming trunks", "vestment", "volleyball", "basketball",
+    "rugby ball", "snorkel", "sombrero", "sunglasses", "swimming backbones", "vestment", "volleyball", "basketball",
     "academic", "unicycle", "horizontal bar", "balance beam", "ice lolly", "potter's wheel", "sock", "sandal",
     "drumstick", "binoculars", "lawn mower", "syringe", "stocking", "broom", "umbrella", "backpack", "bannister",
     "butcher shop", "gondola", "turnstile", "scoreboard", "torch", "bathtub",
@@ -36,15 +36,15 @@ Patch = tuple[np.ndarray, np.ndarray, tuple[int, int]]
 
 
 class Backgrounds:
-    """Pictures of things and places that show nobody, kept encoded in memory.
+    """Images of things and places that show nobody, kept encoded in memory.
 
     Args:
         roots: folders with ``SPLIT.tar`` or ``SPLIT/CLASS/`` (things by class, whose ``classes.tsv`` tells what people
-            wear or use: such classes are left out), with ``images/SPLIT`` and CamVid's ``labels/SPLIT`` (pictures with
-            more than a few people are left out, the others' are masked), or of pictures.
+            wear or use: such classes are left out), with ``images/SPLIT`` and CamVid's ``labels/SPLIT`` (images with
+            more than a few people are left out, the others' are masked), or of images.
 
     Raises:
-        DataError: if one of them holds no pictures.
+        DataError: if one of them holds no images.
     """
 
     def __init__(self, roots: tuple[str, ...], split: str) -> None:
@@ -53,7 +53,7 @@ class Backgrounds:
         for root in roots:
             self._read(Path(root), split)
         if not self.things and not self.places:
-            raise DataError("crowds need backgrounds: name folders of pictures without people")
+            raise DataError("crowds need backgrounds: name folders of images without people")
 
     def __len__(self) -> int:
         return len(self.things) + len(self.places)
@@ -61,22 +61,22 @@ class Backgrounds:
     def _read(self, root: Path, split: str) -> None:
         before = len(self)
         if (root / "labels" / split).is_dir():
-            for picture, label in find_pairs(root, split):
+            for image, label in find_pairs(root, split):
                 people = np.isin(read_label(label, len(CAMVID.names)), PEOPLE)
                 if people.mean() <= MOST_PEOPLE:
                     mask = 1 - cv2.dilate(people.astype(np.uint8), np.ones((NEAR_PEOPLE, NEAR_PEOPLE), np.uint8))
-                    self.places.append((picture.read_bytes(), mask))
+                    self.places.append((image.read_bytes(), mask))
         elif (root / f"{split}.tar").is_file() or any((root / split).glob("*/")):
             self.things += _things(root, split)
         else:
             files = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES)
             self.places += [(p.read_bytes(), None) for p in files]
         if len(self) == before:
-            forms = f"{split}.tar, {split}/CLASS/, images/{split} with labels/{split}, or pictures"
+            forms = f"{split}.tar, {split}/CLASS/, images/{split} with labels/{split}, or images"
             raise DataError(f"no backgrounds in {root}: looked for {forms}")
 
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """A picture (H, W, 3) uint8 and its mask (H, W) uint8, 0 where somebody may be."""
+        """An image (H, W, 3) uint8 and its mask (H, W) uint8, 0 where somebody may be."""
         mask = np.ones(size, np.uint8)
         if self.places and (not self.things or rng.random() < PLACES):
             image, mask = self._place(rng, size)
@@ -87,7 +87,7 @@ class Backgrounds:
         return image, mask
 
     def _place(self, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """A part of a larger picture."""
+        """A part of a larger image."""
         data, known = self.places[rng.integers(len(self.places))]
         image = decode_rgb(data)
         h, w = image.shape[:2]
@@ -118,8 +118,8 @@ class Backgrounds:
         return image
 
     def _thing(self, rng: np.random.Generator) -> np.ndarray:
-        pictures = self.things or self.places
-        chosen = pictures[rng.integers(len(pictures))]
+        images = self.things or self.places
+        chosen = images[rng.integers(len(images))]
         if isinstance(chosen, bytes):
             return decode_rgb(chosen)
         image, known = decode_rgb(chosen[0]), chosen[1]
@@ -150,12 +150,12 @@ class Backgrounds:
             cv2.polylines(alpha, [points], False, 255, max(2, round(0.25 * min(h, w))))
         alpha = cv2.GaussianBlur(alpha, (0, 0), max(0.7, rng.uniform(0.2, 0.8) * inset))
         corner = tuple(int(rng.integers(-extent // 2, s - extent // 2)) for extent, s in zip((h, w), size, strict=True))
-        picture = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
-        return picture, alpha.astype(np.float32) / 255, corner
+        pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
+        return pixels, alpha.astype(np.float32) / 255, corner
 
 
 def _things(root: Path, split: str) -> list[bytes]:
-    """Encoded pictures of an ImageFolder, without those of classes that people wear or use."""
+    """Encoded images of an ImageFolder, without those of classes that people wear or use."""
     words = {}
     if (root / "classes.tsv").is_file():
         lines = (root / "classes.tsv").read_text(encoding="utf-8").splitlines()
@@ -163,7 +163,7 @@ def _things(root: Path, split: str) -> list[bytes]:
     left_out = {name for name, text in words.items() if any(word in text for word in WORN_OR_USED)}
     tar = root / f"{split}.tar"
     if tar.is_file():
-        items = tar_pictures(tar)
+        items = tar_images(tar)
     else:
         files = sorted(p for p in (root / split).glob("*/*") if p.suffix.lower() in SUFFIXES)
         items = ((p, p.read_bytes()) for p in files)

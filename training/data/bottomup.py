@@ -1,6 +1,6 @@
-"""Whole pictures with everybody in them: random affine, heatmaps at two resolutions, crowd masks, joints for the tags.
+"""Whole images with everybody in them: random affine, heatmaps at two resolutions, crowd masks, joints for the tags.
 
-N people, K joints, (H, W) pictures; keypoints (N, K, 3) are x, y in pixels and visibility, a joint counting above 0.
+N people, K joints, (H, W) images; keypoints (N, K, 3) are x, y in pixels and visibility, a joint counting above 0.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture (H, W, 3), its people's keypoints (N, K, 3), and what is not known.
+    """An image (H, W, 3), its people's keypoints (N, K, 3), and what is not known.
 
     ``mask`` (H, W) uint8 is 0 where nothing is known. ``unknown`` are parts where some joints are not, beside those of
     the people there.
@@ -54,9 +54,9 @@ class RandomAffine:
 
     Args:
         rotation: at most this many degrees.
-        scale: part of the picture that is shown, in lengths of its short side.
+        scale: part of the image that is shown, in lengths of its short side.
         translate: at most this, in 1/200 of what is shown.
-        flip: probability of a mirrored picture.
+        flip: probability of a mirrored image.
         colour: largest change of brightness, contrast and saturation.
     """
 
@@ -137,9 +137,9 @@ def joint_masks(scene: Scene, heatmaps: np.ndarray, stride: int) -> np.ndarray:
 
 
 def warp_scene(scene: Scene, matrix: np.ndarray, size: Size, mirrored: bool, labels: Labels) -> Scene:
-    """A scene under a (1, 2, 3) picture-to-output ``matrix``; ``mirrored`` says that it swaps left and right.
+    """A scene under a (1, 2, 3) image-to-output ``matrix``; ``mirrored`` says that it swaps left and right.
 
-    Outside the picture there is black, and nobody.
+    Outside the image there is black, and nobody.
     """
     keypoints = transform(np.repeat(matrix, len(scene.keypoints), 0), scene.keypoints)
     mask = cv2.warpAffine(
@@ -153,13 +153,13 @@ def warp_scene(scene: Scene, matrix: np.ndarray, size: Size, mirrored: bool, lab
 
 
 class BottomUpSource:
-    """Pictures of a COCO-form split (COCO's and CrowdPose's own folders), one sample each.
+    """Images of a COCO-form split (COCO's and CrowdPose's own folders), one sample each.
 
     Args:
         root, split: as :meth:`scalenet.data.keypoints.KeypointSet.open` finds them.
 
     Raises:
-        DataError: if the split, a picture or labelled people are missing.
+        DataError: if the split, an image or labelled people are missing.
     """
 
     def __init__(self, root: str, split: str, augmentation: RandomAffine = RandomAffine()) -> None:
@@ -172,7 +172,7 @@ class BottomUpSource:
         if not self.image_ids:
             raise DataError(f"{self.data.path} labels nobody")
         for image_id in self.image_ids:
-            self.data.picture(image_id)
+            self.data.image(image_id)
         self.labels = self.data.labels
         self.augmentation = mirrored_where_known(augmentation, self.labels)
 
@@ -180,21 +180,21 @@ class BottomUpSource:
         return len(self.image_ids)
 
     def scene(self, index: int) -> Scene:
-        """The whole picture with its people as they are."""
+        """The whole image with its people as they are."""
         image_id = self.image_ids[index]
-        image = read_rgb(self.data.picture(image_id))
+        image = read_rgb(self.data.image(image_id))
         rows = [a["keypoints"] for a in self.people[image_id] if a["num_keypoints"] > 0]
         keypoints = np.array(rows, float).reshape(len(rows), len(self.labels.names), 3)
         return Scene(image, keypoints, crowd_mask(self.people[image_id], image.shape[:2]))
 
     def load(self, index: int, size: Size) -> np.ndarray:
-        """The picture as large as fits into (H, W) ``size``."""
-        image = read_rgb(self.data.picture(self.image_ids[index]))
+        """The image as large as fits into (H, W) ``size``."""
+        image = read_rgb(self.data.image(self.image_ids[index]))
         side = min(size) * max(np.divide(image.shape[:2], size))
         return crop(image, region_matrix(image, size, side)[0], size)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> Arrays:
-        """An augmented picture (H, W, 3) uint8 and its :func:`targets`."""
+        """An augmented image (H, W, 3) uint8 and its :func:`targets`."""
         scene, aug = self.scene(index), self.augmentation
         side = min(scene.image.shape[:2]) * rng.uniform(*aug.scale)
         shift = rng.uniform(-1, 1, 2) * aug.translate / 200 * side
@@ -216,7 +216,7 @@ def region_matrix(
     angle: float = 0.0,
     aligned: bool = True,
 ) -> np.ndarray:
-    """(1, 2, 3) matrix that shows ``side`` pixels of a picture along the short side of ``size``."""
+    """(1, 2, 3) matrix that shows ``side`` pixels of an image along the short side of ``size``."""
     h, w = image.shape[:2]
     centre = np.array([w / 2, h / 2]) + shift
     shown = np.array(size[::-1]) * side / min(size)

@@ -26,28 +26,28 @@ LEAST_LEFT = 4  # visible joints of somebody who still counts
 MOST_COVERED = 0.5  # of anybody's box by the next one's
 TRIES = 8
 OWN = 0.1  # of the labelled person's longer side, around their box, where others are not known
-AROUND = 0.15  # of the longer side, around a box, that is cut out of a picture to paste somebody
+AROUND = 0.15  # of the longer side, around a box, that is cut out of an image to paste somebody
 EVERY_JOINT = np.ones(len(LABELS.names), bool)
 
 
 @dataclass(frozen=True)
 class View:
-    """How a picture is seen on a canvas: (2, 3) matrix from picture to canvas, and whether left and right swap."""
+    """How an image is seen on a canvas: (2, 3) matrix from image to canvas, and whether left and right swap."""
 
     matrix: np.ndarray
     mirrored: bool
 
     def points(self, xy: np.ndarray) -> np.ndarray:
-        """(P, 2) of the picture on the canvas."""
+        """(P, 2) of the image on the canvas."""
         return xy @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def keypoints(self, keypoints: np.ndarray) -> np.ndarray:
-        """(K, 3) of the picture on the canvas."""
+        """(K, 3) of the image on the canvas."""
         moved = np.column_stack([self.points(keypoints[:, :2]), keypoints[:, 2]])
         return moved[LABELS.flip_order()] if self.mirrored else moved
 
     def unknown(self, part: Unknown) -> Unknown:
-        """Of the picture on the canvas."""
+        """Of the image on the canvas."""
         joints = part.joints[LABELS.flip_order()] if self.mirrored else part.joints
         return Unknown(self.points(part.outline), joints)
 
@@ -77,11 +77,11 @@ class Canvas:
 
     def unroll(self, person: Person, rng: np.random.Generator) -> None:
         """Lay somebody's whole photograph over an empty canvas; who else may be in it is masked."""
-        picture = read_rgb(person.picture)
-        h, w = picture.shape[:2]
+        image = read_rgb(person.image)
+        h, w = image.shape[:2]
         view = self._show(person, (h, w), rng)
         cv2.warpAffine(
-            picture, view.matrix, self.mask.shape[::-1], dst=self.image, flags=cv2.INTER_LINEAR,
+            image, view.matrix, self.mask.shape[::-1], dst=self.image, flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_TRANSPARENT,
         )  # fmt: skip
         whole = view.points(corners(np.array([0, 0, w, h]) - 0.5))
@@ -120,15 +120,15 @@ class Canvas:
         view, box = self._place(person, height, rng)
         if view is None:
             return
-        picture = read_rgb(person.picture)
+        pixels = read_rgb(person.pixels)
         along = person.whole or bool(rng.random() < ALONG_SKELETON)
         cut = view.points(corners(enlarged(person.box, AROUND)))
         low = np.floor(np.maximum(cut.min(0), 0)).astype(int)
         high = np.ceil(np.minimum(cut.max(0), self.mask.shape[::-1])).astype(int)
         size = tuple(int(n) for n in np.maximum(high - low, 1))
         matrix = view.matrix - np.array([[0, 0, low[0]], [0, 0, low[1]]])
-        image = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        alpha = cv2.warpAffine(outline(person, picture.shape[:2], along), matrix, size, flags=cv2.INTER_LINEAR)
+        image = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        alpha = cv2.warpAffine(outline(person, pixels.shape[:2], along), matrix, size, flags=cv2.INTER_LINEAR)
         self.lay(jitter(image, rng, 0.1), alpha, (int(low[1]), int(low[0])))
         self.people.append((view.keypoints(person.keypoints), box, self.top))
         self.unknown += [view.unknown(part) for part in person.unknown()]

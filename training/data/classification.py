@@ -1,4 +1,4 @@
-"""Classification pictures: an ImageFolder (class/picture) in a folder or still inside a tar file."""
+"""Classification images: an ImageFolder (class/image) in a folder or still inside a tar file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .augment import jitter, warp, window
 MEAN_COLOUR = (124, 116, 104)
 
 
-def tar_pictures(path: Path) -> Iterator[tuple[Path, bytes]]:
-    """Name and content of every picture in a tar file.
+def tar_images(path: Path) -> Iterator[tuple[Path, bytes]]:
+    """Name and content of every image in a tar file.
 
     Raises:
         DataError: if it is damaged or no tar file.
@@ -34,7 +34,7 @@ def tar_pictures(path: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _read_tar(path: Path) -> list[tuple[str, bytes]]:
-    return [(name.parent.name, data) for name, data in tar_pictures(path)]
+    return [(name.parent.name, data) for name, data in tar_images(path)]
 
 
 def _read_folder(path: Path) -> list[tuple[str, bytes]]:
@@ -43,10 +43,10 @@ def _read_folder(path: Path) -> list[tuple[str, bytes]]:
 
 
 class ClassificationSource:
-    """Encoded pictures kept in memory (Tiny-ImageNet: 100 MB), decoded when asked for.
+    """Encoded images kept in memory (Tiny-ImageNet: 100 MB), decoded when asked for.
 
     Raises:
-        DataError: if neither ``root/split`` nor ``root/split.tar`` holds pictures.
+        DataError: if neither ``root/split`` nor ``root/split.tar`` holds images.
     """
 
     def __init__(self, root: str, split: str, scale: tuple[float, float] = (0.4, 1.0)) -> None:
@@ -54,23 +54,23 @@ class ClassificationSource:
         tar = folder.with_suffix(".tar")
         items = _read_tar(tar) if tar.is_file() else _read_folder(folder) if folder.is_dir() else []
         if not items:
-            raise DataError(f"no pictures in {folder}/<class>/ nor in {tar}")
+            raise DataError(f"no images in {folder}/<class>/ nor in {tar}")
         names = sorted({name for name, _ in items})
         index = {name: i for i, name in enumerate(names)}
         self.labels = np.array([index[name] for name, _ in items])
-        self.pictures = [data for _, data in items]
+        self.images = [data for _, data in items]
         self.classes, self.scale = len(names), scale
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def load(self, index: int, size: Size) -> np.ndarray:
-        """The picture resized to (H, W) ``size``, as it is."""
-        return cv2.resize(decode_rgb(self.pictures[index]), size[::-1], interpolation=cv2.INTER_LINEAR)
+        """The image resized to (H, W) ``size``, as it is."""
+        return cv2.resize(decode_rgb(self.images[index]), size[::-1], interpolation=cv2.INTER_LINEAR)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """A random part of the picture, flipped and recoloured, with its class index ()."""
-        image = decode_rgb(self.pictures[index])
+        """A random part of the image, flipped and recoloured, with its class index ()."""
+        image = decode_rgb(self.images[index])
         h, w = image.shape[:2]
         area, ratio = rng.uniform(*self.scale), np.exp(rng.uniform(-0.29, 0.29))
         ch, cw = min(h, h * np.sqrt(area / ratio)), min(w, w * np.sqrt(area * ratio))

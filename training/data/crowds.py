@@ -1,8 +1,8 @@
-"""Crowds, whole photographs and pictures of nobody, composed anew for every sample, with COCO's joints.
+"""Crowds, whole photographs and images of nobody, composed anew for every sample, with COCO's joints.
 
 People are cut out along their skeleton or their box and laid over a background or a photograph of somebody, farther
 ones first, and things over them. A joint that is covered is not labelled; somebody of whom too little is left is a
-neighbour without labels, and masked. N people, K joints, (H, W) pictures.
+neighbour without labels, and masked. N people, K joints, (H, W) images.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from scalenet.data.annotations import AREA_OF_BOX
-from scalenet.data.images import save_picture
+from scalenet.data.images import save_image
 from scalenet.data.keypoints import KeypointSet, write_json
 
-from . import DataError, Size, whole_folder
+from . import DataError, Size, atomic_folder
 from .augment import jitter
 from .backgrounds import Backgrounds
 from .bottomup import Arrays, Scene, targets
@@ -38,7 +38,7 @@ class CrowdSource:
     Args:
         roots, split: as :meth:`scalenet.data.keypoints.KeypointSet.open` finds them.
         backgrounds: folders of :class:`~training.data.backgrounds.Backgrounds`.
-        people: fewest and most in a crowd on 512x512; fewer, but up to 3, on smaller pictures.
+        people: fewest and most in a crowd on 512x512; fewer, but up to 3, on smaller images.
         silence: share of samples with nobody in them.
         scenes: share of whole photographs among the others.
         colour: largest change of brightness, contrast and saturation.
@@ -70,14 +70,14 @@ class CrowdSource:
         return len(self.cast)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> Arrays:
-        """A picture (H, W, 3) uint8 around person ``index`` or without anybody, and its
+        """An image (H, W, 3) uint8 around person ``index`` or without anybody, and its
         :func:`~training.data.bottomup.targets`."""
         scene = self.draw(index, rng, size)
         image = jitter(scene.image, rng, self.colour) if self.colour else scene.image
         return image, *targets(dataclasses.replace(scene, image=image), self.labels)
 
     def load(self, index: int, size: Size) -> np.ndarray:
-        """The picture (H, W, 3) of one fixed sample of person ``index``."""
+        """The image (H, W, 3) of one fixed sample of person ``index``."""
         return self.draw(index, np.random.default_rng(index), size).image
 
     def draw(self, index: int, rng: np.random.Generator, size: Size) -> Scene:
@@ -123,7 +123,7 @@ class CrowdSource:
                 canvas.lay(*self.backgrounds.patch(rng, canvas.mask.shape, 0.35))
 
     def validation(self, number: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """Crowd ``number`` of a fixed series: a 512x512 picture and 1-8 people in COCO's form, on a background."""
+        """Crowd ``number`` of a fixed series: a 512x512 image and 1-8 people in COCO's form, on a background."""
         rng = np.random.default_rng((21, number))
         for _ in range(VAL_TRIES):
             canvas = Canvas(*self.backgrounds.draw(rng, VAL_SIZE))
@@ -145,20 +145,20 @@ class CrowdSource:
 def write_crowds(
     roots: tuple[str, ...], split: str, backgrounds: tuple[str, ...], out: str | Path, count: int
 ) -> KeypointSet:
-    """The first ``count`` crowds of :meth:`CrowdSource.validation` as a data set in COCO's form, pictures included.
+    """The first ``count`` crowds of :meth:`CrowdSource.validation` as a data set in COCO's form, images included.
 
     Raises:
         DataError: if ``out`` exists already, or as :class:`CrowdSource`.
     """
     source = CrowdSource(roots, split, backgrounds)
     images, annotations = [], []
-    with whole_folder(out) as partial:
+    with atomic_folder(out) as partial:
         folder = partial / "images" / split
         folder.mkdir(parents=True)
         for number in range(1, count + 1):
             image, people = source.validation(number)
             name = f"{number:06}.jpg"
-            save_picture(folder / name, image)
+            save_image(folder / name, image)
             height, width = image.shape[:2]
             images.append({"id": number, "file_name": name, "height": height, "width": width})
             annotations += [{"id": len(annotations) + i, **person} for i, person in enumerate(people, 1)]

@@ -23,7 +23,7 @@ LOWER_BODY = ("hip", "knee", "ankle")
 HALF_BODY_JOINTS = 8  # half a person is cut out only where more joints than this are labelled
 HALF_BODY_PADDING = 1.5
 ROTATED_SHARE = 0.6
-KEEP_BYTES = 1 << 31  # 2 GB: pictures of a split that needs less are kept in memory once decoded
+KEEP_BYTES = 1 << 31  # 2 GB: images of a split that needs less are kept in memory once decoded
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class KeypointSource:
     Args:
         root, split: as :meth:`scalenet.data.keypoints.KeypointSet.open` finds them.
         sigma: of the targets in heatmap pixels; 0: by the crop's size.
-        workers: loader processes, each of which keeps pictures of its own.
+        workers: loader processes, each of which keeps images of its own.
         labels: joints wanted, in order; those of them that the split has not are unlabelled. Default the split's own.
         absent: weight of the empty heatmap of a joint that the crop does not show: one that lies outside it, or that
             the split labels on others and not on this person. 0, the paper's, leaves such heatmaps free, and a network
             then invents legs for a portrait.
 
     Raises:
-        DataError: if the split, a picture or labelled people are missing, or none of its joints is wanted.
+        DataError: if the split, an image or labelled people are missing, or none of its joints is wanted.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class KeypointSource:
         self.flip_order = self.labels.flip_order()
         self.lower = np.array([any(part in name.lower() for part in LOWER_BODY) for name in self.labels.names])
         self.codec = cache(self._codec)
-        used = [self.data.images[i] for i in dict.fromkeys(self.image_ids) if self.data.picture(i)]  # all are there
+        used = [self.data.images[i] for i in dict.fromkeys(self.image_ids) if self.data.image(i)]  # all are there
         size = sum(3 * image.get("height", 1 << 15) * image.get("width", 1 << 15) for image in used)
         self._kept: dict[object, np.ndarray] | None = {} if size * max(1, workers) <= KEEP_BYTES else None
 
@@ -90,19 +90,19 @@ class KeypointSource:
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def picture(self, index: int) -> np.ndarray:
-        """The whole RGB picture of a person."""
+    def image(self, index: int) -> np.ndarray:
+        """The whole RGB image of a person."""
         image_id = self.image_ids[index]
         if self._kept is None:
-            return read_rgb(self.data.picture(image_id))
+            return read_rgb(self.data.image(image_id))
         if image_id not in self._kept:
-            self._kept[image_id] = read_rgb(self.data.picture(image_id))
+            self._kept[image_id] = read_rgb(self.data.image(image_id))
         return self._kept[image_id]
 
     def load(self, index: int, size: Size) -> np.ndarray:
         """The person's (H, W, 3) crop as it is at prediction."""
         regions = crop_regions(self.boxes[index : index + 1], size)
-        return crop(self.picture(index), crop_matrices(regions, size, self.codec(size).aligned)[0], size)
+        return crop(self.image(index), crop_matrices(regions, size, self.codec(size).aligned)[0], size)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """An augmented crop (H, W, 3) uint8, its heatmaps (K, h, w) and weights (K,) float32."""
@@ -114,7 +114,7 @@ class KeypointSource:
             matrix[:, 0] = -matrix[:, 0] + [0, 0, size[1] - 1]
             keypoints[:, 0] = size[1] - 1 - keypoints[:, 0]
             keypoints = keypoints[self.flip_order]
-        image = crop(self.picture(index), matrix[0], size)
+        image = crop(self.image(index), matrix[0], size)
         if aug.colour:
             image = jitter(image, rng, aug.colour)
         heatmaps, weights = codec.encode(keypoints)

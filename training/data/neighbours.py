@@ -69,16 +69,16 @@ def squares(mask: np.ndarray) -> np.ndarray:
 
 
 def find_people(finders: Sequence[Finder], root: str, split: str, limit: int = 0) -> Boxes:
-    """Boxes x, y, w, h of everybody in a split's pictures who is not labelled, by the picture's id.
+    """Boxes x, y, w, h of everybody in a split's images who is not labelled, by the image's id.
 
     Args:
         finders: who find people; see :func:`finder`.
-        limit: the first so many pictures only.
+        limit: the first so many images only.
     """
     data, boxes = KeypointSet.open(root, split), {}
     people = data.people()
-    for image_id in tqdm(sorted(data.images)[: limit or None], desc="pictures", disable=None):
-        image = read_rgb(data.picture(image_id))
+    for image_id in tqdm(sorted(data.images)[: limit or None], desc="images", disable=None):
+        image = read_rgb(data.image(image_id))
         h, w = image.shape[:2]
         found = [np.reshape(box, -1)[:4].astype(float) for find in finders for box in find(image)]
         found = np.clip(np.reshape(found, (-1, 4)), 0, [w, h, w, h])

@@ -28,19 +28,19 @@ Segment = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in a picture of a data set, in its pixels.
+    """Somebody in an image of a data set, in its pixels.
 
     Args:
-        picture: the file.
+        image: the file.
         keypoints: (K, 3); v = 0 where it is not known where a joint is.
         box: (4,) corners.
         lacking: (K,) bool, joints that the data set does not label of anybody.
         head: (2, 2) neck and top of the head where the data set has them, else None.
-        whole: whether the picture is a whole photograph rather than somebody's cut-out.
+        whole: whether the image is a whole photograph rather than somebody's cut-out.
         neighbours: (M, 4) corner boxes of other people in the photograph; None if it is not known where they are.
     """
 
-    picture: Path
+    image: Path
     keypoints: np.ndarray
     box: np.ndarray
     lacking: np.ndarray
@@ -112,7 +112,7 @@ def read_people(root: str, split: str, neighbours: str = "") -> list[Person]:
         neighbours: a file of :func:`~training.data.neighbours.find_people` for the split, used for whole photographs.
 
     Raises:
-        DataError: if the split is missing, lacks a body's joints, or the file does not know one of its pictures.
+        DataError: if the split is missing, lacks a body's joints, or the file does not know one of its images.
     """
     data = KeypointSet.open(root, split)
     names = data.labels.names if data.labels else ()
@@ -128,14 +128,14 @@ def read_people(root: str, split: str, neighbours: str = "") -> list[Person]:
         around = None if found is None else _boxes(found, image_id, neighbours)
         own = people.keypoints[n, ends]
         head = own[:, :2] if len(ends) == 2 and (own[:, 2] > 0).all() else None
-        persons.append(Person(data.picture(image_id), mapped[n], people.boxes[n], lacking, head, whole, around))
+        persons.append(Person(data.image(image_id), mapped[n], people.boxes[n], lacking, head, whole, around))
     return persons
 
 
 def _boxes(found: Any, image_id: Any, path: str) -> np.ndarray:
-    """(M, 4) corner boxes of a picture in a file of neighbours."""
+    """(M, 4) corner boxes of an image in a file of neighbours."""
     if not isinstance(found, dict) or str(image_id) not in found:
-        raise DataError(f"{path} does not know picture {image_id}: make it with python -m training neighbours")
+        raise DataError(f"{path} does not know image {image_id}: make it with python -m training neighbours")
     boxes = np.array(found[str(image_id)], float).reshape(-1, 4)
     return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
 
@@ -146,7 +146,7 @@ ENDS = [(7, 9, 0.35), (8, 10, 0.35), (13, 15, 0.22), (14, 16, 0.22)]  # hands an
 
 
 def outline(person: Person, size: tuple[int, int], along_skeleton: bool) -> np.ndarray:
-    """(H, W) float32 coverage 0..1 of somebody in their picture: thick limbs, or the box where joints are missing."""
+    """(H, W) float32 coverage 0..1 of somebody in their image: thick limbs, or the box where joints are missing."""
     alpha, joints = np.zeros(size, np.uint8), person.keypoints
     side = float(max(person.box[2:] - person.box[:2]))
     if along_skeleton and (joints[BODY, 2] > 0).all():

@@ -12,54 +12,54 @@ from scalenet.data.images import SUFFIXES, decode_rgb
 
 from . import DataError, Size
 from .augment import jitter
-from .classification import tar_pictures
+from .classification import tar_images
 
 PLACES = ("images", "leftImg8bit", ".")  # where in a data folder its splits lie
 AREA = (0.25, 1.0)
 RATIO = (3 / 4, 4 / 3)
 
 
-def read_pictures(root: str, split: str) -> list[tuple[str, bytes]]:
-    """Name and content of the pictures of ``root/split.tar``, or else below ``root/images/split`` or ``root/split``.
+def read_images(root: str, split: str) -> list[tuple[str, bytes]]:
+    """Name and content of the images of ``root/split.tar``, or else below ``root/images/split`` or ``root/split``.
 
     Raises:
         DataError: if there are none.
     """
     tar = Path(root) / f"{split}.tar"
     if tar.is_file():
-        found = [(f"{tar}/{name}", data) for name, data in tar_pictures(tar)]
+        found = [(f"{tar}/{name}", data) for name, data in tar_images(tar)]
     else:
         folders = (Path(root) / place / split for place in PLACES)
-        paths = next(filter(None, map(_pictures_below, folders)), [])
+        paths = next(filter(None, map(_images_below, folders)), [])
         found = [(str(p), p.read_bytes()) for p in paths]
     if not found:
-        raise DataError(f"no pictures in {tar}, {Path(root) / 'images' / split} or {Path(root) / split}")
+        raise DataError(f"no images in {tar}, {Path(root) / 'images' / split} or {Path(root) / split}")
     return found
 
 
-def _pictures_below(folder: Path) -> list[Path]:
+def _images_below(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 class PhotographSource:
-    """Encoded pictures of several data folders kept in memory, decoded when asked for.
+    """Encoded images of several data folders kept in memory, decoded when asked for.
 
     Args:
         roots: data folders, each with the splits.
         split: a split's name, or several joined by "+".
 
     Raises:
-        DataError: if a folder has no pictures of a split.
+        DataError: if a folder has no images of a split.
     """
 
     def __init__(self, roots: Sequence[str], split: str) -> None:
-        self.pictures = [item for root in roots for part in split.split("+") for item in read_pictures(root, part)]
+        self.images = [item for root in roots for part in split.split("+") for item in read_images(root, part)]
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def _decoded(self, index: int) -> np.ndarray:
-        name, data = self.pictures[index]
+        name, data = self.images[index]
         return decode_rgb(data, name)
 
     def load(self, index: int, size: Size) -> np.ndarray:
@@ -72,7 +72,7 @@ class PhotographSource:
         return _resized(image[y : y + ch, x : x + cw], size)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray]:
-        """A random part of the picture, resized to (H, W) ``size``, flipped and recoloured."""
+        """A random part of the image, resized to (H, W) ``size``, flipped and recoloured."""
         image = self._decoded(index)
         h, w = image.shape[:2]
         area = h * w * rng.uniform(*AREA)

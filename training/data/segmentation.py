@@ -1,4 +1,4 @@
-"""Segmentation pictures and labels, in any folder form that :mod:`scalenet.data.segmentation` knows."""
+"""Segmentation images and labels, in any folder form that :mod:`scalenet.data.segmentation` knows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LOOKED_AT = 100  # labels of a training split, before the training
 
 
 def joined_pairs(root: str, split: str) -> list[Pair]:
-    """Picture and label files of the splits joined by "+", each once; see :func:`find_pairs`."""
+    """Image and label files of the splits joined by "+", each once; see :func:`find_pairs`."""
     return list(dict.fromkeys(pair for part in split.split("+") for pair in find_pairs(root, part)))
 
 
 def validation_pairs(root: str, split: str, val_split: str, hold_out: str = "") -> list[Pair]:
-    """Picture and label files to validate on: of ``val_split``, or all that are held out of either split.
+    """Image and label files to validate on: of ``val_split``, or all that are held out of either split.
 
     Raises:
         DataError: if no name begins with ``hold_out``.
@@ -36,12 +36,12 @@ def validation_pairs(root: str, split: str, val_split: str, hold_out: str = "") 
     pairs = joined_pairs(root, f"{split}+{val_split}")
     held = [pair for pair in pairs if _held_out(pair, hold_out)]
     if not held:
-        raise DataError(f"no picture of {split} or {val_split} under {root} begins with hold_out={hold_out}")
+        raise DataError(f"no image of {split} or {val_split} under {root} begins with hold_out={hold_out}")
     return held
 
 
 def check_pairs(pairs: Sequence[Pair], classes: int, what: str, every: bool = True) -> None:
-    """See, before a training, that pictures and labels can be read and fit, and say which values are no class.
+    """See, before a training, that images and labels can be read and fit, and say which values are no class.
 
     Args:
         every: read all of them; else all headers, and LOOKED_AT of the labels.
@@ -53,11 +53,11 @@ def check_pairs(pairs: Sequence[Pair], classes: int, what: str, every: bool = Tr
     if not every:
         check_sizes(pairs)
     step = 1 if every else max(1, len(pairs) // LOOKED_AT)
-    for picture, file in pairs[::step]:
+    for image, file in pairs[::step]:
         indices = read_indices(file)
         values.update(indices)
         if every:
-            check_shape(file, indices, picture, read_rgb(picture).shape[:2])
+            check_shape(file, indices, image, read_rgb(image).shape[:2])
     values.say(what)
 
 
@@ -66,14 +66,14 @@ def _held_out(pair: Pair, prefix: str) -> bool:
 
 
 class SegmentationSource:
-    """Pictures and labels to learn from, decoded once and kept (``cache``) or read each time.
+    """Images and labels to learn from, decoded once and kept (``cache``) or read each time.
 
     Args:
         root, split: as :func:`joined_pairs`.
         classes: labels from here on are ignored.
         scale: least and greatest size of a sample's things.
-        hold_out: pictures whose names begin with it are left out.
-        mix: probability that a sample gets classes of another picture pasted in.
+        hold_out: images whose names begin with it are left out.
+        mix: probability that a sample gets classes of another image pasted in.
         dusk: strength of changes of light, 0 to 1.
 
     Raises:
@@ -96,7 +96,7 @@ class SegmentationSource:
         pairs = joined_pairs(root, split)
         self.pairs = [pair for pair in pairs if not (hold_out and _held_out(pair, hold_out))]
         if not self.pairs:
-            raise DataError(f"every picture of {split} under {root} begins with hold_out={hold_out}: none is left")
+            raise DataError(f"every image of {split} under {root} begins with hold_out={hold_out}: none is left")
         self.classes, self.scale, self.mix, self.dusk = classes, scale, mix, dusk
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if cache else None
         self._rarity = 1 / np.maximum(1, self.class_counts()) if mix else None
@@ -105,11 +105,11 @@ class SegmentationSource:
         return len(self.pairs)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Picture (H, W, 3) RGB and label (H, W), as they are."""
+        """Image (H, W, 3) RGB and label (H, W), as they are."""
         if self._cache is not None and index in self._cache:
             return self._cache[index]
-        picture, label = self.pairs[index]
-        pair = read_rgb(picture), read_label(label, self.classes)
+        image, label = self.pairs[index]
+        pair = read_rgb(image), read_label(label, self.classes)
         if self._cache is not None:
             self._cache[index] = pair
         return pair
@@ -120,7 +120,7 @@ class SegmentationSource:
         return sum(np.bincount(x.ravel(), minlength=256)[: self.classes] for x in labels)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """A (H, W) crop at a random scale, flipped, mixed and recoloured; outside the picture the label is 255."""
+        """A (H, W) crop at a random scale, flipped, mixed and recoloured; outside the image the label is 255."""
         image, label = self._crop(index, rng, size)
         if self.mix and rng.random() < self.mix:
             self._paste(image, label, index, rng)
@@ -130,7 +130,7 @@ class SegmentationSource:
         return image, label.astype(np.int64)
 
     def _crop(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """A picture (H, W, 3) and its label (H, W) uint8 at a random scale and place, flipped or not."""
+        """An image (H, W, 3) and its label (H, W) uint8 at a random scale and place, flipped or not."""
         image, label = self.load(index)
         step = 1 / np.exp(rng.uniform(*np.log(self.scale)))
         room = np.array([image.shape[1] - size[1] * step, image.shape[0] - size[0] * step])
@@ -143,14 +143,14 @@ class SegmentationSource:
         return image, label
 
     def _paste(self, image: np.ndarray, label: np.ndarray, index: int, rng: np.random.Generator) -> None:
-        """Put half the classes of a crop of another picture into this one, the rarer the likelier (ClassMix)."""
+        """Put half the classes of a crop of another image into this one, the rarer the likelier (ClassMix)."""
         other = (index + 1 + int(rng.integers(max(1, len(self) - 1)))) % len(self)
-        picture, classes = self._crop(other, rng, label.shape)
+        pixels, classes = self._crop(other, rng, label.shape)
         present = np.flatnonzero(np.bincount(classes.ravel(), minlength=256)[: self.classes])
         if not present.size:
             return
         chance = self._rarity[present]
         chosen = rng.choice(present, (len(present) + 1) // 2, replace=False, p=chance / chance.sum())
         mask = cv2.LUT(classes, np.isin(np.arange(256), chosen).astype(np.uint8))
-        cv2.copyTo(picture, mask, image)
+        cv2.copyTo(pixels, mask, image)
         cv2.copyTo(classes, mask, label)

@@ -25,10 +25,10 @@ from .losses import distillation
 class Task(ABC):
     """One kind of training. A task holds ``recipe``, ``device`` and the training ``source``."""
 
-    figure: str  # of what ``evaluate`` returns, the one that says which network is better
+    metric: str  # of what ``evaluate`` returns, the one that says which network is better
     source: Source
     calibration_batch = 32
-    sized = False  # whether inputs have a size of their own, and not the pictures'
+    sized = False  # whether inputs have a size of their own, and not the images'
     teaches_largest = False  # whether the teacher has something to tell the largest network of the space
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
@@ -36,28 +36,28 @@ class Task(ABC):
 
     @abstractmethod
     def build(self, arch: Arch) -> nn.Module:
-        """The network of an encoding with random weights."""
+        """The network of an architecture with random weights."""
 
     @abstractmethod
     def loss(self, output: Any, *targets: torch.Tensor) -> torch.Tensor:
-        """What a batch's outputs cost; ``targets`` are what the source gives beside the picture."""
+        """What a batch's outputs cost; ``targets`` are what the source gives beside the image."""
 
     def calibration(
-        self, pictures: int, batch: int = 0, size: Size | None = None, seed: int = 0
+        self, images: int, batch: int = 0, size: Size | None = None, seed: int = 0
     ) -> Iterator[torch.Tensor]:
-        """Inputs (B, 3, H, W) from training pictures, as they are, for BatchNorm statistics.
+        """Inputs (B, 3, H, W) from training images, as they are, for BatchNorm statistics.
 
         Args:
-            batch: pictures that run together; default ``calibration_batch``.
+            batch: images that run together; default ``calibration_batch``.
             size: (H, W); default the recipe's.
-            seed: 0 spreads the pictures evenly over the split, any other number draws them.
+            seed: 0 spreads the images evenly over the split, any other number draws them.
         """
         load = partial(self.source.load, size=size or self.recipe.size)
-        return spread(load, len(self.source), pictures, batch or self.calibration_batch, self.device, seed)
+        return spread(load, len(self.source), images, batch or self.calibration_batch, self.device, seed)
 
     @abstractmethod
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
-        """Figures of a network in evaluation mode on the validation pictures (the first ``limit``).
+        """Metrics of a network in evaluation mode on the validation images (the first ``limit``).
 
         Args:
             size: (H, W) of its inputs; default the recipe's.
@@ -68,7 +68,7 @@ class Task(ABC):
         """What :meth:`evaluate` looks at ``val_split`` of, for people."""
         return Path(self.recipe.root).name
 
-    def trunk(self, model: nn.Module) -> ScaleNet:
+    def backbone(self, model: nn.Module) -> ScaleNet:
         """The multi-resolution network within what :meth:`build` made."""
         return model
 
@@ -81,7 +81,7 @@ class Task(ABC):
         teacher = self.build(self.recipe.space.supernet())
         state = read_weights(start_file(self.recipe.teacher))[0]
         teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.teacher}"))
-        self.trunk(teacher).activate(self.recipe.space.largest())
+        self.backbone(teacher).activate(self.recipe.space.largest())
         return fold(teacher)
 
     def distillation(self, output: Any, wanted: Any) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The bottom-up task: everybody's joints and tags in whole pictures."""
+"""The bottom-up task: everybody's joints and tags in whole images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BottomUpTask(Task):
     """Heatmaps at two resolutions and tags: from COCO or CrowdPose, or, where the recipe names backgrounds, from crowds
     composed of single people and from their photographs."""
 
-    figure = "ap"
+    metric = "ap"
     calibration_batch = 4
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
@@ -60,14 +60,14 @@ class BottomUpTask(Task):
         return "composed crowds" if self.composed else super().validation
 
     def build(self, arch: Arch) -> nn.Module:
-        arch = arch.replace(input_size=self.recipe.size)  # the encoding may be one of people in boxes
+        arch = arch.replace(input_size=self.recipe.size)  # the architecture may be one of people in boxes
         return ScaleNet(arch, task="bottomup", num_classes=self.recipe.classes, labels=self.labels)
 
     def loss(self, output: BottomUpOutput, *targets: torch.Tensor) -> torch.Tensor:
         return bottom_up_loss(output, *targets, self.recipe.tags, self.recipe.peaks)
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
-        """COCO's or CrowdPose's figures with flip test; of composed crowds (1-8 people, 512x512) COCO's."""
+        """COCO's or CrowdPose's metrics with flip test; of composed crowds (1-8 people, 512x512) COCO's."""
         if not self.composed:
             return self._score(model, self.val, size or self.recipe.size, limit)
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Photographs of things: where a trunk starts from."""
+"""Photographs of things: where a backbone starts from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLASSIFIER_WIDTHS = (64, 128, 192, 256)
 
 
 class Classifier(nn.Module):
-    """A trunk under a classification head over its four branches: 1x1 convolution, BN, ReLU, global mean, linear.
+    """A backbone under a classification head over its four branches: 1x1 convolution, BN, ReLU, global mean, linear.
 
     Args:
         features: widths of two 1x1 convolutions over branches 2 and 3, to learn another network's features by;
@@ -52,9 +52,9 @@ class Classifier(nn.Module):
 
 
 class ClassificationTask(Task):
-    """Photographs of things: where a trunk starts from."""
+    """Photographs of things: where a backbone starts from."""
 
-    figure = "top1"  # of what ``evaluate`` returns, the one that says which network is better
+    metric = "top1"  # of what ``evaluate`` returns, the one that says which network is better
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
@@ -63,7 +63,7 @@ class ClassificationTask(Task):
     def build(self, arch: Arch) -> nn.Module:
         return Classifier(arch, self.source.classes)
 
-    def trunk(self, model: nn.Module) -> ScaleNet:
+    def backbone(self, model: nn.Module) -> ScaleNet:
         return model.network
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -71,7 +71,7 @@ class ClassificationTask(Task):
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
-        """Top-1 accuracy on the validation pictures."""
+        """Top-1 accuracy on the validation images."""
         size = size or self.recipe.size
         val = ClassificationSource(self.recipe.root, self.recipe.val_split)
         hits, n = 0, min(len(val), limit or len(val))

@@ -1,4 +1,4 @@
-"""Photographs without labels: a trunk learns from a network that knows ImageNet's classes."""
+"""Photographs without labels: a backbone learns from a network that knows ImageNet's classes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .teachers import CLASSES, Teacher, Wanted, find_teacher, load_teacher
 
 TEMPERATURE = 2.0  # softens both networks' probabilities, so that the less likely classes count too
 FEATURES = 2.0  # weight of the features' distance, 0..2, beside the logits' divergence
-EVALUATED = 1000  # validation pictures, spread over the folders: more change the figures little
+EVALUATED = 1000  # validation images, spread over the folders: more change the metrics little
 
 
 class DistillationTask(Task):
     """``root`` and ``more_roots`` are folders of photographs; ``teacher`` is one of :mod:`training.tasks.teachers`."""
 
-    figure = "agreement"
+    metric = "agreement"
     teaches_largest = True
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
@@ -40,7 +40,7 @@ class DistillationTask(Task):
     def build(self, arch: Arch) -> nn.Module:
         return Classifier(arch, CLASSES, self.widths)
 
-    def trunk(self, model: nn.Module) -> ScaleNet:
+    def backbone(self, model: nn.Module) -> ScaleNet:
         return model.network
 
     def teacher(self) -> nn.Module:
@@ -60,7 +60,7 @@ class DistillationTask(Task):
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
-        """The share of validation pictures, spread over the folders, whose first class is the teacher's; the divergence
+        """The share of validation images, spread over the folders, whose first class is the teacher's; the divergence
         in nats."""
         teacher = self.teacher().to(self.device)
         load = partial(self.held_out.load, size=size or self.recipe.size)

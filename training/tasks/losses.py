@@ -59,7 +59,7 @@ def lovasz_softmax(logits: torch.Tensor, target: torch.Tensor, pixels: int = LOV
         logits: (B, C, H, W).
         target: (B, H, W) class indices; 255 is ignored, the loss is 0 if all are.
         pixels: about how many are looked at, as each has to be sorted for each class: of more, those of an even grid
-            over every picture. Its step is odd, so that it meets a network's upsampling at every phase.
+            over every image. Its step is odd, so that it meets a network's upsampling at every phase.
     """
     step = math.ceil(math.sqrt(target.numel() / pixels)) | 1
     logits = logits[:, :, step // 2 :: step, step // 2 :: step]
@@ -92,15 +92,15 @@ def joint_mse(heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
 
 
 def partner_mse(
-    heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, partners: torch.Tensor
+    heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, flip_pairs: torch.Tensor
 ) -> torch.Tensor:
     """Half the mean squared error of the differences between partners' heatmaps: what tells left from right.
 
     Args:
         heatmaps, target, weight: as of :func:`joint_mse`; a pair counts where both joints are visible.
-        partners: (P, 2) joint indices.
+        flip pairs: (P, 2) joint indices.
     """
-    left, right = partners.unbind(1)
+    left, right = flip_pairs.unbind(1)
     error = heatmaps.float() - target
     return 0.5 * (((error[:, left] - error[:, right]) ** 2).mean((2, 3)) * weight[:, left] * weight[:, right]).mean()
 

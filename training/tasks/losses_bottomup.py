@@ -1,6 +1,6 @@
 """Losses of bottom-up networks: masked heatmaps, and associative embedding (tags alike within a person, apart between).
 
-B pictures, K joints, P places for people, (h, w) map size. All is computed in fp32.
+B images, K joints, P places for people, (h, w) map size. All is computed in fp32.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def tag_losses(tags: torch.Tensor, joints: torch.Tensor) -> tuple[torch.Tensor, 
     Returns:
         pull (B,): mean over people of the mean squared distance of a person's tags to their mean;
         push (B,): half the mean over pairs of two people of exp(-squared distance of their means). Both are 0 where a
-        picture has nobody, push also where it has one person.
+        image has nobody, push also where it has one person.
     """
     tags = tags.float().flatten(2)
     there = (joints >= 0).float()
@@ -54,7 +54,7 @@ def bottom_up_loss(
     tag_weight: float = 1e-3,
     peak_weight: float = 0.0,
 ) -> torch.Tensor:
-    """Heatmap errors at both resolutions plus ``tag_weight`` x (pull + push), the mean over the pictures.
+    """Heatmap errors at both resolutions plus ``tag_weight`` x (pull + push), the mean over the images.
 
     Args:
         peak_weight: of the divergence of peaks, see :func:`~.losses.peak_divergence`, at both resolutions.

@@ -44,17 +44,17 @@ class PoseTask(Task):
                 for r in roots
             ]
         )
-        self.partners = torch.tensor(self.labels.partners, device=device, dtype=torch.long)
+        self.flip_pairs = torch.tensor(self.labels.flip_pairs, device=device, dtype=torch.long)
         sigmas_of(self.val.labels)  # what the validation needs is missed before the training, not after
-        self.figure = "pck" if self.labels == LSP else "ap"
+        self.metric = "pck" if self.labels == LSP else "ap"
 
     def _labels(self, data: KeypointSet) -> Labels:
         """The network's joints: those of ``data``, under the recipe's pixel convention."""
         recipe, labels = self.recipe, data.labels
         if labels is None or recipe.classes != len(labels.names):
             raise DataError(f"{data.path} has {len(labels.names) if labels else 0} joints, classes={recipe.classes}")
-        if recipe.partners and not labels.partners:
-            raise DataError(f"{data.path} names no left and right joints, partners={recipe.partners}")
+        if recipe.flip_pairs and not labels.flip_pairs:
+            raise DataError(f"{data.path} names no left and right joints, flip pairs={recipe.flip_pairs}")
         decode = "oks" if recipe.peaks and labels.sigmas else ""
         return replace(labels, convention=recipe.convention or labels.convention, decode=decode)
 
@@ -63,14 +63,14 @@ class PoseTask(Task):
 
     def loss(self, output: torch.Tensor, heatmaps: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         loss = losses.joint_mse(output, heatmaps, weights)
-        if self.recipe.partners:
-            loss = loss + self.recipe.partners * losses.partner_mse(output, heatmaps, weights, self.partners)
+        if self.recipe.flip_pairs:
+            loss = loss + self.recipe.flip_pairs * losses.partner_mse(output, heatmaps, weights, self.flip_pairs)
         if self.recipe.peaks:
             loss = loss + self.recipe.peaks * losses.peak_divergence(output, heatmaps, weights)
         return loss
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
-        """PCK@0.2 on LSP, COCO's figures elsewhere; annotated boxes, flip test, DARK decoding."""
+        """PCK@0.2 on LSP, COCO's metrics elsewhere; annotated boxes, flip test, DARK decoding."""
         val, size = self.val, size or self.recipe.size
         estimator = PoseEstimator(fold(model), self.device, input_size=size, sigma=self.recipe.sigma)
         image_ids = sorted(val.images)[: limit or None]

@@ -1,4 +1,4 @@
-"""The segmentation task: index masks from pictures."""
+"""The segmentation task: index masks from images."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .base import Task
 
 
 class SegmentationTask(Task):
-    """Index masks from pictures."""
+    """Index masks from images."""
 
-    figure = "miou"
+    metric = "miou"
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
@@ -59,19 +59,19 @@ class SegmentationTask(Task):
         return loss
 
     def calibration(
-        self, pictures: int, batch: int = 4, size: Size | None = None, seed: int = 0
+        self, images: int, batch: int = 4, size: Size | None = None, seed: int = 0
     ) -> Iterator[torch.Tensor]:
-        """Training pictures at full size and as they are validated, for BatchNorm statistics."""
+        """Training images at full size and as they are validated, for BatchNorm statistics."""
 
         def load(i: int) -> np.ndarray:
             return pad_to_multiple(self.source.load(i)[0], COARSEST)
 
-        return spread(load, len(self.source), pictures, batch, self.device, seed)
+        return spread(load, len(self.source), images, batch, self.device, seed)
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
-        """mIoU on the validation pictures at full size, one by one."""
+        """mIoU on the validation images at full size, one by one."""
         pairs = self.val[: limit or None]
         segmenter = Segmenter(fold(model), self.device, resize=False)
-        results = segmenter.stream(picture for picture, _ in pairs)
+        results = segmenter.stream(image for image, _ in pairs)
         matrix = count(pairs, (result.mask for result in results), self.recipe.classes)
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}

@@ -11,22 +11,22 @@ from ...data.keypoints import KeypointSet, Result
 from ...pose.oks import NMS_THRESHOLD, oks_nms
 from .cocoeval import run_cocoeval
 
-__all__ = ["FIGURES", "NMS_THRESHOLD", "oks_nms", "score_coco"]
+__all__ = ["METRICS", "NMS_THRESHOLD", "oks_nms", "score_coco"]
 
-FIGURES = ("ap", "ap50", "ap75", "apm", "apl", "ar")
+METRICS = ("ap", "ap50", "ap75", "apm", "apl", "ar")
 
 
 def score_coco(
     results: list[Result], data: KeypointSet, image_ids: Iterable[Any] | None = None, sigmas: Sequence[float] = ()
 ) -> dict[str, float | None]:
-    """COCO's keypoint figures of COCO-form results (:func:`~scalenet.data.keypoints.read_results`).
+    """COCO's keypoint metrics of COCO-form results (:func:`~scalenet.data.keypoints.read_results`).
 
     Args:
-        image_ids: score these pictures only.
+        image_ids: score these images only.
         sigmas: (K,) OKS sigmas; default those of the joints' names.
 
     Returns:
-        ap, ap50, ap75, apm, apl, ar as fractions; None where the pictures hold nobody of that size.
+        ap, ap50, ap75, apm, apl, ar as fractions; None where the images hold nobody of that size.
 
     Raises:
         DataError: if nobody is labelled, the sigmas do not fit the joints, or pycocotools is missing.
@@ -35,4 +35,4 @@ def score_coco(
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.summarize()
     stats = evaluation.stats
-    return {name: round(float(stats[i]), 10) if stats[i] >= 0 else None for i, name in enumerate(FIGURES)}
+    return {name: round(float(stats[i]), 10) if stats[i] >= 0 else None for i, name in enumerate(METRICS)}

@@ -23,7 +23,7 @@ def run_cocoeval(
     people: list[Row] | None = None,
     sizes: int = 3,
 ) -> Any:
-    """pycocotools' ``COCOeval`` of these pictures, evaluated and accumulated.
+    """pycocotools' ``COCOeval`` of these images, evaluated and accumulated.
 
     Args:
         sigmas: (K,) OKS sigmas; default those of the joints' names.
@@ -62,7 +62,7 @@ def _detection(result: Result) -> Row:
 
 
 def _table(numbers: Mapping[Any, int], rows: list[Row]) -> Any:
-    """pycocotools' table of the annotations or results of these pictures; there may be none.
+    """pycocotools' table of the annotations or results of these images; there may be none.
 
     Everything is numbered anew from 1: to pycocotools an id of 0 is nobody's, and of two like ids one is lost.
     """

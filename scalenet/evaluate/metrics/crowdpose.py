@@ -1,4 +1,4 @@
-"""CrowdPose's figures by pycocotools: what CrowdPose's own evaluator changes is the data it is given, so the data is
+"""CrowdPose's metrics by pycocotools: what CrowdPose's own evaluator changes is the data it is given, so the data is
 changed here and the evaluator is COCO's.
 """
 
@@ -14,26 +14,26 @@ from ...data.annotations import AREA_OF_BOX
 from ...data.keypoints import KeypointSet, Result
 from .cocoeval import run_cocoeval
 
-FIGURES = ("ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard")
+METRICS = ("ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard")
 EASY_BELOW, HARD_FROM = 0.2, 0.8  # crowdIndex; the evaluator's numbers (the paper's text says 0.1)
 
 
 def score_crowdpose(
     results: list[Result], data: KeypointSet, image_ids: Iterable[Any] | None = None, sigmas: Sequence[float] = ()
 ) -> dict[str, float | None]:
-    """CrowdPose's figures of COCO-form results (:func:`~scalenet.data.keypoints.read_results`).
+    """CrowdPose's metrics of COCO-form results (:func:`~scalenet.data.keypoints.read_results`).
 
     Args:
-        image_ids: score these pictures only.
+        image_ids: score these images only.
         sigmas: (K,) OKS sigmas; default those of the joints' names.
 
     Returns:
-        ap, ap50, ap75, ar over all pictures, and ap_easy, ap_medium, ap_hard over those of a crowdIndex below 0.2,
+        ap, ap50, ap75, ar over all images, and ap_easy, ap_medium, ap_hard over those of a crowdIndex below 0.2,
         below 0.8, and from there on. As in CrowdPose's evaluator these three are plain means over all precision
-        cells; None (there: -1) where the pictures hold nobody.
+        cells; None (there: -1) where the images hold nobody.
 
     Raises:
-        DataError: if nobody is labelled, a picture has no crowdIndex, or pycocotools is missing.
+        DataError: if nobody is labelled, an image has no crowdIndex, or pycocotools is missing.
     """
     ids = sorted(data.images if image_ids is None else set(image_ids))
     parts = _parts(data, ids)
@@ -45,20 +45,18 @@ def score_crowdpose(
         return table["precision"][:, :, 0, 0, 0], table["recall"][:, 0, 0, 0]
 
     precision, recall = cells(ids)
-    figures = {"ap": _mean(precision), "ap50": _mean(precision[0]), "ap75": _mean(precision[5]), "ar": _mean(recall)}
-    figures |= {name: float(cells(part)[0].mean()) for name, part in parts.items()}
-    return {name: figure if figure >= 0 else None for name, figure in figures.items()}
+    metrics = {"ap": _mean(precision), "ap50": _mean(precision[0]), "ap75": _mean(precision[5]), "ar": _mean(recall)}
+    metrics |= {name: float(cells(part)[0].mean()) for name, part in parts.items()}
+    return {name: metric if metric >= 0 else None for name, metric in metrics.items()}
 
 
 def _parts(data: KeypointSet, ids: Sequence[Any]) -> dict[str, list[Any]]:
-    """Pictures by how crowded they are."""
+    """Images by how crowded they are."""
     parts: dict[str, list[Any]] = {"ap_easy": [], "ap_medium": [], "ap_hard": []}
     for i in ids:
         index = data.images[i].get("crowdIndex")
         if not isinstance(index, (int, float)):
-            raise DataError(
-                f"{data.path}: picture {i} has no crowdIndex; CrowdPose's figures need it (or score as coco)"
-            )
+            raise DataError(f"{data.path}: image {i} has no crowdIndex; CrowdPose's metrics need it (or score as coco)")
         parts["ap_easy" if index < EASY_BELOW else "ap_medium" if index < HARD_FROM else "ap_hard"].append(i)
     return parts
 

@@ -12,7 +12,7 @@ class ConfusionMatrix:
         self.counts = np.zeros((classes, classes), np.int64)
 
     def update(self, prediction: np.ndarray, label: np.ndarray) -> None:
-        """Add one picture: two (H, W) index maps of one size."""
+        """Add one image: two (H, W) index maps of one size."""
         if prediction.shape != label.shape:
             raise ValueError(f"prediction {prediction.shape} and label {label.shape} differ in size")
         n = len(self.counts)

@@ -55,26 +55,26 @@ def score_pck(
     results: list[Result], data: KeypointSet, image_ids: Iterable[Any] | None = None,
     joints: Sequence[str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """PCK of COCO-form results: the best-scored result of a picture answers for its one person; none is all wrong.
+    """PCK of COCO-form results: the best-scored result of an image answers for its one person; none is all wrong.
 
     Args:
-        image_ids: score these pictures only.
+        image_ids: score these images only.
         joints: names of those that the results have, if not all of the file's; only these are compared.
 
     Returns:
         What :func:`pck` does, and with ``joints`` "joints_compared", their names.
 
     Raises:
-        DataError: if the joints do not include the torso's ends, or a picture has more than one person.
+        DataError: if the joints do not include the torso's ends, or an image has more than one person.
     """
     if data.labels is None or not set(TORSO) <= set(data.labels.names):
         raise DataError(f"{data.path}: PCK needs the joints {' and '.join(TORSO)}")
     people = data.people(image_ids)
     compared = [joints is None or name in joints for name in data.labels.names]
     if not (people.keypoints[:, compared, 2] > 0).any():
-        raise DataError(f"{data.path} labels no joints in these pictures" + (" that are compared" if joints else ""))
+        raise DataError(f"{data.path} labels no joints in these images" + (" that are compared" if joints else ""))
     if len(set(people.image_ids.tolist())) < len(people.image_ids):
-        raise DataError(f"{data.path} has several people in a picture: PCK is for one (score it as coco)")
+        raise DataError(f"{data.path} has several people in an image: PCK is for one (score it as coco)")
     best: dict[Any, Result] = {}
     for result in results:
         if result["image_id"] not in best or result["score"] > best[result["image_id"]]["score"]:
@@ -83,5 +83,5 @@ def score_pck(
     for row, image_id in zip(predicted, people.image_ids.tolist(), strict=True):
         if image_id in best:
             row[:] = np.reshape(best[image_id]["keypoints"], (-1, 3))[:, :2]
-    figures = pck(predicted, people.keypoints, people.boxes, data.labels, joints=joints)
-    return figures if joints is None else {**figures, "joints_compared": list(joints)}
+    metrics = pck(predicted, people.keypoints, people.boxes, data.labels, joints=joints)
+    return metrics if joints is None else {**metrics, "joints_compared": list(joints)}

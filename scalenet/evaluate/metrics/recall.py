@@ -1,4 +1,4 @@
-"""Who of the labelled people is found, where not everybody in a picture is labelled. K joints."""
+"""Who of the labelled people is found, where not everybody in an image is labelled. K joints."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def score_recall(
     image_ids: Iterable[Any] | None = None,
     threshold: float = 0.5,
 ) -> dict[str, float | None]:
-    """Share of the labelled people whom some result of their picture matches. Whoever else is found does not count.
+    """Share of the labelled people whom some result of their image matches. Whoever else is found does not count.
 
     Args:
         results: as :func:`~scalenet.data.keypoints.read_results` gives them.
-        image_ids: score these pictures only.
+        image_ids: score these images only.
         threshold: least OKS, COCO's: at the annotation's area, over its labelled joints.
 
     Returns:
