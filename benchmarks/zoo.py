@@ -26,7 +26,7 @@ import time, timm, torch
 from benchmarks._process import peak_mb
 from scalenet import convert, factory, table, weights
 torch.set_num_threads(2)
-entry = pretrained.find("scalenet_s3")
+entry = pretrained.find_entry("scalenet_s3")
 before, started = peak_mb(), time.perf_counter()
 {expression.format(path=str(path))}
 print(time.perf_counter() - started, peak_mb() - before)
@@ -65,7 +65,7 @@ def write_files(folder: Path) -> dict[str, Path]:
     from scalenet.models import checkpoint, pretrained
     from scalenet.network import ScaleNet
 
-    p4 = pretrained.find("scalenet_p4").arch
+    p4 = pretrained.find_entry("scalenet_p4").arch
     files = {name: folder / name for name in ("p4.safetensors", "zip.pth", "old.pth")}
     checkpoint.save_weights(files["p4.safetensors"], ScaleNet(p4).state_dict(), {"arch": p4.to_json()})
     state = ScaleNet(SearchSpace("segmentation", 48, (1024, 2048)).supernet()).state_dict()

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any, Any]:
     from ..arch import TASKS, Arch
     from ..models.names import parse_name
-    from ..models.pretrained import find
+    from ..models.pretrained import find_entry
     from ..models.scalenet import resolve_arch
 
     if arch:
@@ -58,7 +58,7 @@ def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any
     if model.startswith("hrnet_w"):
         return resolve_arch(model, task), None
     name = parse_name(model)
-    entry = find(name.place, name.tag) if name.kind == "registered" else None
+    entry = find_entry(name.place, name.tag) if name.kind == "registered" else None
     if entry is None or entry.task not in TASKS:
         raise ValueError(f"{name} has no file of the authors'; there are scalenet_p1 … p4, scalenet_s1 … s4")
     return entry.arch, entry

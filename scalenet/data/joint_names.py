@@ -18,7 +18,7 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(SIDES.get(part, part) for part in parts)
 
 
-def partners_of(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+def flip_pairs_of(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """(left, right) pairs of joints that are called the same but for the side."""
     index = {words_of(name): i for i, name in enumerate(names)}
     pairs = []

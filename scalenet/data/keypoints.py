@@ -21,7 +21,7 @@ from . import DataError
 from .annotations import checked, complete, finite, images_by_id, of_category
 from .images import SUFFIXES
 from .io import write_text
-from .joint_names import partners_of
+from .joint_names import flip_pairs_of
 
 PREFIXES = ("person_keypoints_", "", "crowdpose_", "image_info_")
 Result = dict[str, Any]
@@ -80,7 +80,7 @@ def labels_of(category: Mapping[str, Any], dataset: str) -> Labels:
         raise DataError(f"{dataset} names a joint twice: {', '.join(names)}")
     try:
         skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in category.get("skeleton", ()))
-        return Labels(dataset, names, (), skeleton, partners_of(names), tuple(category.get("sigmas", ())))
+        return Labels(dataset, names, (), skeleton, flip_pairs_of(names), tuple(category.get("sigmas", ())))
     except (LabelsError, TypeError, ValueError) as e:
         raise DataError(f"{dataset}: keypoint names, skeleton and sigmas do not fit ({str(e)[:80]})") from None
 

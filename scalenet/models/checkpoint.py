@@ -38,7 +38,7 @@ class NoWeights(LookupError, RuntimeError):
     """Weights were asked for where none are published."""
 
 
-def source(entry: Entry, cache_dir: str | Path | None = None) -> dict[str, Any]:
+def weights_source(entry: Entry, cache_dir: str | Path | None = None) -> dict[str, Any]:
     """timm's cfg fields for where an entry's weights are, the file checked against its SHA-256.
 
     Raises:

@@ -11,9 +11,20 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 
 from ..network import ScaleNet, unwrap
-from . import checkpoint, pretrained, repository
+from . import repository
+from .checkpoint import (
+    NoWeights,
+    WeightsError,
+    adopt,
+    read_metadata,
+    read_network,
+    read_weights,
+    select,
+    weights_source,
+)  # fmt: skip
 from .metadata import CheckpointMetadata
 from .names import PREFIX, parse_name
+from .pretrained import find_entry
 from .provenance import mark
 from .scalenet import SOURCES  # and all networks are registered with timm
 
@@ -47,7 +58,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     config = repository.read_config(parsed, cache_dir) if parsed.kind in ("hub", "folder") else None
     path = kwargs.pop("checkpoint_path", None)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
-    known = checkpoint.read_metadata(path) if path else None
+    known = read_metadata(path) if path else None
     features = path and kwargs.get("features_only")
     if features:  # the file's names are the whole network's
         pretrained = True
@@ -58,9 +69,9 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     try:
         model = timm.create_model(str(parsed), pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
     except (SafetensorError, RuntimeError) as e:
-        if isinstance(e, checkpoint.NoWeights) or not pretrained:
+        if isinstance(e, NoWeights) or not pretrained:
             raise
-        raise checkpoint.WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
+        raise WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
     if path and not features:
         _read_into(model, path, known, labels="labels" not in kwargs, strict=True)
     elif own and isinstance(model, ScaleNet):
@@ -94,7 +105,7 @@ def load_model(
     if str(name) == PREFIX:
         raise LookupError(NO_ARCH)
     if name.kind == "file":
-        model = checkpoint.read_network(name.place)
+        model = read_network(name.place)
     elif name.kind == "registered":
         model = create_model(str(name), pretrained=pretrained and checkpoint is None)
     else:
@@ -125,17 +136,17 @@ def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
     """
-    _read_into(model, path, checkpoint.read_metadata(path))
+    _read_into(model, path, read_metadata(path))
 
 
 def _read_into(
     model: ScaleNet, path: str | Path, metadata: CheckpointMetadata, labels: bool = True, strict: bool = False
 ) -> None:
-    state = checkpoint.read_weights(path)[0]
-    model.load_state_dict(checkpoint.select(state, model, str(path), () if strict else None))
+    state = read_weights(path)[0]
+    model.load_state_dict(select(state, model, str(path), () if strict else None))
     if labels and metadata.labels is not None:
         model.name_outputs(metadata.labels)
-    checkpoint.adopt(model, metadata)
+    adopt(model, metadata)
 
 
 def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
@@ -150,10 +161,10 @@ def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
         return Path(parsed.place)
     if parsed.kind != "registered":
         return repository.weights_file(parsed, cache_dir)
-    entry = pretrained.find(parsed.place, parsed.tag)
+    entry = find_entry(parsed.place, parsed.tag)
     if entry is None:
         raise LookupError(NO_ARCH)
-    return Path(checkpoint.source(entry, cache_dir)["file"])
+    return Path(weights_source(entry, cache_dir)["file"])
 
 
 def name_of(name_or_model: str | Path | ScaleNet) -> str:

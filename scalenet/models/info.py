@@ -91,7 +91,7 @@ def model_info(name: str) -> ModelInfo:
     parsed = parse_name(name)
     if parsed.kind != "registered":
         return _from_model(name, parsed)
-    entry = pretrained.find(parsed.place, parsed.tag)
+    entry = pretrained.find_entry(parsed.place, parsed.tag)
     if entry is None:
         raise LookupError(NO_ARCH)
     return _from_entry(entry, checkpoint.read_metadata(entry.path) if entry.is_file else None)

@@ -165,10 +165,10 @@ TABLE: tuple[Entry, ...] = (
 
 def shown_name(entry: Entry) -> str:
     """What an entry is listed as: the name alone for the tag that it stands for, else with the tag."""
-    return entry.name if find(entry.name) is entry else f"{entry.name}.{entry.tag}"
+    return entry.name if find_entry(entry.name) is entry else f"{entry.name}.{entry.tag}"
 
 
-def find(name: str, cfg: Any = None) -> Entry | None:
+def find_entry(name: str, cfg: Any = None) -> Entry | None:
     """The table's entry for a registered name; ``cfg`` is timm's pretrained_cfg argument (a tag, a cfg or None).
 
     A cfg of weights from a hub repository or a folder brings its own labels and source: no entry.

@@ -17,15 +17,16 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 
 from ..arch import Arch, ArchError
 from ..network import ScaleNet
-from . import checkpoint, pretrained, repository
+from . import checkpoint, repository
 from .names import PREFIX, named_arch
+from .pretrained import INPUT, TABLE, Entry, find_entry
 from .provenance import mark
 
 PLAIN = {"custom_load": False, "label_offset": None}  # of timm's cfg: no reader but timm's own
 SOURCES = ("file", "url", "hf_hub_id", "state_dict")  # where a cfg may have weights from
 
 
-def _cfg(entry: pretrained.Entry) -> dict[str, Any]:
+def _cfg(entry: Entry) -> dict[str, Any]:
     return {
         "file": str(entry.path) if entry.is_file else None,
         "hf_hub_id": entry.hub_id,
@@ -37,9 +38,9 @@ def _cfg(entry: pretrained.Entry) -> dict[str, Any]:
     }
 
 
-default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in pretrained.TABLE} | {"scalenet": {
+default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in TABLE} | {"scalenet": {
     "num_classes": -1, "input_size": (3, 256, 256), "pool_size": None, "first_conv": "conv1", "classifier": None,
-    **pretrained.INPUT,
+    **INPUT,
 }})  # fmt: skip
 
 
@@ -85,12 +86,12 @@ def _create(
             )
     if saved:
         overlay = _saved_overlay(kwargs.get("task") or arch.task, overlay)
-    entry = pretrained.find(variant, cfg)
+    entry = find_entry(variant, cfg)
     if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
         kwargs["labels"] = entry.labels
     published = entry and pretrained and not any(overlay.get(k) for k in SOURCES)
     if published:
-        overlay |= checkpoint.source(entry, kwargs.get("cache_dir"))
+        overlay |= checkpoint.weights_source(entry, kwargs.get("cache_dir"))
     fitting = partial(_fitting, features=bool(kwargs.get("features_only")))
     model = build_model_with_cfg(
         ScaleNet, variant, pretrained, cfg, overlay, arch=arch, weights_follow=bool(pretrained),

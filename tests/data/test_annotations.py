@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scalenet.data import DataError, DataWarning
-from scalenet.data.joint_names import partners_of
+from scalenet.data.joint_names import flip_pairs_of
 from scalenet.data.keypoints import KeypointSet, read_results
 from scalenet.evaluate.metrics.coco import score_coco
 from scalenet.evaluate.metrics.crowdpose import score_crowdpose
@@ -163,14 +163,14 @@ def test_images_of_one_stem_are_kept_apart_or_refused(changed):
     ("EyeLeft", "EyeRight"), ("LEFT_EYE", "RIGHT_EYE"), ("l.eye.2", "r.eye.2"), ("L", "R"), ("глаз_left", "глаз_right"),
 ])  # fmt: skip
 def test_left_and_right_are_known_however_they_are_spelled(left, right):
-    assert partners_of((right, "nose", left, "bridge", "lip")) == ((2, 0),)
+    assert flip_pairs_of((right, "nose", left, "bridge", "lip")) == ((2, 0),)
 
 
 def test_known_data_sets_partners_are_found_by_name_and_nothing_is_made_up():
     for labels in (COCO, CROWDPOSE, LSP):
-        assert {frozenset(p) for p in partners_of(labels.names)} == {frozenset(p) for p in labels.flip_pairs}
-    assert not [d for d in DATASETS.values() if not d.sigmas and partners_of(d.names)]
-    assert partners_of(("left_eye", "right_ear", "lip", "rip", "1", "2")) == ()
+        assert {frozenset(p) for p in flip_pairs_of(labels.names)} == {frozenset(p) for p in labels.flip_pairs}
+    assert not [d for d in DATASETS.values() if not d.sigmas and flip_pairs_of(d.names)]
+    assert flip_pairs_of(("left_eye", "right_ear", "lip", "rip", "1", "2")) == ()
 
 
 def test_without_partners_images_are_not_mirrored(changed):

@@ -222,7 +222,7 @@ def recipe(root, tmp_path):
 def test_a_teacher_then_a_supernet(recipe, tmp_path):
     teacher = Run(recipe).run()
     student = dataclasses.replace(
-        recipe, name="p0_supernet", stage=RECIPES["p0_supernet"].stage, steps=4, init=str(teacher),
+        recipe, name="p0_supernet", mode=RECIPES["p0_supernet"].mode, steps=4, init=str(teacher),
         teacher=str(teacher), out=str(tmp_path / "super"),
     )  # fmt: skip
     file = Run(student).run()
@@ -288,10 +288,10 @@ def test_the_papers_recipes():
         assert recipe.milestones == (170 / 210, 200 / 210)
         assert recipe.steps == pytest.approx(210 * COCO_PEOPLE / recipe.batch, abs=1)
         assert (recipe.rotation, recipe.rescale, recipe.half_body, recipe.colour) == (45, 0.35, 0.3, 0)
-        assert recipe.stage == "supernet" and recipe.init == recipe.teacher and teacher.stage == "alone"
+        assert recipe.mode == "supernet" and recipe.init == recipe.teacher and teacher.mode == "standalone"
         assert recipe.teacher == f"out/training/{teacher.name}/final.safetensors" and not teacher.teacher
     tuned = RECIPES["p0_finetune"]
-    assert tuned.steps == 20 * (8007 + 7993) // 32 and tuned.stage == "alone"
+    assert tuned.steps == 20 * (8007 + 7993) // 32 and tuned.mode == "standalone"
     assert tuned.arch.endswith("scalenet_p0.json")
 
 

@@ -184,7 +184,7 @@ def widen(metadata, width):
 
 
 STRANGE = {
-    "no encoding": (lambda s, m: m.pop("arch"), "no encoding"),
+    "no architecture": (lambda s, m: m.pop("arch"), "no architecture"),
     "not JSON": (lambda s, m: m.update(arch="{"), "not JSON"),
     "deep": (deep, "1000000000"),
     "wide, on few tensors": (lambda s, m: widen(m, 128), "has shape"),

@@ -13,7 +13,7 @@ from scalenet.arch import Arch, SearchSpace
 from scalenet.models import convert
 from scalenet.models.checkpoint import WeightsError, read_weights
 from scalenet.models.factory import load_model
-from scalenet.models.pretrained import ARCHS, find
+from scalenet.models.pretrained import ARCHS, find_entry
 from scalenet.network import ScaleNet
 
 from .. import reference_supernet
@@ -61,7 +61,7 @@ def test_every_published_network_equals_the_masked_supernet(supernet, tmp_path):
         if (arch.task, arch.width) != (task, width):
             continue
         out = tmp_path / f"{name}.safetensors"
-        convert.convert_checkpoint(path, out, arch, find(name))
+        convert.convert_checkpoint(path, out, arch, find_entry(name))
         model = load_model(out)
         got = model.forward_head(model.forward_features(x))
         wanted = reference_supernet.forward(state, x, masks_of(arch))
@@ -122,7 +122,7 @@ def test_a_files_own_statistics_stand(tiny, tmp_path):
     torch.save({k: state[k] for k in own}, tmp_path / "finetuned.pth")
     result = convert.convert_checkpoint(tmp_path / "finetuned.pth", tmp_path / "o.safetensors", arch)
     assert not result["needs_recalibration"]
-    p2 = find("scalenet_p2")
+    p2 = find_entry("scalenet_p2")
     assert convert.needs_recalibration(arch, p2, state, "superscalenet_pose_w32_256x192.pth")
     assert not convert.needs_recalibration(arch, p2, state, "scalenet_P2_w32_256x192.pth")
 

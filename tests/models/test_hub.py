@@ -228,5 +228,5 @@ def test_a_folders_weights_file_names_the_network_too(tmp_path):
     read = scalenet.Segmenter(tmp_path / "model.safetensors", device="cpu")
     np.testing.assert_array_equal(read(image).mask, scalenet.Segmenter(model, device="cpu")(image).mask)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(WeightsError, match="no encoding"):
+    with pytest.raises(WeightsError, match="no architecture"):
         scalenet.Segmenter(tmp_path / "model.safetensors")

@@ -181,7 +181,7 @@ def test_errors_help():
         scalenet.create_model("scalenet_s1", pretrained=True)
     with pytest.raises(RuntimeError, match="hf-hub"):
         timm.create_model("scalenet_p2", pretrained=True)
-    with pytest.raises(scalenet.NoWeights, match=r"encoding of your own.*local-dir"):
+    with pytest.raises(scalenet.NoWeights, match=r"architecture of your own.*local-dir"):
         timm.create_model("scalenet", arch="hrnet_w32", pretrained=True)
     with pytest.raises(TypeError, match="needs arch"):
         timm.create_model("scalenet")

@@ -59,7 +59,7 @@ def test_joints_come_back_in_pixels_of_the_image(estimator, photo):
 @pytest.mark.parametrize("convention", ["authors", "aligned"])
 def test_both_conventions_go_there_and_back(convention, photo):
     """The spot network averages four pixels, which is the aligned convention: the authors' is half of three off."""
-    labels = Labels(**{**SPOTS.to_dict(), "convention": convention})
+    labels = dataclasses.replace(SPOTS, convention=convention)
     found = PoseEstimator(SpotNetwork(labels=labels), device="cpu", flip=False)(photo, [corners(ALICE)])
     error = found.keypoints[0, :, :2] - ALICE[:, :2]
     width, height = box_of(ALICE)[2:]

@@ -334,10 +334,10 @@ def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypa
     assert [r["alone"] for r in again] == [r["alone"] for r in rows] and {r["inherited"] for r in again} == {0.25}
     older = [json.loads(line) for line in (tmp_path / "rank.jsonl").read_text().splitlines()]
     for row in older:
-        del row["budget"]["partners"]  # written before there was such a field
+        del row["budget"]["flip_pairs"]  # written before there was such a field
     (tmp_path / "rank.jsonl").write_text("".join(json.dumps(row) + "\n" for row in older))
     assert compare(evaluator, nothing_left_to_train, 3, tmp_path) == again
-    with pytest.raises(TrainingError, match=r"another budget .partners"):
+    with pytest.raises(TrainingError, match=r"another budget .flip_pairs"):
         compare(evaluator, dataclasses.replace(alone, flip_pairs=1.0), 3, tmp_path)
     with pytest.raises(TrainingError, match=r"another budget .minutes"):
         compare(evaluator, dataclasses.replace(alone, minutes=9.0), 3, tmp_path)
