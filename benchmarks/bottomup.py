@@ -124,7 +124,7 @@ def resident_mb_above_timm(model: str) -> float:
     """The most that is ever resident in a process that looks at one image, above a bare ``import timm``."""
     code = (
         "import sys, timm\nfrom benchmarks._process import peak_mb, resident_mb\nbare = resident_mb() or peak_mb()\n"
-        "from benchmarks.bottomup import one_picture\none_picture(sys.argv[1])()\nprint(peak_mb() - bare)"
+        "from benchmarks.bottomup import one_image\none_image(sys.argv[1])()\nprint(peak_mb() - bare)"
     )
     return run(code, model)[0]
 

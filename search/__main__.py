@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="table and plot of an archive")
     report.add_argument("archive")
     report.add_argument("-o", "--output", default="out/search/pareto.png", help="PNG to write")
-    report.add_argument("--figure", default="score", help="name of the score")
+    report.add_argument("--metric", default="score", help="name of the score")
     score = commands.add_parser("score", help="score single architectures with the supernet's weights")
     score.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     score.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)

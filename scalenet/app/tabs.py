@@ -105,7 +105,7 @@ def _image_input() -> Component:
 
     image = gr.Image(
         type="filepath", label="Image", sources=["upload", "webcam", "clipboard"], height=280,
-        elem_classes="image",
+        elem_classes="upload",
     )  # fmt: skip
     return uploads_only(image, "image")
 

@@ -37,7 +37,7 @@ def build_video_tab(networks: Networks, cache: str) -> None:
             return
         with gr.Row(elem_classes="sides"):
             with gr.Column(scale=2, min_width=300):
-                clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=280, elem_classes="image")
+                clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=280, elem_classes="upload")
                 uploads_only(clip, "clip")
                 model = model_choice(names)
                 with gr.Accordion("Settings", open=False):

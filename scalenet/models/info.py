@@ -66,7 +66,7 @@ def registered_info() -> Iterator[ModelInfo]:
 
 
 def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The README's table of the zoo, from ``Facts.summary`` rows."""
+    """The README's table of the zoo, from ``ModelInfo.summary`` rows."""
     lines = ["| network | task | input | parameters | GMACs | reported | measured | weights |", "|" + "---|" * 8]
     for row in rows:
         size = "x".join(map(str, row["input_size"]))

@@ -73,7 +73,7 @@ def test_a_forked_process_has_threads_of_its_own(two_threads):
     assert ended == 0
 
 
-def test_one_ahead_keeps_the_order_and_works_on_the_next():
+def test_prefetch_keeps_the_order_and_works_on_the_next():
     begun = [threading.Event() for _ in range(4)]
 
     def work(i):
@@ -87,7 +87,7 @@ def test_one_ahead_keeps_the_order_and_works_on_the_next():
     assert list(prefetch(work, [])) == []
 
 
-def test_one_ahead_gives_what_was_done_before_an_error():
+def test_prefetch_gives_what_was_done_before_an_error():
     def work(i):
         if i == 2:
             raise ValueError("two")
