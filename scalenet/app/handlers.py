@@ -45,23 +45,23 @@ class Handlers:
         self.networks, self.cache = networks, cache
 
     def segment(
-        self, pixels: str | None, model: str, opacity: float, smallest: float
+        self, image: str | None, model: str, opacity: float, smallest: float
     ) -> tuple[str, str, str, str, str, str]:
         """Give every pixel its class: overlay to look at, shares, facts; overlay PNG, mask PNG, JSON to take away."""
         with polite():
-            image = read_image(pixels)
+            rgb = read_image(image)
             network = self.networks.predictor("segmentation", model)
-            result, seconds = self.networks.ask(network, image)
+            result, seconds = self.networks.ask(network, rgb)
             at_least = smallest / 100
             facts = info_of(network)
             with outputs.result_folder(self.cache) as folder:
-                stem = outputs.stem_of(pixels)
-                drawn = result.draw(image, legend=False, strength=opacity, at_least=at_least)
-                legend = result.draw(image, strength=opacity, at_least=at_least)
+                stem = outputs.stem_of(image)
+                drawn = result.draw(rgb, legend=False, strength=opacity, at_least=at_least)
+                legend = result.draw(rgb, strength=opacity, at_least=at_least)
                 return (
                     outputs.write_shown(folder, stem, drawn),
                     outputs.shares_html(result, at_least),
-                    outputs.facts_html(model, facts, seconds, _size(image)),
+                    outputs.facts_html(model, facts, seconds, _size(rgb)),
                     outputs.write_image(folder, f"{stem}_overlay", legend),
                     outputs.write_image(folder, f"{stem}_mask", result.mask),
                     outputs.write_result(folder, stem, _values(model, facts, seconds, result.to_dict())),
@@ -80,22 +80,22 @@ class Handlers:
         return self._people("bottomup", image, model, opacity, threshold, tuple)
 
     def _people(
-        self, task: str, pixels: str | None, model: str, opacity: float, threshold: float,
+        self, task: str, path: str | None, model: str, opacity: float, threshold: float,
         arguments: Callable[[], tuple[Any, ...]],
     ) -> tuple[str, str, str, str, str]:  # fmt: skip
         with polite():
-            image = read_image(pixels)
+            image = read_image(path)
             given = arguments()
             network: Predictor = self.networks.predictor(task, model)
             result, seconds = self.networks.ask(network, image, *given)
-            return self._people_files(pixels, image, model, info_of(network), seconds, result, opacity, threshold)
+            return self._people_files(path, image, model, info_of(network), seconds, result, opacity, threshold)
 
     def _people_files(
-        self, pixels: str, image: np.ndarray, model: str, facts: dict[str, Any], seconds: float, result: PoseResult,
+        self, path: str, image: np.ndarray, model: str, facts: dict[str, Any], seconds: float, result: PoseResult,
         opacity: float, threshold: float,
     ) -> tuple[str, str, str, str, str]:  # fmt: skip
         with outputs.result_folder(self.cache) as folder:
-            stem = outputs.stem_of(pixels)
+            stem = outputs.stem_of(path)
             drawn = result.draw(image, threshold, opacity)
             values = {"size": list(image.shape[:2]), **result.to_dict()}
             return (

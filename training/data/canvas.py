@@ -120,7 +120,7 @@ class Canvas:
         view, box = self._place(person, height, rng)
         if view is None:
             return
-        pixels = read_rgb(person.pixels)
+        pixels = read_rgb(person.image)
         along = person.whole or bool(rng.random() < ALONG_SKELETON)
         cut = view.points(corners(enlarged(person.box, AROUND)))
         low = np.floor(np.maximum(cut.min(0), 0)).astype(int)
