@@ -14,8 +14,8 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/scalenet segment --sample -m scalenet_s0 -o out/demo
-	$(BIN)/scalenet pose --sample -m scalenet_p0 -o out/demo
+	$(BIN)/scalenet segment --sample -m scalenet_s0 -o out/demo --overwrite
+	$(BIN)/scalenet pose --sample -m scalenet_p0 -o out/demo --overwrite
 
 app: $(READY)
 	$(BIN)/scalenet demo

@@ -1,20 +1,15 @@
 """scalenet: multi-resolution networks for pose and segmentation, searched once and deployed without retraining.
 
 ``import scalenet`` registers the networks with timm: ``timm.create_model("scalenet_s0", pretrained=True)``. What turns
-images into results is imported when it is first asked for.
+images into results is imported when it is first asked for. The ``scalenet`` command, which answers ``--help`` and wrong
+options before torch is there, registers them when a subcommand runs.
 """
 
+import sys as _sys
 from importlib import import_module as _import_module
+from pathlib import PurePath as _PurePath
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
-
-from ._check import check_torchvision as _check_torchvision
-
-_check_torchvision()
-
-from .arch import Arch, ArchError, SearchSpace  # noqa: E402
-from .models.checkpoint import NoWeights, WeightsError  # noqa: E402
-from .models.factory import create_model, list_models  # noqa: E402
-from .network import ScaleNet  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,10 +23,24 @@ _LATER = {
     "BottomUpPoseEstimator": "scalenet.predict.bottomup",
     "save_pretrained": "scalenet.models.hub",
     "push_to_hub": "scalenet.models.hub",
+    "Arch": "scalenet.arch",
+    "ArchError": "scalenet.arch",
+    "SearchSpace": "scalenet.arch",
+    "NoWeights": "scalenet.models.checkpoint",
+    "WeightsError": "scalenet.models.checkpoint",
+    "create_model": "scalenet.models.factory",
+    "list_models": "scalenet.models.factory",
+    "ScaleNet": "scalenet.network",
 }
-
-
 _MODULES = ("bench", "data", "demo", "evaluate", "export", "models", "predict")
+
+
+def _register() -> None:
+    """Register the networks with timm, after a look at whether torch and torchvision fit each other."""
+    from ._check import check_torchvision
+
+    check_torchvision()
+    _import_module("scalenet.models.factory")
 
 
 def __getattr__(name: str) -> _Any:
@@ -44,3 +53,11 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER, *_MODULES})
+
+
+if _TYPE_CHECKING or _PurePath(_sys.argv[0] if getattr(_sys, "argv", None) else "").stem != "scalenet":
+    _register()
+    from .arch import Arch, ArchError, SearchSpace
+    from .models.checkpoint import NoWeights, WeightsError
+    from .models.factory import create_model, list_models
+    from .network import ScaleNet

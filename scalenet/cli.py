@@ -12,6 +12,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from . import _register
+from .errors import one_line
+
 COMMANDS = {
     "list": "the networks there are, with their figures",
     "info": "one network: size, cost, architecture, weights",
@@ -24,6 +27,7 @@ COMMANDS = {
     "bench": "milliseconds per image, parameters, multiply-adds",
     "demo": "the app in a browser",
 }
+SHELLS = ("bash", "zsh", "tcsh")
 EXPECTED = (ValueError, LookupError, OSError, ImportError)  # what a user can mend
 
 
@@ -31,7 +35,7 @@ class CommandParser(argparse.ArgumentParser):
     """A parser whose errors are one line, and whose every subcommand takes ``--json``."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, allow_abbrev=False)
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     def error(self, message: str) -> NoReturn:
@@ -44,26 +48,45 @@ class MainParser(argparse.ArgumentParser):
     error = CommandParser.error
 
 
-def build_parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The whole parser, with the arguments of the ``chosen`` subcommand; of the others only the names."""
+class PrintCompletion(argparse.Action):
+    """Print a shell's completion script, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        try:
+            import shtab
+        except ImportError:
+            parser.error("shell completion needs shtab: pip install shtab")
+        print(shtab.complete(build_parser(None, every=True), values))
+        parser.exit()
+
+
+def build_parser(chosen: str | None, every: bool = False) -> argparse.ArgumentParser:
+    """The whole parser, with the arguments of the ``chosen`` subcommand, or of ``every`` one; of the others only the
+    names."""
     from . import __version__
 
-    parser = MainParser(prog="scalenet", description="ScaleNAS networks for human pose and segmentation.")
+    parser = MainParser(
+        prog="scalenet", description="ScaleNAS networks for human pose and segmentation.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"scalenet {__version__}")
+    parser.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what completes options in a shell"
+    )
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=CommandParser, title="commands"
     )
     for name, text in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=text)
-        if name == chosen:
+        if every or name == chosen:
             module = importlib.import_module(f".commands.{name}", __package__)
             module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
+            subparser.set_defaults(run=module.run, status=0)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit status: 2 for anything the user can mend, after one line on stderr."""
+    """Run a command line; returns the exit status: 2 for anything the user can mend, after one line on stderr; 1 where
+    some images could not be read and the others are done, or nothing was found."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with an image is said once, here
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
@@ -74,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     args = build_parser(chosen).parse_args(argv)
     try:
+        _register()
         result = args.run(args)
         if args.json:
             print(json.dumps(result, allow_nan=False))
@@ -91,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
+    return args.status
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -102,14 +126,6 @@ def _out_of_memory(error: BaseException) -> bool:
 def warning_line(message: Warning | str, *_: object) -> str:
     """A warning as the command lines print it, without the place in the code."""
     return f"warning: {' '.join(str(message).split())}\n"
-
-
-def one_line(error: BaseException) -> str:
-    """What went wrong, without line breaks."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.strerror}: {error.filename}"
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return " ".join(str(text).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -359,6 +359,17 @@ class ScaleNet(nn.Module):
             setattr(self, self.spec.head, NoHead(partial(self.spec.make_head, self.arch.width)))
         return take
 
+    @torch.jit.ignore
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """timm's groups of parameters by depth, for layer-wise learning rates and freezing; the head is the last."""
+        blocks = [(r"^layer1\.(\d+)", (1,)), (r"^stage(\d+)\.(\d+)", None), (r"^transition(\d+)", (99_999,))]
+        return {"stem": r"^(?:conv|bn)[12]\.", "blocks": r"^(?:layer|stage|transition)(\d+)" if coarse else blocks}
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that are never decayed: none by name. timm leaves biases and BatchNorm out by their shape."""
+        return set()
+
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each module's activations in the backward pass instead of keeping them."""
         self.grad_checkpointing = enable

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .batch import keep_results
+from .inputs import Source
+
 SUFFIX = ".mp4"
 BATCH, GPU_BATCH = 4, 8  # frames
 
 
-def the_video(paths: Sequence[Path], out: str) -> Path | None:
+def the_video(sources: Sequence[Source], out: str) -> Path | None:
     """The video among the inputs, looked at; None if all are images.
 
     Raises:
@@ -20,8 +23,8 @@ def the_video(paths: Sequence[Path], out: str) -> Path | None:
     """
     from ..video.reader import is_video, probe
 
-    videos = [path for path in paths if is_video(path)]
-    if videos and len(paths) > 1:
+    videos = [source.path for source in sources if source.path and is_video(source.path)]
+    if videos and len(sources) > 1:
         raise ValueError(f"{videos[0]} is a video: give one video and nothing else")
     if not videos and Path(out).suffix.lower() == SUFFIX:
         raise ValueError(f"-o {out} names a video, the input is none: for images give a folder")
@@ -38,21 +41,25 @@ def frames_together(args: argparse.Namespace) -> int:
     return args.batch_size or (BATCH if pick_device(args.device).type == "cpu" else GPU_BATCH)
 
 
-def target_of(source: Path, out: str, kind: str) -> Path:
-    """``out`` if it is a video's name, else NAME_KIND.mp4 in the folder ``out``; folders are made.
+def target_of(source: Path, args: argparse.Namespace, kind: str) -> Path:
+    """``args.out`` if it is a video's name, else NAME_KIND.mp4 in the folder of that name; folders are made.
 
     Raises:
-        ValueError: if it is the name of another kind of video, or the source itself.
+        ValueError: if it is the name of another kind of video, the source itself, or exists and is to be kept.
     """
     from ..video.process import check_target
     from ..video.reader import SUFFIXES
 
-    target = Path(out)
+    target = Path(args.out)
     if target.suffix.lower() not in SUFFIXES or target.is_dir():
         target = target / f"{source.stem}_{kind}{SUFFIX}"
     if target.suffix.lower() == SUFFIX:
         target.parent.mkdir(parents=True, exist_ok=True)
-    return check_target(source, target)
+    check_target(source, target)
+    if args.skip_existing:
+        raise ValueError("--skip-existing is for images: a video that was begun is begun anew with --overwrite")
+    keep_results(args, [target, target.with_suffix(".jsonl")])
+    return target
 
 
 def run_video(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 
@@ -22,6 +23,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     known = [facts.summary() for facts in registered_info() if facts.name.partition(".")[0] in names]
     rows = sorted(known, key=lambda row: names.index(row["name"].partition(".")[0]))
     rows = [row for row in rows if row["weights"]["available"] or not args.pretrained]
+    if not rows:
+        args.status = 1
+        print(f"scalenet list: no network matches {args.pattern!r}: see scalenet list", file=sys.stderr)
+        return {"models": []}
     if args.markdown and not args.json:
         print(markdown_table(rows))
     elif not args.json:

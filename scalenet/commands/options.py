@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 
 def height_width(text: str) -> tuple[int, int]:
@@ -30,3 +30,16 @@ def positive(text: str) -> int:
     if not text.isdigit() or not int(text):
         raise ArgumentTypeError(f"a whole number of at least 1 is needed, got {text!r}")
     return int(text)
+
+
+def add_threads(parser: ArgumentParser) -> None:
+    """``--threads N``; :func:`use_threads` obeys it."""
+    parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: one a core)")
+
+
+def use_threads(args: Namespace) -> None:
+    """Let torch compute in as many threads as were asked for."""
+    if args.threads is not None:
+        import torch
+
+        torch.set_num_threads(args.threads)

@@ -3,50 +3,60 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..labels import DECODERS
-from .clip import frames_together, run_video, target_of, the_video
-from .options import numbers, positive
-from .segment import keep_inputs, unique_names
+import numpy as np
 
-# Corners. The portrait ends at the chest, the person does not: a network that learned from whole people is told where
-# the rest would be, and no detector is asked to find a person in half of one.
-SAMPLE_BOX = [[-150, 0, 660, 1300]]
+from ..labels import DECODERS
+from . import inputs
+from .batch import Batch, Job, is_file_name, keep_results, plan
+from .clip import frames_together, run_video, target_of, the_video
+from .keypoint_file import KeypointFile, image_id, part_of
+from .options import add_threads, numbers, positive, use_threads
+
 RESULTS = "keypoints.json"
+NETWORK, BOTTOMUP_NETWORK = "scalenet_p0", "scalenet_p0_bottomup"
+PEOPLE_TOGETHER = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or one video")
-    parser.add_argument("-m", "--model", help="network (default: scalenet_p0, with --bottom-up scalenet_p0_bottomup)")
+    inputs.add_arguments(parser)
+    parser.add_argument("-m", "--model", help=f"network (default: {NETWORK}, with --bottom-up {BOTTOMUP_NETWORK})")
     parser.add_argument(
         "-o", "--out", default=".",
-        help=f"folder for *_pose.png and {RESULTS} (default: here); for a video a folder or FILE.mp4, beside "
-        "which FILE.jsonl tells its people frame by frame",
+        help=f"folder for *_pose.png and {RESULTS} (default: here), or for one image the drawing's file, beside which "
+        "FILE.json is; for a video a folder or FILE.mp4, beside which FILE.jsonl tells its people frame by frame",
     )  # fmt: skip
     parser.add_argument("--sample", action="store_true", help="also the portrait that ships in matplotlib")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
-        "--boxes", metavar="FILE", help="{file name: [[x, y, w, h], …]} or COCO results (default: people are found)"
-    )
+        "--boxes", metavar="FILE",
+        help="{file name: [[x, y, w, h], …]}, COCO results or COCO annotations (default: people are found)",
+    )  # fmt: skip
     people.add_argument(
         "--detector", metavar="WHO",
         help="finds people, who are then looked at one by one: bottomup (default), bottomup:NAME, torchvision:NAME "
         "(downloads it), a .onnx file of YOLOX's form, or none (the whole image is one person)",
     )  # fmt: skip
-    people.add_argument("--bottom-up", action="store_true", help="everybody at once, without a second look")
+    people.add_argument(
+        "--bottom-up", action="store_true",
+        help="everybody at once, without a second look; networks made for that need not be told",
+    )  # fmt: skip
     parser.add_argument(
         "--flip", action=argparse.BooleanOptionalAction, help="look at people mirrored too (default: not for bottom-up)"
     )
     parser.add_argument("--scales", type=numbers, help="bottom-up: look at several sizes, for example 0.5,1,2")
     parser.add_argument("--decode", choices=DECODERS, help="joints from heatmaps (default: the network's)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    add_threads(parser)
     parser.add_argument(
         "--batch-size", type=positive,
-        help="people that run together (default: 32), or images for bottom-up (1); for videos 4, on a GPU 8",
+        help=f"people that run together (default: {PEOPLE_TOGETHER}), or images for bottom-up (1); for videos 4, on a "
+        "GPU 8",
     )  # fmt: skip
     parser.add_argument(
         "--track", action=argparse.BooleanOptionalAction, default=True, help="follow people through a video"
@@ -54,36 +64,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Find joints, write one image each and one results file, or a video; returns what each image holds."""
-    from ..data.images import check_file
-    from ..data.keypoints import write_json
-
-    paths = [Path(p) for p in args.images] + ([sample_portrait()] if args.sample else [])
-    if not paths:
+    """Find joints, write one image each and one results file, or a video; returns what each image holds, and what
+    failed."""
+    sources = inputs.find_sources([*args.images, *([str(sample_portrait())] if args.sample else [])], args.recursive)
+    if not sources:
         raise ValueError("no image: give files, or --sample for a portrait that ships in matplotlib")
-    args.model = args.model or ("scalenet_p0_bottomup" if args.bottom_up else "scalenet_p0")
-    video = the_video(paths, args.out)
+    use_threads(args)
+    args.model = args.model or (BOTTOMUP_NETWORK if args.bottom_up else NETWORK)
+    args.bottom_up = args.bottom_up or is_bottomup(args.model)
+    video = the_video(sources, args.out)
     if video is not None:
         return _run_video(args, video)
-    for path in paths:
-        check_file(path)
-    out, names = Path(args.out), unique_names(paths)
-    targets = [out / f"{name}_pose.png" for name in names]
-    keep_inputs(paths, targets)
-    results = _find(args, paths)
-    out.mkdir(parents=True, exist_ok=True)
-    rows, entries = [], []
-    for path, name, drawn, result in zip(paths, names, targets, results, strict=True):
-        result.save(drawn, path)
-        entries += result.to_coco(int(name) if name.isdecimal() else name)
-        rows.append({"image": str(path), "drawn": str(drawn), "people": len(result), **result.to_dict()})
-        if not args.json:
-            who = "nobody" if not len(result) else "1 person" if len(result) == 1 else f"{len(result)} people"
-            print(f"{path}: {who} {' '.join(f'{s:.2f}' for s in result.scores[:8])}, drawn in {drawn}")
-    file = write_json(out / RESULTS, entries)
+    jobs, file = plan(args, sources, ["pose"]), results_file(args)
+    keep_results(args, [file, part_of(file), *(job.targets[0] for job in jobs)])
+    results = KeypointFile(file, resume=args.skip_existing)
+    wanted = [job for job in jobs if not (job.targets[0].exists() and results.holds(job.name))]
+    wanted = wanted if args.skip_existing else jobs
+    batch = Batch(args, wanted, len(jobs) - len(wanted))
+    found = _find(args, batch, sources)
+    batch.make_folders()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = _write_all(args, batch, found, results)
     if not args.json:
         print(f"results in COCO's form: {file}")
-    return {"model": args.model, "results": str(file), "images": rows}
+    return {"model": args.model, "results": str(file), "images": rows, **batch.summary()}
+
+
+def is_bottomup(name: str) -> bool:
+    """Whether a network's name says that it looks at everybody at once."""
+    return name.partition(".")[0].endswith("_bottomup")
+
+
+def results_file(args: argparse.Namespace) -> Path:
+    """Where the results in COCO's form go: a file of its own for each shard."""
+    out = Path(args.out)
+    if is_file_name(out):
+        return out.with_suffix(".json")
+    stem = Path(RESULTS).stem
+    return out / (RESULTS if args.shard is None else f"{stem}_{args.shard[0]}_of_{args.shard[1]}.json")
+
+
+def _write_all(args: argparse.Namespace, batch: Batch, found: Iterable[Any], results: KeypointFile) -> list[dict]:
+    rows = []
+    with results:
+        for job, pixels, result in batch.done(found):
+            results.add(job.name, result.to_coco(image_id(job.name)))
+            (drawn,) = job.targets
+            result.save(drawn, pixels)
+            if args.json:
+                row = {"image": job.source.text, "drawn": str(drawn), "people": len(result)}
+                rows.append({**row, **result.to_dict()})
+            else:
+                batch.say(f"{job.source.text}: {people_words(result)}, drawn in {drawn}")
+    return rows
+
+
+def people_words(result: Any) -> str:
+    """How many people were found, and the first ones' scores."""
+    who = "nobody" if not len(result) else "1 person" if len(result) == 1 else f"{len(result)} people"
+    return f"{who} {' '.join(f'{s:.2f}' for s in result.scores[:8])}".rstrip()
 
 
 def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
@@ -91,36 +130,56 @@ def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
 
     if args.boxes:
         raise ValueError("--boxes names images; in a video people are found: see --detector and --bottom-up")
-    target = target_of(video, args.out, "pose")
+    target = target_of(video, args, "pose")
     return run_video(args, video, target, _estimator(args, frames_together(args)), Tracker() if args.track else None)
 
 
-def _find(args: argparse.Namespace, paths: list[Path]) -> list[Any]:
-    from ..data.boxes import boxes_for, read_boxes
+def _find(args: argparse.Namespace, batch: Batch, sources: Sequence[inputs.Source]) -> Iterable[Any]:
+    """Results of the batch's images, in order, as they are asked for."""
+    from ..data.boxes import boxes_for, boxes_of, read_boxes
 
-    estimator = _estimator(args, args.batch_size or (1 if args.bottom_up else 32))
-    if args.boxes:
-        return estimator(paths, boxes_for(read_boxes(args.boxes), paths, args.boxes))
-    if args.sample and not (args.bottom_up or args.detector):
-        return estimator(paths, [None] * (len(paths) - 1) + [SAMPLE_BOX])
-    return estimator(paths)
+    estimator = _estimator(args, args.batch_size)
+    if not args.boxes:
+        return estimator.stream(batch.images())
+    table = read_boxes(args.boxes)
+    boxes_for(table, [source.text for source in sources], args.boxes)  # at least one is named
+    nobody = np.zeros((0, 5))
+
+    def boxes_at(job: Job) -> np.ndarray:
+        boxes = boxes_of(table, job.source.text)
+        return nobody if boxes is None else boxes
+
+    return estimator.stream(batch.images(), batch.loaded(boxes_at))
 
 
-def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
+def _estimator(args: argparse.Namespace, batch_size: int | None) -> Any:
     if args.bottom_up:
-        if args.decode:
-            raise ValueError("--decode is for people in boxes: leave it out with --bottom-up")
-        from ..predict.bottomup import BottomUpPoseEstimator
-
-        scales = args.scales or (1.0,)
-        return BottomUpPoseEstimator(args.model, args.device, batch_size, flip=bool(args.flip), scales=scales)
-    if args.scales:
-        raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
+        return _bottomup(args, batch_size)
+    from ..predict.base import WrongTask
     from ..predict.topdown import PoseEstimator
 
+    if args.scales:
+        raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
     detector = None if args.detector == "none" else args.detector or "bottomup"
     options = {"flip": args.flip is not False, "decode": args.decode, "detector": detector}
-    return PoseEstimator(args.model, args.device, batch_size, **options)
+    try:
+        return PoseEstimator(args.model, args.device, batch_size or PEOPLE_TOGETHER, **options)
+    except WrongTask as e:
+        if e.task != "bottomup":
+            raise
+        return _bottomup(args, batch_size)
+
+
+def _bottomup(args: argparse.Namespace, batch_size: int | None) -> Any:
+    from ..predict.bottomup import BottomUpPoseEstimator
+
+    for option in ("decode", "detector", "boxes"):
+        if getattr(args, option):
+            raise ValueError(
+                f"--{option} is for people in boxes, {args.model} looks at everybody at once: leave it out"
+            )
+    scales = args.scales or (1.0,)
+    return BottomUpPoseEstimator(args.model, args.device, batch_size or 1, flip=bool(args.flip), scales=scales)
 
 
 def sample_portrait() -> Path:

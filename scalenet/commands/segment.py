@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from . import inputs
+from .batch import Batch, Job, keep_results, plan
 from .clip import frames_together, run_video, target_of, the_video
-from .options import height_width, numbers, positive
+from .options import add_threads, height_width, numbers, positive, use_threads
+
+KINDS = ("overlay", "mask")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or one video")
+    inputs.add_arguments(parser)
     parser.add_argument("-m", "--model", default="scalenet_s0", help="network (default: %(default)s)")
     parser.add_argument(
         "-o", "--out", default=".",
-        help="folder for *_overlay.png and *_mask.png (default: here); for a video a folder or FILE.mp4, "
-        "beside which FILE.jsonl tells its classes frame by frame",
+        help="folder for *_overlay.png and *_mask.png (default: here), or for one image the overlay's file, beside "
+        "which *_mask.png is; for a video a folder or FILE.mp4, beside which FILE.jsonl tells its classes frame by "
+        "frame",
     )  # fmt: skip
+    parser.add_argument(
+        "--min-confidence", type=float, metavar="P",
+        help="mark pixels whose class is less probable, 0..1, as unknown: 255 in masks, uncoloured (default: none)",
+    )  # fmt: skip
+    parser.add_argument("--palette", action="store_true", help="masks are PNGs with the classes' colours as palette")
     parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    add_threads(parser)
     parser.add_argument(
         "--batch-size", type=positive, help="images of one size that run together (default: 1, videos 4, on a GPU 8)"
     )
@@ -37,77 +46,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Segment images and write two files for each, or a video; returns sizes, classes and shares."""
-    from ..data.images import check_file
-
-    paths = [Path(p) for p in args.images] + ([sample_photograph()] if args.sample else [])
-    if not paths:
+    """Segment images and write two files for each, or a video; returns sizes, classes and shares, and what failed."""
+    sources = inputs.find_sources([*args.images, *([str(sample_photograph())] if args.sample else [])], args.recursive)
+    if not sources:
         raise ValueError("no image: give files, or --sample for a photograph that ships in scikit-learn")
-    video = the_video(paths, args.out)
+    use_threads(args)
+    video = the_video(sources, args.out)
     if video is not None:
-        target = target_of(video, args.out, "overlay")
+        target = target_of(video, args, "overlay")
         return run_video(args, video, target, _segmenter(args, frames_together(args)))
-    for path in paths:
-        check_file(path)
-    out = Path(args.out)
-    targets = [[out / f"{name}_{kind}.png" for kind in ("overlay", "mask")] for name in unique_names(paths)]
-    keep_inputs(paths, chain(*targets))
+    jobs = plan(args, sources, KINDS)
+    keep_results(args, (target for job in jobs for target in job.targets))
+    wanted = [job for job in jobs if not (args.skip_existing and all(t.exists() for t in job.targets))]
+    batch = Batch(args, wanted, len(jobs) - len(wanted))
     segmenter = _segmenter(args, args.batch_size or 1)
-    out.mkdir(parents=True, exist_ok=True)
+    batch.make_folders()
     rows = []
-    for path, (overlay, mask), result in zip(paths, targets, segmenter.stream(paths), strict=True):
-        rows.append(_write(path, overlay, mask, result))
-        if not args.json:
-            _print(rows[-1], result)
-    return {"model": args.model, "images": rows}
+    for job, pixels, result in batch.done(segmenter.stream(batch.images())):
+        row = _write(job, pixels, result, args.palette)
+        if args.json:
+            rows.append(row)
+        else:
+            batch.say(_text(row, result))
+    return {"model": args.model, "images": rows, **batch.summary()}
 
 
 def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
     from ..predict.segmentation import Segmenter
 
+    unsure = {} if args.min_confidence is None else {"min_confidence": args.min_confidence}
     return Segmenter(
         args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
-        overlap=args.overlap, resize=not args.full_size,
+        overlap=args.overlap, resize=not args.full_size, **unsure,
     )  # fmt: skip
 
 
-def _write(path: Path, overlay: Path, mask: Path, result: Any) -> dict[str, Any]:
-    result.save(overlay, path)
-    result.save(mask)
-    return {"image": str(path), "overlay": str(overlay), "mask": str(mask), **result.to_dict()}
+def _write(job: Job, pixels: Any, result: Any, palette: bool) -> dict[str, Any]:
+    overlay, mask = job.targets
+    result.save(overlay, pixels)
+    (result.save_palette if palette else result.save)(mask)
+    return {"image": job.source.text, "overlay": str(overlay), "mask": str(mask), **result.to_dict()}
 
 
-def _print(row: dict[str, Any], result: Any) -> None:
+def _text(row: dict[str, Any], result: Any) -> str:
     from ..predict.results import percent
 
     height, width = row["size"]
-    print(f"{row['image']} ({width} wide, {height} high)")
-    for name, share in result.found().items():
-        print(f"  {percent(share):>6}  {name}")
-    print(f"  overlay {row['overlay']}\n  mask    {row['mask']}")
-
-
-def unique_names(paths: Iterable[Path]) -> list[str]:
-    """The files' stems, numbered where two images share one."""
-    names: list[str] = []
-    for path in paths:
-        name, number = path.stem, 2
-        while name in names:
-            name, number = f"{path.stem}_{number}", number + 1
-        names.append(name)
-    return names
-
-
-def keep_inputs(paths: Iterable[Path], targets: Iterable[Path]) -> None:
-    """Refuse to write over an image that was given.
-
-    Raises:
-        ValueError: naming it.
-    """
-    given = {path.resolve() for path in paths}
-    for target in targets:
-        if target.resolve() in given:
-            raise ValueError(f"{target} is one of the images given and would be overwritten: name a folder with -o")
+    shares = [f"  {percent(share):>6}  {name}" for name, share in result.found().items()]
+    head = f"{row['image']} ({width} wide, {height} high)"
+    unknown = [f"  {percent(result.unknown):>6}  unknown (below --min-confidence)"] if result.unknown else []
+    note = [f"  note    {result.note}"] if result.note else []
+    return "\n".join([head, *shares, *unknown, *note, f"  overlay {row['overlay']}", f"  mask    {row['mask']}"])
 
 
 def sample_photograph() -> Path:

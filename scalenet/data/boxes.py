@@ -1,4 +1,4 @@
-"""Files of person boxes: {file name: [[x, y, w, h], …]}, or a detector's results in COCO's form."""
+"""Files of person boxes: {file name: [[x, y, w, h], …]}, a detector's results in COCO's form, or COCO annotations."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ Boxes = dict[str | int, np.ndarray]
 def read_boxes(path: str | Path) -> Boxes:
     """(N, 5) x1, y1, x2, y2, score by file name or, from COCO results, by image id.
 
-    Of COCO results the entries of category 1 count. A row may end with a score; without one it is 1.
+    Of COCO's forms the entries of category 1 count, of annotations those that are no crowds. A row may end with a
+    score; without one it is 1.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        BoxError: if it is in neither form, or naming the first image with a box that is none.
+        BoxError: if it is in none of the forms, or naming the first image with a box that is none.
     """
     path = Path(path)
     if not path.is_file():
@@ -32,12 +33,15 @@ def read_boxes(path: str | Path) -> Boxes:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as e:
         raise BoxError(f"{path} is not JSON ({str(e)[:60]})") from None
-    if isinstance(data, Mapping) and not {"images", "annotations"} <= set(data):
+    coco = isinstance(data, Mapping) and {"images", "annotations"} <= set(data)
+    if coco and data["images"]:
+        rows = _from_annotations(data, path)
+    elif isinstance(data, Mapping) and not coco:
         rows: dict[str | int, Any] = dict(data)
     elif isinstance(data, list):
         rows = _from_results(data, path)
     else:
-        raise BoxError(f"{path} must be {{file name: [[x, y, w, h], …]}} or a list of COCO results")
+        raise BoxError(f"{path} must be {{file name: [[x, y, w, h], …]}}, a list of COCO results or COCO annotations")
     return {key: corners(value, f"{path}: {key}") for key, value in rows.items()}
 
 
@@ -49,6 +53,20 @@ def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[
             raise BoxError(f"{path}: entry {number} lacks image_id or bbox; COCO results of a detector have both")
         if entry.get("category_id", PERSON) == PERSON:
             rows.setdefault(entry["image_id"], []).append([*entry["bbox"], entry.get("score", 1.0)])
+    return rows
+
+
+def _from_annotations(data: Mapping[str, Any], path: Path) -> dict[str | int, list[list[float]]]:
+    """By file name; images without people have no rows."""
+    try:
+        names = {image["id"]: Path(image["file_name"]).name for image in data["images"]}
+        rows: dict[str | int, list[list[float]]] = {name: [] for name in names.values()}
+        for entry in data["annotations"]:
+            if entry.get("category_id", PERSON) == PERSON and not entry.get("iscrowd"):
+                rows[names[entry["image_id"]]].append(entry["bbox"])
+    except (KeyError, TypeError, AttributeError) as e:
+        raise BoxError(f"{path}: COCO annotations have images with id and file_name, and annotations with image_id "
+                       f"and bbox; here {e} is wrong") from None  # fmt: skip
     return rows
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -14,47 +14,57 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .io import atomic_write
+from .sources import HEADER, ImageError, fetch, is_heic, is_url, read_stream, register_heic
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+PHONE_SUFFIXES = (".heic", ".heif")  # read where pillow-heif is installed
 MAX_PIXELS = 100_000_000
 ROUNDING = 1e-3  # what resizing may leave beyond 0..1
 
-ImageLike = str | Path | Image.Image | np.ndarray | torch.Tensor
-
-
-class ImageError(ValueError):
-    """An image that cannot be read or is too large."""
+ImageLike = str | Path | bytes | BinaryIO | Image.Image | np.ndarray | torch.Tensor
 
 
 def load_image(image: ImageLike) -> np.ndarray:
     """One image as RGB uint8 (H, W, 3), upright by its EXIF orientation; grey becomes RGB, alpha is dropped.
 
     Args:
-        image: a path, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W), uint8 or float 0..1. Arrays and
-            tensors may also have 1 channel or 4 (the last is alpha), arrays be (H, W).
+        image: a path, an http(s) address, the bytes of an encoded image or a file object that gives them, a PIL
+            image, a uint8 array (H, W, 3), or a tensor (3, H, W), uint8 or float 0..1. Arrays and tensors may also
+            have 1 channel or 4 (the last is alpha), arrays be (H, W).
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ImageError: for what is no image, has no pixels or too many; the size of a file is checked before its pixels
-            are allocated.
+        ImageError: for what is no image, has no pixels or too many, or an address that cannot be had (in 30 seconds
+            and 200 MB); the size of an encoded image is checked before its pixels are allocated.
     """
+    if isinstance(image, str) and is_url(image):
+        return decode_rgb(fetch(image), image)
     if isinstance(image, (str, Path)):
         return read_rgb(image)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return decode_rgb(bytes(image))
     if isinstance(image, Image.Image):
         return _from_pil(image)
     if isinstance(image, torch.Tensor):
         return _from_array(_tensor_to_array(image))
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    raise ImageError(f"an image must be a path, PIL image, RGB uint8 array or tensor, got {type(image).__name__}")
+    if hasattr(image, "read"):
+        return decode_rgb(read_stream(image))
+    raise ImageError(
+        "an image must be a path, address, bytes, file object, PIL image, RGB uint8 array or tensor, "
+        f"got {type(image).__name__}"
+    )
 
 
-def as_list(images: ImageLike | Sequence[ImageLike]) -> tuple[list[ImageLike], bool]:
-    """The images as a list, and whether it was a single one."""
-    single = not isinstance(images, (list, tuple))
-    return ([images] if single else list(images)), single
+def as_list(images: ImageLike | Sequence[ImageLike] | Iterator[ImageLike]) -> tuple[list[ImageLike], bool]:
+    """The images as a list, and whether it was a single one: lists, tuples, generators, (B, 3, H, W) tensors and
+    (B, H, W, 3) arrays are several."""
+    several = isinstance(images, (list, tuple)) or (isinstance(images, Iterator) and not hasattr(images, "read"))
+    several = several or (isinstance(images, (np.ndarray, torch.Tensor)) and images.ndim == 4)
+    return (list(images) if several else [images]), not several
 
 
 def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -64,6 +74,9 @@ def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXEL
         ImageError: if the bytes are no image, or one of more than ``max_pixels``.
     """
     _check_header(io.BytesIO(data), what, max_pixels)
+    if is_heic(data[:HEADER]):
+        with Image.open(io.BytesIO(data)) as image:
+            return _from_pil(image)
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # a side beyond OpenCV's own limit, for one
@@ -119,7 +132,14 @@ def save_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
         temporary.write_bytes(data.tobytes())
 
 
+def encode_png(image: np.ndarray) -> bytes:
+    """An RGB (H, W, 3) uint8 image as the bytes of a PNG."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
 def _check_header(source: Path | io.BytesIO, what: str, max_pixels: int = MAX_PIXELS) -> None:
+    if is_heic(_first_bytes(source)):
+        register_heic(what)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -133,6 +153,16 @@ def _check_header(source: Path | io.BytesIO, what: str, max_pixels: int = MAX_PI
         reason = "" if isinstance(e, UnidentifiedImageError) else f" ({str(e)[:60] or type(e).__name__})"
         raise ImageError(f"{what} is not an image that can be read{reason}") from None
     _check_size(height, width, what, max_pixels)
+
+
+def _first_bytes(source: Path | io.BytesIO) -> bytes:
+    if isinstance(source, io.BytesIO):
+        return source.getvalue()[:HEADER]
+    try:
+        with source.open("rb") as file:
+            return file.read(HEADER)
+    except OSError as e:
+        raise ImageError(f"{source} cannot be opened ({e.strerror})") from None
 
 
 def _check_size(height: int, width: int, what: str = "the image", max_pixels: int = MAX_PIXELS) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
@@ -28,6 +29,7 @@ from .pretrained import find_entry
 from .provenance import mark
 from .scalenet import SOURCES  # and all networks are registered with timm
 
+STATE_DICT = ".pt"
 NO_ARCH = f"{PREFIX} alone names no network: give one of scalenet list, or a file of weights"
 
 
@@ -43,7 +45,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     Args:
         name: a registered name, with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/repo", "local-dir:path".
         pretrained: load the published weights; downloads only where the weights are not in the package.
-        kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``checkpoint_path``, ``arch``…
+        kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``arch``, ``checkpoint_path`` (a
+            ``.safetensors`` file, or a plain state dict as ``torch.save(model.state_dict(), "x.pt")`` writes it)…
 
     Raises:
         LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
@@ -58,7 +61,10 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     config = repository.read_config(parsed, cache_dir) if parsed.kind in ("hub", "folder") else None
     path = kwargs.pop("checkpoint_path", None)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
-    known = read_metadata(path) if path else None
+    plain = path is not None and Path(path).suffix == STATE_DICT  # says nothing of itself
+    known = CheckpointMetadata() if plain else read_metadata(path) if path else None
+    if plain and not Path(path).is_file():
+        raise FileNotFoundError(f"no weights file {path}")
     features = path and kwargs.get("features_only")
     if features:  # the file's names are the whole network's
         pretrained = True
@@ -77,6 +83,26 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     elif own and isinstance(model, ScaleNet):
         mark(model, *repository.recorded_metadata(config, str(parsed)))
     return model
+
+
+def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+    """A plain state dict in a ``.pt`` file, as ``torch.save(model.state_dict(), path)`` writes it; nothing in the file
+    is executed (``weights_only``).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        WeightsError: if it is damaged, or anything but tensors by name.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:  # pickle, zipfile and torch each fail in their own ways
+        first = (str(e).splitlines() or [""])[0]
+        raise WeightsError(f"{path} is damaged or holds more than tensors ({first[:80] or type(e).__name__})") from None
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise WeightsError(f"{path} is no plain state dict: torch.save(model.state_dict(), path) writes one")
+    return state
 
 
 def load_model(
@@ -142,7 +168,7 @@ def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
 def _read_into(
     model: ScaleNet, path: str | Path, metadata: CheckpointMetadata, labels: bool = True, strict: bool = False
 ) -> None:
-    state = read_weights(path)[0]
+    state = read_state_dict(path) if Path(path).suffix == STATE_DICT else read_weights(path)[0]
     model.load_state_dict(select(state, model, str(path), () if strict else None))
     if labels and metadata.labels is not None:
         model.name_outputs(metadata.labels)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from tqdm import tqdm
 
-from ..data.images import ImageLike, as_list
+from ..data.images import ImageLike, as_list, load_image
+from ..data.sources import is_url
 from ..fuse import fold
 from ..models.factory import load_model
 from ..models.preprocessing import model_input
@@ -18,6 +20,14 @@ from ..runtime.pipeline import neighbours, prefetch
 from ..tasks import TaskSpec
 
 Item, Output, Found = TypeVar("Item"), TypeVar("Output"), TypeVar("Found")
+
+
+class WrongTask(ValueError):
+    """A network for something else than the predictor does; ``task`` says what."""
+
+    def __init__(self, message: str, task: str) -> None:
+        super().__init__(message)
+        self.task = task
 
 
 class Predictor:
@@ -38,7 +48,7 @@ class Predictor:
         statistics: ``mean`` and ``std`` of its inputs.
 
     Raises:
-        ValueError: if the network is for something else, or there is no such device.
+        WrongTask, ValueError: if the network is for something else, or there is no such device.
     """
 
     spec: ClassVar[TaskSpec]
@@ -55,11 +65,18 @@ class Predictor:
         self.labels = self.spec.labels_of(model.labels, model.num_classes)
         self.trained_size, self.statistics = model_input(model)
 
+    def __repr__(self) -> str:
+        height, width = self.trained_size
+        what = f"{len(self.labels.names)} {'joints' if self.spec.people else 'classes'} of {self.labels.dataset}"
+        kind, dtype = type(self).__name__, str(self.dtype).removeprefix("torch.")
+        name = self.model.arch.name or self.model.arch.digest
+        return f"<{kind} {name}: {what}, {height}x{width}, {self.device}, {dtype}>"
+
     def _check(self, model: ScaleNet) -> None:
         """Refuse a network that this predictor has no use for."""
         needed = f"{type(self).__name__} needs a {self.spec.title} network"
         if model.spec != self.spec:
-            raise ValueError(f"{needed}, got one for {model.task}")
+            raise WrongTask(f"{needed}, got one for {model.task}", model.task)
         if not model.num_classes:
             raise ValueError(f"{needed} with outputs, this one has no head (a classifier's backbone)")
         if model.in_chans != 3:
@@ -70,7 +87,7 @@ class Predictor:
     ) -> Found | list[Found]:
         """What a call gives: the result of one image, or a list for a list."""
         images, single = as_list(images)
-        results = list(stream(images))
+        results = knowing(images, stream)
         return results[0] if single else results
 
     def _batches(
@@ -90,6 +107,12 @@ class Predictor:
         if flip and not self.labels.flip_pairs:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
         return flip
+
+
+def knowing(images: list[ImageLike], stream: Callable[[list[ImageLike]], Iterable[Found]]) -> list[Found]:
+    """``stream(images)``, each result told its image: as it was given, or the pixels of what can be read but once."""
+    images = [load_image(i) if is_url(i) or hasattr(i, "read") else i for i in images]
+    return [replace(result, image=image) for result, image in zip(stream(images), images, strict=True)]
 
 
 def progress(items: Iterable[Item], total: int | None = None, unit: str = "it", bar: bool = True) -> Iterable[Item]:

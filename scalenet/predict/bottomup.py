@@ -114,7 +114,8 @@ class BottomUpPoseEstimator(Predictor):
         """Everybody's joints in an image, or in each image of a list; best-scored people first.
 
         Args:
-            image: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
+            image: path, http(s) address, bytes, file object, PIL image, RGB uint8 array, tensor (uint8, or float
+                0..1), or several: a list, a generator, a (B, 3, H, W) tensor.
             flip: another choice than the estimator's for this call.
 
         Raises:

@@ -91,8 +91,11 @@ def torchvision_detector(
     person = categories.index("person")
     try:
         network = get_model(name, weights=weights).eval().to(device or "cpu")
-    except OSError:  # the download
-        raise
+    except OSError as e:  # the download
+        raise OSError(
+            f"{name} could not be downloaded ({str(e)[:80]}): without a network connection put {weights.url} into "
+            f"{torch.hub.get_dir()}/checkpoints, or find people by bottomup, a .onnx file of YOLOX's form, or boxes"
+        ) from e
     except Exception as e:  # a damaged file can make the reader fail in any way
         where = f"{torch.hub.get_dir()}/checkpoints"
         raise ValueError(f"{name}: what {where} holds of it is damaged ({str(e)[:80]}); remove it") from None

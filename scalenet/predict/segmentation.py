@@ -21,6 +21,7 @@ from ..runtime.device import Device
 from ..runtime.parallel import parallel_forward
 from ..tasks import SEGMENTATION
 from .base import Predictor
+from .confidence import UNKNOWN, calibration_of
 from .results import SegmentationResult
 
 STRIDE, COARSEST = 4, 32  # of the logits, and of the coarsest branch
@@ -56,6 +57,7 @@ class Segmenter(Predictor):
             blended where windows overlap.
         overlap: share of a window that the next one covers again, 0 to below 1.
         resize: reduce images larger than the network's input.
+        min_confidence: pixels whose class is less probable, 0..1, are marked unknown: 255 in the mask.
 
     Raises:
         ValueError: if it is no segmentation network, has one class alone (the largest of one is always it), or an
@@ -75,8 +77,12 @@ class Segmenter(Predictor):
         window: Size | None = None,
         overlap: float = 0.25,
         resize: bool = True,
+        min_confidence: float = 0.0,
     ) -> None:
         _check_options(scales, window, overlap)
+        if not 0 <= min_confidence <= 1:
+            raise ValueError(f"min_confidence must be from 0 to 1, got {min_confidence}")
+        self.min_confidence = min_confidence
         super().__init__(name_or_model, device, batch_size)
         self.input_size = self.trained_size
         self.flip, self.scales = flip, tuple(scales)
@@ -88,12 +94,16 @@ class Segmenter(Predictor):
         if not 2 <= model.num_classes <= 256:
             background = "; one class and its background are two" if model.num_classes == 1 else ""
             raise ValueError(f"Segmenter needs a network of 2 to 256 classes, got {model.num_classes}{background}")
+        if self.min_confidence and model.num_classes > UNKNOWN:
+            raise ValueError(f"min_confidence marks pixels {UNKNOWN}, which is a class of this network's 256")
+        self.calibration = calibration_of(model)
 
     def __call__(self, images: ImageLike | Sequence[ImageLike]) -> SegmentationResult | list[SegmentationResult]:
         """The result of one image, or a list of results for a list of images.
 
         Args:
-            images: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
+            images: path, http(s) address, bytes, file object, PIL image, RGB uint8 array, tensor (uint8, or float
+                0..1), or several: a list, a generator, a (B, 3, H, W) tensor.
 
         Raises:
             OutputError: if the network gives NaN or infinity.
@@ -111,7 +121,16 @@ class Segmenter(Predictor):
             for one, (_, covered, (h, w)) in zip(logits, group, strict=True):
                 self._check_finite(one)
                 mask = np.ascontiguousarray(index_mask(one, covered)[:h, :w])
-                yield SegmentationResult(mask, self.labels)
+                yield self._result(one, mask, covered)
+
+    def _result(self, logits: torch.Tensor, mask: np.ndarray, covered: Size) -> SegmentationResult:
+        """With how sure it is; unsure pixels are marked, and an image unlike what was learned is noted."""
+        sure = (logits / self.calibration.temperature).softmax(0).amax(0).cpu().numpy()
+        note = self.calibration.note(float(sure.mean()))
+        result = SegmentationResult(mask, self.labels, sure=sure, covered=covered, note=note)
+        if self.min_confidence:
+            mask[result.confidence < self.min_confidence] = UNKNOWN
+        return result
 
     def _check_finite(self, logits: torch.Tensor) -> None:
         """Whatever compares with NaN would be class 0 in silence. A sum tells it at no cost, unless it overflows."""

@@ -22,7 +22,7 @@ from ..pose.oks import likely_sigmas, oks_nms, person_scores
 from ..runtime.device import Device
 from ..runtime.parallel import parallel_forward
 from ..tasks import POSE
-from .base import Predictor
+from .base import Predictor, knowing
 from .detector import Detector, make_detector
 from .people import BottomUpDetector
 from .results import PoseResult
@@ -112,7 +112,8 @@ class PoseEstimator(Predictor):
         """Joints of the people in an image, or in each image of a list.
 
         Args:
-            image: path, PIL image, RGB uint8 array, tensor (uint8, or float 0..1), or a list of these.
+            image: path, http(s) address, bytes, file object, PIL image, RGB uint8 array, tensor (uint8, or float
+                0..1), or several: a list, a generator, a (B, 3, H, W) tensor.
             boxes: (N, 4 or 5) x1, y1, x2, y2[, score]; for a list of images a list of these. None: what the
                 detector finds, and without a detector the whole image is one person.
             flip: another choice than the estimator's for this call.
@@ -128,13 +129,13 @@ class PoseEstimator(Predictor):
         images, single = as_list(image)
         if single:
             try:
-                return next(self.stream(images, [boxes], flip))
+                return knowing(images, lambda one: self.stream(one, [boxes], flip))[0]
             except BoxError as e:
                 raise BoxError(str(e).removeprefix("image 0: ")) from None
         each = [None] * len(images) if boxes is None else list(boxes)
         if len(each) != len(images):
             raise BoxError(f"{len(images)} images need as many sets of boxes, got {len(each)}")
-        return list(self.stream(images, each, flip))
+        return knowing(images, lambda several: self.stream(several, each, flip))
 
     def stream(
         self, images: Iterable[ImageLike], boxes: Iterable[Any] | None = None, flip: bool | None = None

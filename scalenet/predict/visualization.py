@@ -12,6 +12,7 @@ from ..labels import Colour, Labels, palette
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 PERSON_COLOURS = palette(16)
+COLOURED_BY = ("person", "joint", None)
 DRAWN_THRESHOLD = 0.3  # of joints: legs guessed for a portrait score up to here
 SHIFT = 4  # OpenCV's fixed point: a sixteenth of a pixel
 
@@ -116,27 +117,40 @@ def draw_skeletons(
     labels: Labels,
     threshold: float = DRAWN_THRESHOLD,
     ids: np.ndarray | None = None,
+    colour_by: str | None = None,
 ) -> np.ndarray:
     """A copy of an RGB (H, W, 3) uint8 image with limbs and joints of (N, K, 3) keypoints.
 
     Args:
-        threshold: joints with a lower score are left out, and limbs that need them.
-        ids: (N,) who is who: limbs get a colour for each, and the number stands above; below 0: nobody known.
+        threshold: joints with a lower score, or of 0, are left out, and limbs that need them.
+        ids: (N,) who is who: the number stands above; below 0: nobody known.
+        colour_by: "person", "joint", or None: by person who has an id, by joint who has none.
+
+    Raises:
+        ValueError: for another ``colour_by``.
     """
+    if colour_by not in COLOURED_BY:
+        raise ValueError(f"colour_by is 'person', 'joint' or None, got {colour_by!r}")
     canvas = np.ascontiguousarray(image).copy()
     plates = []
     for number, person in enumerate(keypoints):
-        seen = (person[:, 2] >= threshold) & np.isfinite(person).all(1)
+        seen = (person[:, 2] >= threshold) & (person[:, 2] > 0) & np.isfinite(person).all(1)
         if not seen.any():
             continue
         known = ids is not None and ids[number] >= 0
-        colour = PERSON_COLOURS[ids[number] % len(PERSON_COLOURS)] if known else None
-        _draw_person(canvas, person, seen, labels, colour)
+        own = person_colour(ids[number] if known else number)
+        by_person = colour_by == "person" or (colour_by is None and known)
+        _draw_person(canvas, person, seen, labels, own if by_person else None)
         if known:
-            plates.append((int(ids[number]), person[seen, :2], colour))
+            plates.append((int(ids[number]), person[seen, :2], own))
     for plate in plates:  # over everybody's limbs
         _draw_number(canvas, *plate)
     return canvas
+
+
+def person_colour(number: int) -> Colour:
+    """The colour of a person by id, or by place in the result."""
+    return PERSON_COLOURS[number % len(PERSON_COLOURS)]
 
 
 def _draw_number(canvas: np.ndarray, number: int, points: np.ndarray, colour: Colour) -> None:
@@ -165,4 +179,4 @@ def _draw_person(
     for k in np.flatnonzero(seen):
         centre = tuple(map(int, points[k]))
         cv2.circle(canvas, centre, (thick + 1) << SHIFT, (255, 255, 255), -1, cv2.LINE_AA, SHIFT)
-        cv2.circle(canvas, centre, thick << SHIFT, labels.colours[k], -1, cv2.LINE_AA, SHIFT)
+        cv2.circle(canvas, centre, thick << SHIFT, colour or labels.colours[k], -1, cv2.LINE_AA, SHIFT)

@@ -53,7 +53,8 @@ def fails(capsys, *argv) -> str:
 
 
 def test_every_command_is_there_and_has_help(capsys):
-    modules = {p.stem for p in (ROOT / "scalenet" / "commands").glob("*.py")} - {"__init__", "clip", "options"}
+    shared = {"__init__", "batch", "clip", "inputs", "keypoint_file", "options"}
+    modules = {p.stem for p in (ROOT / "scalenet" / "commands").glob("*.py")} - shared
     assert modules == set(cli.COMMANDS)
     for name in cli.COMMANDS:
         with pytest.raises(SystemExit) as done:
@@ -162,7 +163,8 @@ def test_wrong_files(capsys, weights, photo, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("not an image")
     assert "no image" in fails(capsys, "segment", tmp_path / "none.png", "-m", weights, "-o", out)
-    assert "not an image" in fails(capsys, "segment", photo, text, "-m", weights, "-o", out)
+    assert "not an image" in fails(capsys, "segment", photo, text, "-m", weights, "-o", out, "--strict")
+    assert "not an image" in fails(capsys, "segment", text, "-m", weights, "-o", out)
     assert "no weights file" in fails(capsys, "segment", photo, "-m", tmp_path / "none.safetensors")
     whole = weights.read_bytes()
     cut = tmp_path / "cut.safetensors"

@@ -6,7 +6,6 @@ import pytest
 
 from scalenet import cli, export
 from scalenet.arch import Arch
-from scalenet.commands.pose import SAMPLE_BOX
 from scalenet.data.images import save_image
 from scalenet.evaluate import pose, segmentation
 from scalenet.models import convert
@@ -72,21 +71,9 @@ def test_pose(monkeypatch, photo, tmp_path):
     assert every == {"name_or_model": "x", **common}
 
 
-def test_the_sample_portrait_has_a_box_and_other_images_have_none(monkeypatch, photo, tmp_path):
-    seen = []
-
-    class Estimator:
-        def __init__(self, *args, **options):
-            pass
-
-        def __call__(self, images, boxes=None):
-            seen.append(boxes)
-            raise ValueError("enough")
-
-    monkeypatch.setattr(topdown, "PoseEstimator", Estimator)
-    assert cli.main(["pose", str(photo), "--sample", "-o", str(tmp_path)]) == 2
-    assert cli.main(["pose", str(photo), "-o", str(tmp_path)]) == 2
-    assert seen == [[None, SAMPLE_BOX], None]
+def test_a_bottomup_networks_name_says_enough(monkeypatch, photo, tmp_path):
+    stand_in(monkeypatch, bottomup, "BottomUpPoseEstimator")
+    assert asked("pose", photo, "-m", "scalenet_p0_bottomup.coco", "-o", tmp_path)["batch_size"] == 1
 
 
 @pytest.mark.parametrize("dataset, module", [("camvid", segmentation), ("cityscapes", segmentation), ("lsp", pose),

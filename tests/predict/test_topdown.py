@@ -311,6 +311,23 @@ def test_both_forms_of_boxes_files(tmp_path):
         boxes_for(read_boxes(results), ["13.jpg"], results)
 
 
+def test_boxes_of_coco_annotations(tmp_path):
+    file = tmp_path / "val.json"
+    people = [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}, {"image_id": 7, "bbox": [0, 0, 5, 6]}]
+    others = [
+        {"image_id": 7, "category_id": 3, "bbox": [0, 0, 9, 9]},
+        {"image_id": 7, "iscrowd": 1, "bbox": [0, 0, 8, 8]},
+    ]
+    images = [{"id": 7, "file_name": "val2017/street.jpg"}, {"id": 8, "file_name": "empty.jpg"}]
+    file.write_text(json.dumps({"images": images, "annotations": people + others}))
+    table = read_boxes(file)
+    assert boxes_of(table, "elsewhere/street.jpg").tolist() == [[1, 2, 4, 6, 1], [0, 0, 5, 6, 1]]
+    assert len(boxes_of(table, "empty.jpg")) == 0
+    file.write_text(json.dumps({"images": images, "annotations": [{"image_id": 99, "bbox": [0, 0, 1, 1]}]}))
+    with pytest.raises(BoxError, match="here 99 is wrong"):
+        read_boxes(file)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -355,7 +372,9 @@ def test_the_pose_command_draws_and_writes_coco_results(weights, tmp_path, capsy
     entries = json.loads((out / "keypoints.json").read_text())
     assert [e["image_id"] for e in entries] == [12, 12] and len(entries[0]["keypoints"]) == 51
     whole = ["--detector", "none", "--no-flip", "--decode", "quarter"]
-    assert main(["pose", files[1], "-m", weights, "-o", str(out), *whole]) == 0
+    again = ["pose", files[1], "-m", weights, "-o", str(out), *whole]
+    assert main(again) == 2 and "is kept: --overwrite replaces results" in capsys.readouterr().err
+    assert main([*again, "--overwrite"]) == 0
     assert "walk.png: 1 person" in capsys.readouterr().out
     assert json.loads((out / "keypoints.json").read_text())[0]["image_id"] == "walk"
 

@@ -1,0 +1,93 @@
+"""What all results can do: draw themselves, be shown, plotted and saved."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.images import ImageLike, encode_png, load_image, save_image
+from ..data.io import write_text
+from ..labels import Labels
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+
+class Result(ABC):
+    """What every predictor gives for an image; coordinates and masks are in the original image's pixels."""
+
+    labels: Labels
+    image: ImageLike | None
+
+    @abstractmethod
+    def draw(self, image: ImageLike | None = None) -> np.ndarray:
+        """RGB uint8 copy of the image with what was found drawn on it."""
+
+    def show(self, image: ImageLike | None = None) -> None:
+        """Open the drawing in the system's viewer of images, or below the cell of a notebook."""
+        from PIL import Image
+
+        drawn = Image.fromarray(self.draw(image))
+        if not hasattr(builtins, "get_ipython"):  # IPython's mark
+            return drawn.show()
+        from IPython.display import display
+
+        display(drawn)
+
+    def plot(self, axes: matplotlib.axes.Axes | None = None, image: ImageLike | None = None) -> matplotlib.axes.Axes:
+        """The drawing in matplotlib's axes, default the current ones, without ticks; returns them."""
+        if axes is None:
+            import matplotlib.pyplot
+
+            axes = matplotlib.pyplot.gca()
+        axes.imshow(self.draw(image))
+        axes.set_axis_off()
+        return axes
+
+    def _repr_png_(self) -> bytes | None:
+        """What notebooks show; None where the image is not known."""
+        return None if self.image is None else encode_png(self.draw())
+
+    def _pixels(self, image: ImageLike | None) -> np.ndarray:
+        """RGB (H, W, 3) uint8 of what is drawn on.
+
+        Raises:
+            ValueError: if none is given, and the result does not know its own.
+        """
+        image = self.image if image is None else image
+        if image is None:
+            raise ValueError("give the image to draw on: this result does not know its own")
+        return load_image(image)
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+
+    def save(self, path: str | Path, image: ImageLike | None = None) -> Path:
+        """Write the result to a file, whole or not at all; returns its path.
+
+        Args:
+            path: ``.json`` for the values of :meth:`to_dict`, else an image's name.
+            image: the image the result was made from, which is drawn on. Without it people are drawn on the one that
+                the result knows, and of classes the mask is written.
+
+        Raises:
+            ValueError: for an image's name where no image is known.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".json":
+            return write_text(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")
+        save_image(path, self._plain(path) if image is None else self.draw(image))
+        return path
+
+    def _plain(self, path: Path) -> np.ndarray:
+        """What is written as an image where none is given to draw on."""
+        try:
+            return self.draw()
+        except ValueError as e:
+            raise ValueError(f"{path}: {e}; or give a .json file's name") from None
