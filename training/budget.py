@@ -90,7 +90,7 @@ class Clock:
             early = timer.mean([self.recipe.early_size])
             late = timer.mean(self.late_sizes())
             left = 60 * self.recipe.minutes - self.elapsed
-            fits = max(1, self.step, fitting(self.step, left, self.recipe.early, early, late))
+            fits = max(1, self.step, self.recipe.least_steps, fitting(self.step, left, self.recipe.early, early, late))
         self.planned = int(distributed.agree(fits))
 
     def resume(self, step: int, elapsed: float, planned: int | None, minutes: float) -> None:

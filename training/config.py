@@ -23,7 +23,8 @@ ABOVE_0 = ("batch", "lr", "ohem_pixels")
 SHARES = ("early", "momentum", "bn_momentum", "ohem", "mix", "dusk", "rescale", "half_body", "silence", "scenes")
 NOT_BELOW_0 = (
     "distill", "sandwich", "inplace", "classes", "steps", "minutes", "warmup", "weight_decay", "eps", "clip", "lovasz",
-    "rotation", "colour", "sigma", "absent", "flip_pairs", "peaks", "tags", "workers", "seed", "save_minutes",
+    "least_steps", "rotation", "colour", "sigma", "absent", "flip_pairs", "peaks", "tags", "workers", "seed",
+    "save_minutes",
 )  # fmt: skip
 OF_THE_MACHINE = ("out", "device", "workers", "cache", "save_minutes", "autocast")  # may differ when a run is resumed
 OF_THE_NETWORK = ("name", "task", "mode", "space", "arch", "classes", "init")  # may not: it would be another run
@@ -47,7 +48,8 @@ class Recipe:
     of the backbone only with ``init_partial``. ``distill`` weighs the difference to the teacher's
     outputs, ``inplace`` that to the outputs of the step's largest network. ``ema``, if not 0, is the decay of a moving
     average of the weights, which is what the run gives. The run ends after ``steps`` steps or as many as fit into
-    ``minutes`` minutes, whichever is set and comes first. The first ``early`` share of the run uses ``early_size``
+    ``minutes`` minutes, whichever is set and comes first, however few minutes after ``least_steps``.
+    The first ``early`` share of the run uses ``early_size``
     images; after it each step draws one of ``size`` and ``sizes``. ``more_roots`` are data folders learned from
     beside ``root``.
 
@@ -91,6 +93,7 @@ class Recipe:
     more_roots: tuple[str, ...] = ()
     hold_out: str = ""
     steps: int = 0
+    least_steps: int = 0
     minutes: float = 0.0
     batch: int = 8
     size: tuple[int, int] = (256, 320)

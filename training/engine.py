@@ -186,6 +186,7 @@ class Run:
                 if self.clock.timing:
                     self._loop(self._loader(), bar, interrupt)
                 self._loop(self._loader(), bar, interrupt)  # anew: what was asked for ahead had the sizes of before
+                bar.update(100 - bar.n)
             self.save()
             return self.finish()
 

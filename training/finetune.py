@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scalenet.arch import SearchSpace
-from scalenet.data import DataError
+from scalenet.data import DataError, warn
 from scalenet.data.io import write_text
 from scalenet.data.keypoints import KeypointSet
 from scalenet.labels import Labels
@@ -28,6 +28,8 @@ from .engine import Run
 from .lock import check_free
 from .start import terms_after
 
+LEAST_STEPS = 60  # fewer leave a new classifier where it began
+WARMUP, WARMUP_SHARE = 20, 0.1  # steps, and at most this share of a number of steps that is given
 LARGEST_CROP = {"segmentation": (512, 1024), "pose": (512, 512)}
 
 
@@ -82,9 +84,12 @@ def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: b
     recipe = Recipe(
         "finetune", model.task, "standalone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
         classes=classes, init="" if scratch else str(start_file(model, out)), minutes=10.0, size=size, early_size=size,
-        lr=1e-3, batch=8 if model.task == "segmentation" else 32, out=str(out),
+        lr=1e-3, batch=8 if model.task == "segmentation" else 32, out=str(out), least_steps=LEAST_STEPS, warmup=WARMUP,
     )  # fmt: skip
-    return override(recipe, overrides)
+    recipe = override(recipe, overrides)
+    if recipe.steps and recipe.warmup == WARMUP:
+        recipe = replace(recipe, warmup=min(WARMUP, int(WARMUP_SHARE * recipe.steps)))
+    return recipe
 
 
 def write_start(model: ScaleNet, out: Path, scratch: bool) -> None:
@@ -114,6 +119,10 @@ def finetune(
 ) -> dict[str, object]:
     """Fine-tune a network on a folder; returns its metrics on ``val`` and where it was saved.
 
+    Where the network knew the folder's classes or joints already, its own metrics come too (``start_metrics``); if they
+    are better than the fine-tuned network's, its weights are what is saved (``kept``: "start"), and the fine-tuned ones
+    go to ``tuned.safetensors``.
+
     Args:
         model_name: a registered name with weights, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
         overrides: ``key=value`` texts for the recipe (minutes, steps, lr, batch…).
@@ -133,15 +142,40 @@ def finetune(
     distributed.start(recipe.device)
     check_free(out)
     write_start(model, out, scratch)
-    weights = Run(recipe).run()
+    run = Run(recipe)
+    before = None if scratch else _start_metrics(run, model, labels)
+    weights = run.run()
     if distributed.rank():
         return {}
     metadata = _describe(weights, model_name, model, labels, scratch)
     tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
     tuned.load_state_dict(select(read_weights(weights)[0], tuned, str(weights), known=()))
+    metrics, kept = metadata.metrics[labels.dataset][recipe.val_split], "tuned"
+    if before is not None and before[run.task.metric] > metrics[run.task.metric]:
+        _say_worse(run.task.metric, before, metrics)
+        save_weights(weights.with_name("tuned.safetensors"), tuned.state_dict(), metadata.header())
+        tuned.load_state_dict(model.state_dict())
+        known = replace(metadata, recipe="", steps=0, minutes=0.0, metrics={labels.dataset: {recipe.val_split: before}})
+        metadata, metrics, kept = known, before, "start"
     mark(tuned, metadata)
     save_weights(weights, tuned.state_dict(), metadata.header())
     folder = save_pretrained(tuned.eval(), out / "model")
-    metrics = next(iter(metadata.metrics.values()))[recipe.val_split]
     start = metadata.init or "random"
-    return {**metrics, "start": start, "weights": str(weights), "folder": str(folder)}
+    return {
+        **metrics, "start": start, "start_metrics": before, "kept": kept, "weights": str(weights),
+        "folder": str(folder),
+    }  # fmt: skip
+
+
+def _start_metrics(run: Run, model: ScaleNet, labels: Labels) -> dict[str, float] | None:
+    """What the network scores before it is trained, by rank 0; None where its outputs mean something else."""
+    if distributed.rank() or model.labels is None or model.labels.names != labels.names:
+        return None
+    return run.task.evaluate(model.to(run.device).eval())
+
+
+def _say_worse(metric: str, before: dict[str, float], after: dict[str, float]) -> None:
+    warn(
+        f"fine-tuned, the network scores {metric} {after[metric]:.4f} on val, before it scored {before[metric]:.4f}: "
+        "the weights it began with are kept, the others are tuned.safetensors; a lower lr or more minutes may help"
+    )

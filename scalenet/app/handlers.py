@@ -60,7 +60,7 @@ class Handlers:
                 legend = result.draw(rgb, strength=opacity, at_least=at_least)
                 return (
                     outputs.write_shown(folder, stem, drawn),
-                    outputs.shares_html(result, at_least),
+                    outputs.shares_html(result, at_least) + outputs.note_html(result),
                     outputs.facts_html(model, facts, seconds, _size(rgb)),
                     outputs.write_image(folder, f"{stem}_overlay", legend),
                     outputs.write_image(folder, f"{stem}_mask", result.mask),
@@ -96,7 +96,7 @@ class Handlers:
     ) -> tuple[str, str, str, str, str]:  # fmt: skip
         with outputs.result_folder(self.cache) as folder:
             stem = outputs.stem_of(path)
-            drawn = result.draw(image, threshold, opacity)
+            drawn = result.draw(image, threshold, opacity, colour_by="person")
             values = {"size": list(image.shape[:2]), **result.to_dict()}
             return (
                 outputs.write_shown(folder, stem, drawn),
@@ -108,7 +108,7 @@ class Handlers:
 
 
 def _size(image: np.ndarray) -> str:
-    return f"{image.shape[0]}x{image.shape[1]} pixels"
+    return f"{image.shape[1]} x {image.shape[0]} pixels"
 
 
 def _values(model: str, facts: dict[str, Any], seconds: float, result: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..data.transforms import BoxError
 if TYPE_CHECKING:
     from gradio.components import Component
 
+MAX_PIXELS = 50_000_000  # a phone's 48 pass; less than the package takes: visitors share the machine's memory
 MAX_BOXES = 100
 MENDABLE = (ValueError, LookupError, OSError, ImportError)
 
@@ -70,11 +71,11 @@ def read_image(path: str | None) -> np.ndarray:
     """RGB (H, W, 3) uint8 of an uploaded file, upright; messages name no path of this machine.
 
     Raises:
-        ImageError: if there is none, or it is no image, or one of more than 100 million pixels.
+        ImageError: if there is none, or it is no image, or one of more than 50 million pixels.
     """
     if not path:
         raise ImageError("There is no image yet: upload one, take one with the webcam, or choose an example.")
-    return decode_rgb(Path(path).read_bytes(), "this file")
+    return decode_rgb(Path(path).read_bytes(), "this file", MAX_PIXELS)
 
 
 def parse_boxes(text: str | None) -> np.ndarray | None:

@@ -17,10 +17,10 @@ import numpy as np
 from ..data.images import save_image
 from ..labels import Labels
 from ..predict.results import PoseResult, SegmentationResult, percent
+from ..predict.visualization import person_colour
 from ..video.process import VideoSummary
 
 LISTED = 12  # people on the page
-PERSON = (90, 130, 220)
 SHOWN_SIDE = 1600  # pixels of the long side on the page; downloads have all of them
 
 
@@ -74,7 +74,7 @@ def facts_html(name: str, facts: dict[str, Any], seconds: float, did: str) -> st
     parts = [
         f"<b>{html.escape(name)}</b>",
         f"{facts['params'] / 1e6:.2f} million parameters",
-        f"{facts['macs'] / 1e9:.2f} GMACs at {height}x{width}",
+        f"{facts['macs'] / 1e9:.2f} GMACs at {width} x {height}",
         f"{html.escape(did)} in {seconds:.2f} s",
     ]
     return f"<p>{' '.join(f'<span>{part}</span>' for part in parts)}</p>"
@@ -89,6 +89,11 @@ def shares_html(result: SegmentationResult, at_least: float) -> str:
     return _rows((colours[name], name, share, percent(share)) for name, share in found.items())
 
 
+def note_html(result: SegmentationResult) -> str:
+    """A line where the image is unlike those that the network learned from, else nothing."""
+    return f'<p class="none">{html.escape(result.note)}</p>' if result.note else ""
+
+
 def video_html(summary: VideoSummary, labels: Labels) -> str:
     """The legend of a video: mean shares of the classes from 0.1 % on, or how many people there are."""
     if "shares" not in summary.found:
@@ -101,14 +106,14 @@ def video_html(summary: VideoSummary, labels: Labels) -> str:
 
 
 def people_html(result: PoseResult, threshold: float) -> str:
-    """A row for each person: score, and how many joints are drawn."""
+    """A row for each person, in the colour it is drawn in: score, and how many joints are drawn."""
     if not len(result):
         return '<p class="none">Nobody was found in this image.</p>'
     joints = (result.keypoints[..., 2] >= threshold).sum(1)
     total = len(result.labels.names)
     people = list(zip(joints, result.scores, strict=True))
     rows = _rows(
-        (PERSON, f"person {i} · {n} of {total} joints", float(np.clip(score, 0, 1)), f"{score:.2f}")
+        (person_colour(i - 1), f"person {i} · {n} of {total} joints", float(np.clip(score, 0, 1)), f"{score:.2f}")
         for i, (n, score) in enumerate(people[:LISTED], start=1)
     )
     more = len(people) - LISTED

@@ -151,7 +151,7 @@ def test_pose_threshold_and_opacity(client, finder):
     whole = {"boxes": "0, 0, 512, 600", "api_name": "/pose"}
     _, people, _, drawn, _ = client.predict(send(portrait), threshold=1, **whole)
     assert f"{surest} of 17 joints" in people
-    np.testing.assert_array_equal(load_image(drawn), result.draw(portrait, 1))
+    np.testing.assert_array_equal(load_image(drawn), result.draw(portrait, 1, colour_by="person"))
     *_, drawn, _ = client.predict(send(portrait), opacity=0, **whole)
     np.testing.assert_array_equal(load_image(drawn), load_image(portrait))
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import scalenet
+from scalenet.labels import Labels
 from scalenet.models.checkpoint import digest_of, read_weights
 from scalenet.models.factory import load_model
 from scalenet.models.pretrained import TABLE
@@ -97,3 +98,61 @@ def test_class_lists_of_other_editors(tmp_path):
     (tmp_path / "classes.txt").write_bytes("stra\xdfe\nwall\n".encode("latin-1"))
     with pytest.raises(DataError, match="is not UTF-8 text"):
         read_classes(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """A network that knows the folder's classes already."""
+    return write(
+        small_network(labels=Labels("street", ("dark", "middle", "bright"))),
+        tmp_path_factory.mktemp("k") / "k.safetensors",
+    )
+
+
+@pytest.mark.parametrize("ruinous", [True, False])
+def test_what_is_worse_than_the_start_is_not_kept(own, known, tmp_path, capsys, monkeypatch, recwarn, ruinous):
+    from training.tasks.segmentation import SegmentationTask
+
+    scores = iter([0.5, 0.2 if ruinous else 0.7])
+    monkeypatch.setattr(
+        SegmentationTask, "evaluate", lambda self, *args, **more: {"miou": next(scores), "pixel_accuracy": 0.9}
+    )
+    assert tune(known, own, tmp_path / "out") == 0
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    state, before = read_weights(metrics["weights"])[0], read_weights(known)[0]
+    same = all((state[k].float() == v.float()).all() for k, v in before.items())
+    assert metrics["start_metrics"]["miou"] == 0.5 and same is ruinous
+    assert (metrics["kept"], metrics["miou"]) == (("start", 0.5) if ruinous else ("tuned", 0.7))
+    assert (tmp_path / "out" / "tuned.safetensors").is_file() is ruinous
+    assert any("are kept" in str(w.message) for w in recwarn) is ruinous
+    assert load_model(metrics["weights"]).labels.dataset == "street"
+
+
+def test_other_classes_have_no_score_before(own, start, tmp_path, capsys):
+    assert tune(start, own, tmp_path / "out") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["start_metrics"] is None and "100%" in err.replace(" ", "").replace(
+        "100.0", "100"
+    )
+
+
+def test_few_minutes_are_enough_steps_and_warmed(own, start):
+    from pathlib import Path
+
+    from training.budget import Clock
+    from training.finetune import make_recipe
+
+    def recipe(*texts):
+        return make_recipe(load_model(start), own, Path("out"), 3, False, list(texts))
+
+    assert recipe("steps=50", "minutes=0").warmup == 5 and recipe("minutes=3").warmup == 20
+    assert recipe("steps=50", "warmup=7").warmup == 7
+    clock = Clock(recipe("minutes=0.001"))
+    clock.step, clock.before = 4, 100.0
+
+    class Timer:
+        def mean(self, sizes):
+            return 25.0
+
+    clock.plan(Timer())
+    assert clock.total == 60
