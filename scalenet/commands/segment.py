@@ -13,12 +13,14 @@ from .clip import frames_together, run_video, target_of, the_video
 from .options import add_threads, height_width, numbers, positive, use_threads
 
 KINDS = ("overlay", "mask")
+NETWORK = "scalenet_s0"
+SAID = f"network {NETWORK}, which knows streets; for people give -m scalenet_s0.person"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     inputs.add_arguments(parser)
-    parser.add_argument("-m", "--model", default="scalenet_s0", help="network (default: %(default)s)")
+    parser.add_argument("-m", "--model", help=f"network (default: {NETWORK})")
     parser.add_argument(
         "-o", "--out", default=".",
         help="folder for *_overlay.png and *_mask.png (default: here), or for one image the overlay's file, beside "
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not sources:
         raise ValueError("no image: give files, or --sample for a photograph that ships in scikit-learn")
     use_threads(args)
+    said, args.model = args.model is None and not args.json, args.model or NETWORK
     video = the_video(sources, args.out)
     if video is not None:
         target = target_of(video, args, "overlay")
@@ -61,6 +64,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     batch = Batch(args, wanted, len(jobs) - len(wanted))
     segmenter = _segmenter(args, args.batch_size or 1)
     batch.make_folders()
+    if said:
+        print(SAID)
     rows = []
     for job, pixels, result in batch.done(segmenter.stream(batch.images())):
         row = _write(job, pixels, result, args.palette)

@@ -185,3 +185,11 @@ def test_predictors_take_generators_and_batches(weights):
     (a, b), c = segmenter(tensors), segmenter(tensors[0])
     np.testing.assert_array_equal(a.mask, b.mask)
     np.testing.assert_array_equal(a.mask, c.mask)
+
+
+def test_the_default_network_is_said(folder, weights, tmp_path, capsys):
+    argv = ["segment", str(folder / "a.png"), "-o", str(tmp_path / "out")]
+    assert cli.main(argv) == 0
+    assert capsys.readouterr().out.startswith("network scalenet_s0, which knows streets; for people give")
+    assert cli.main([*argv, "--overwrite", "-m", weights]) == 0
+    assert "network" not in capsys.readouterr().out
