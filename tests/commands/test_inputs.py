@@ -192,4 +192,4 @@ def test_the_default_network_is_said(folder, weights, tmp_path, capsys):
     assert cli.main(argv) == 0
     assert capsys.readouterr().out.startswith("network scalenet_s0, which knows streets; for people give")
     assert cli.main([*argv, "--overwrite", "-m", weights]) == 0
-    assert "network" not in capsys.readouterr().out
+    assert "network scalenet_s0" not in capsys.readouterr().out
