@@ -271,9 +271,9 @@ class SearchSpace:
     def around(cls, arch: Arch) -> SearchSpace:
         """The smallest space an architecture lies in."""
         depths = [d for _, _, module in arch.modules() for d in module.depths]
-        modules = tuple(len(stage) for stage in arch.stages)
+        two, three, four = (len(stage) for stage in arch.stages)
         widths = (arch.stem_width, arch.stage1_width)
-        return cls(arch.task, arch.width, arch.input_size, *widths, modules, (min(depths), max(depths)))
+        return cls(arch.task, arch.width, arch.input_size, *widths, (two, three, four), (min(depths), max(depths)))
 
     def build(
         self,

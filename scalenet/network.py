@@ -7,7 +7,7 @@ supernet's keys. B batch, (H, W) input size, w width; branch i has w * 2**i chan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from .tasks import task_spec
 STAGE1_BLOCKS = 4
 RESIDUAL_SCALE = 0.2
 
-Maps = list[torch.Tensor | None]
+Maps = list[Any]  # of each branch a tensor, or None where it has not begun
 
 
 def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1, relu: bool = False) -> nn.Sequential:
@@ -61,6 +61,8 @@ def init_layers(module: nn.Module) -> None:
 class MultiResolutionModule(nn.Module):
     """Parallel branches of basic blocks with a fusion layer after every block; holds what ``module`` declares."""
 
+    branches: Any  # [branch][depth]: a block
+
     def __init__(self, module: ModuleArch, width: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
@@ -76,7 +78,8 @@ class MultiResolutionModule(nn.Module):
             if targets:
                 self.add_module(f"fuse_layers_{d + 1}", nn.ModuleDict(targets))
 
-    def forward(self, maps: Sequence[torch.Tensor | None], steps: Steps) -> Maps:
+    def forward(self, maps: Maps, steps: Steps) -> Maps:
+        """The branches' maps after the steps given; a branch that none of them touches keeps the map it came with."""
         maps = list(maps)
         for d, (blocks, fusions) in enumerate(steps):
             for j in blocks:
@@ -90,8 +93,8 @@ class MultiResolutionModule(nn.Module):
         """All fusion paths."""
         for name, layer in self.named_children():
             if name.startswith("fuse_layers"):
-                for sources in layer.values():
-                    yield from sources.values()
+                for sources in layer.children():
+                    yield from sources.children()
 
     def _fuse(self, maps: Maps, d: int, target: int, sources: tuple[int, ...]) -> torch.Tensor:
         paths = getattr(self, f"fuse_layers_{d + 1}")[str(target)]
@@ -125,6 +128,9 @@ class ScaleNet(nn.Module):
         ValueError: for an unknown task.
     """
 
+    conv1: nn.Conv2d
+    pretrained_cfg: dict[str, Any]  # by timm
+
     def __init__(
         self,
         arch: Arch,
@@ -145,7 +151,7 @@ class ScaleNet(nn.Module):
         self.labels: Labels | None = None
         self.name_outputs(labels)
         self.num_features = self.head_hidden_size = self.spec.num_features(arch.width)
-        self.feature_info = [
+        self.feature_info: list[dict[str, Any]] = [
             {"num_chs": arch.width << i, "reduction": 4 << i, "module": f"branch{i}"} for i in range(4)
         ]
         self.grad_checkpointing = False
@@ -215,7 +221,7 @@ class ScaleNet(nn.Module):
         """Start residual branches and fusion paths small: many of them add up, and training starts faster."""
         for module in self.modules():
             if isinstance(module, (BasicBlock, Bottleneck)):
-                last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+                last: Any = module.bn3 if isinstance(module, Bottleneck) else module.bn2
                 nn.init.constant_(last.weight, RESIDUAL_SCALE)
             elif isinstance(module, MultiResolutionModule):
                 for path in module.paths():
@@ -301,23 +307,28 @@ class ScaleNet(nn.Module):
         return self.head(x, pre_logits=pre_logits)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | BottomUpOutput:
+        """The outputs of (B, in_chans, H, W) images, see the class."""
         size = x.shape[-2:]
-        x = self.forward_head(self.forward_features(x))
+        outputs: Any = self.forward_head(self.forward_features(x))
         if self.spec.full_size and self.num_classes:
-            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-        return x
+            return F.interpolate(outputs, size=size, mode="bilinear", align_corners=False)
+        return outputs
 
     def forward_intermediates(
         self,
         x: torch.Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: int | list[int] | None = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
-        """timm's door to the branches: those of ``indices`` (strides 4, 8, 16, 32), and unless
-        ``intermediates_only`` also ``forward_features`` before them. ``norm`` and ``stop_early`` change nothing here.
+        """timm's feature interface: the branches of ``indices`` (strides 4, 8, 16, 32).
+
+        Unless ``intermediates_only``, ``forward_features`` comes before them. ``norm`` and ``stop_early`` do nothing.
+
+        Raises:
+            ValueError: for an ``output_fmt`` other than NCHW.
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be NCHW, got {output_fmt!r}")
@@ -350,7 +361,7 @@ class ScaleNet(nn.Module):
             self._init_classifier()
 
     def prune_intermediate_layers(
-        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Drop the head, which ``features_only`` does not run; returns the indices as numbers from 0."""
         take, _ = feature_take_indices(4, indices)

@@ -25,6 +25,7 @@ SHARED = ("run", "rank")  # by all processes under torchrun
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``python -m search``."""
     parser = MainParser(prog="python -m search", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="search by a recipe; goes on where its archive ends")

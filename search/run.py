@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -62,8 +63,12 @@ def _gather(record: Record | None) -> list[Record | None]:
     from torch import distributed as dist
 
     lines: list[str | None] = [None] * distributed.world_size()
-    dist.all_gather_object(lines, record and record.to_json())
+    dist.all_gather_object(lines, None if record is None else record.to_json())
     return [Record.from_json(line) if line else None for line in lines]
+
+
+def _is_known(records: Mapping[str, Record], arch: Arch) -> bool:
+    return key_of(arch) in records
 
 
 def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> Iterator[tuple[int, list[Arch]]]:
@@ -82,8 +87,8 @@ def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> I
             parents = [r.arch for r in select(list(before.values()), recipe.population)]
             new = list(
                 offspring(parents, space, rng(f"{recipe.seed}/{generation}"), min(recipe.offspring, wanted),
-                         lambda arch, known=before: key_of(arch) in known, cross=recipe.cross, fusion=recipe.fusion,
-                         depth=recipe.depth, last=recipe.last, sizes=recipe.sizes)
+                         partial(_is_known, before), cross=recipe.cross, fusion=recipe.fusion, depth=recipe.depth,
+                         last=recipe.last, sizes=recipe.sizes)
             )  # fmt: skip
         else:
             return

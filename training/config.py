@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from scalenet.arch import SearchSpace
 from scalenet.labels import CONVENTIONS
 
-Named = TypeVar("Named")
+Named = TypeVar("Named", bound="NamedRecipe")
+Value = TypeVar("Value")
 
 CHOICES = {
     "task": ("classification", "segmentation", "pose", "bottomup", "distillation"), "mode": ("standalone", "supernet"),
@@ -194,7 +195,7 @@ def nearest(word: str, words: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(words))}"
 
 
-def pick(kind: str, name: str, table: Mapping[str, Named]) -> Named:
+def pick(kind: str, name: str, table: Mapping[str, Value]) -> Value:
     """The value of that name.
 
     Raises:
@@ -205,7 +206,17 @@ def pick(kind: str, name: str, table: Mapping[str, Named]) -> Named:
     return table[name]
 
 
-def override(recipe: Named, texts: list[str]) -> Named:
+class NamedRecipe(Protocol):
+    """A dataclass of settings with a name."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """What the recipe is called."""
+
+
+def override(recipe: Named, texts: Sequence[str]) -> Named:
     """A recipe, of training or of a search, with ``key=value`` texts applied.
 
     Raises:

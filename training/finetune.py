@@ -7,6 +7,7 @@ with images under ``images/``, of any skeleton.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,13 +45,15 @@ def read_classes(folder: Path) -> Labels:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text") from None
-    names, colours = [], []
+    names: list[str] = []
+    colours: list[tuple[int, int, int]] = []
     for number, line in enumerate(filter(str.strip, lines), start=1):
         words = line.split()
         numbers = [int(w) for w in words[-3:] if w.isdigit() and int(w) < 256]
         coloured = len(words) > 3 and len(numbers) == 3
         names.append(" ".join(words[:-3] if coloured else words))
-        colours += [tuple(numbers)] if coloured else []
+        if coloured:
+            colours.append((numbers[0], numbers[1], numbers[2]))
         if colours and len(colours) != number:
             raise DataError(f"{path}, line {number}: give every class a colour, or none")
     if not 1 < len(names) < 255 or len(set(names)) != len(names):
@@ -76,9 +79,12 @@ def start_file(model: ScaleNet, out: Path) -> Path:
     return out / f"start-{fingerprint(model)[:8]}.safetensors"
 
 
-def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: bool, overrides: list[str]) -> Recipe:
+def make_recipe(
+    model: ScaleNet, data: Path, out: Path, classes: int, scratch: bool, overrides: Sequence[str]
+) -> Recipe:
     """The training recipe of a fine-tuning run; it names files that :func:`write_start` writes."""
-    size = tuple(min(a, b) for a, b in zip(model.arch.input_size, LARGEST_CROP[model.task], strict=True))
+    (height, width), most = model.arch.input_size, LARGEST_CROP[model.task]
+    size = (min(height, most[0]), min(width, most[1]))
     recipe = Recipe(
         "finetune", model.task, "standalone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
         classes=classes, init="" if scratch else str(start_file(model, out)), minutes=10.0, size=size, early_size=size,
@@ -110,7 +116,7 @@ def _describe(file: Path, model_name: str, model: ScaleNet, labels: Labels, scra
 
 
 def finetune(
-    model_name: str, data: str | Path, out: str | Path, overrides: list[str] = (), scratch: bool = False
+    model_name: str, data: str | Path, out: str | Path, overrides: Sequence[str] = (), scratch: bool = False
 ) -> dict[str, object]:
     """Fine-tune a network on a folder; returns its metrics on ``val`` and where it was saved.
 

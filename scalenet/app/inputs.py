@@ -62,8 +62,8 @@ def uploads_only(component: Component, what: str) -> Component:
             raise gr.Error(f"Give the {what} as an uploaded file.", print_exception=False)
         return path
 
-    component.async_move_resource_to_block_cache = move_files_alone
-    component.preprocess = path_alone
+    component.async_move_resource_to_block_cache = move_files_alone  # type: ignore[method-assign, assignment]
+    component.preprocess = path_alone  # type: ignore[method-assign]
     return component
 
 

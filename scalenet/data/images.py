@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -53,8 +53,9 @@ def load_image(image: ImageLike) -> np.ndarray:
 
 def as_list(images: ImageLike | Sequence[ImageLike]) -> tuple[list[ImageLike], bool]:
     """The images as a list, and whether it was a single one."""
-    single = not isinstance(images, (list, tuple))
-    return ([images] if single else list(images)), single
+    if isinstance(images, (list, tuple)):
+        return list(images), False
+    return [cast(ImageLike, images)], True
 
 
 def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -76,11 +76,11 @@ def _by_stem(files: list[Path], ending: str = "") -> dict[str, Path]:
 def _pair(image_files: list[Path], by_stem: dict[str, Path], images: Path, labels: Path) -> list[Pair]:
     if not image_files:
         raise DataError(f"no images in {images}")
-    pairs = [(p, by_stem.get(stem)) for stem, p in _by_stem(image_files, "_leftImg8bit").items()]
-    missing = [p for p, label in pairs if label is None]
+    found = _by_stem(image_files, "_leftImg8bit")
+    missing = [p for stem, p in found.items() if stem not in by_stem]
     if missing:
-        raise DataError(f"no label for {missing[0]} in {labels} ({len(missing)} of {len(pairs)} images have none)")
-    return pairs
+        raise DataError(f"no label for {missing[0]} in {labels} ({len(missing)} of {len(found)} images have none)")
+    return [(p, by_stem[stem]) for stem, p in found.items()]
 
 
 def check_sizes(pairs: Iterable[Pair]) -> None:

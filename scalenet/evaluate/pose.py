@@ -91,8 +91,10 @@ def evaluate(
     if bottom_up:
         estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))
     else:
-        given = {"decode": decode, "flip": flip is not False, "input_size": input_size, "person_threshold": 0.0}
-        estimator = PoseEstimator(network, device, batch_size or 32, detector=detector, **given)
+        estimator = PoseEstimator(
+            network, device, batch_size or 32, flip=flip is not False, decode=decode, detector=detector,
+            input_size=input_size, person_threshold=0.0,
+        )  # fmt: skip
         estimate, settings = _top_down(estimator, boxes, detector, joints)
     if flip and not settings["flip"]:
         raise DataError("the network names no left and right joints: evaluate it with --no-flip")
@@ -124,8 +126,9 @@ def _score(
 def _bottom_up(
     network: ScaleNet, device: Device, flip: bool | None, batch_size: int | None, scales: Sequence[float]
 ) -> tuple[Estimate, dict[str, Any]]:
-    everybody = {"flip": flip is not False, "scales": scales, "person_threshold": 0.0}
-    estimator = BottomUpPoseEstimator(network, device, batch_size or 1, **everybody)
+    estimator = BottomUpPoseEstimator(
+        network, device, batch_size or 1, flip=flip is not False, scales=scales, person_threshold=0.0
+    )
     settings = {"flip": estimator.flip, "scales": list(scales), "input_size": estimator.input_size}
     return partial(bottomup.estimate, estimator), settings
 
@@ -137,7 +140,7 @@ def _top_down(
     if boxes and detector:
         raise DataError("boxes are from a file or from a detector, not from both: leave one of them out")
     settings = {
-        "flip": estimator.flip, "boxes": Path(boxes or detector).name if boxes or detector else "ground truth",
+        "flip": estimator.flip, "boxes": Path(boxes or detector or "ground truth").name,
         "decode": estimator.codec.decode_method, "oks_nms": NMS_THRESHOLD, "input_size": list(estimator.input_size),
     }  # fmt: skip
     if detector:

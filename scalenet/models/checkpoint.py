@@ -181,8 +181,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
 
 
 def read_metadata(path: str | Path) -> CheckpointMetadata:
-    """What is known of a weights file: what it says, and of a published one what the table of weights says. No tensor
-    is read.
+    """What is known of a weights file: its own metadata, and for a published one the table's. No tensor is read.
 
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or a pickled file, or says what cannot be.
@@ -271,7 +270,7 @@ def read_network(path: str | Path) -> ScaleNet:
     if metadata.arch is None:
         raise WeightsError(f"{path} holds tensors but no architecture: it was not written by scalenet")
     try:
-        model = _described_model(state, metadata)
+        model = _described_model(state, metadata.arch, metadata)
     except (ValueError, TypeError, RecursionError) as e:
         raise WeightsError(f"{path}: {e}") from None
     selected = select(state, model, str(path), known=())
@@ -281,10 +280,9 @@ def read_network(path: str | Path) -> ScaleNet:
     return model.eval()
 
 
-def _described_model(state: Mapping[str, torch.Tensor], metadata: CheckpointMetadata) -> ScaleNet:
+def _described_model(state: Mapping[str, torch.Tensor], arch: Arch, metadata: CheckpointMetadata) -> ScaleNet:
     """The network that metadata describes, on the meta device: nothing is allocated before all shapes are known."""
-    arch, labels = metadata.arch, metadata.labels
-    task = metadata.task or arch.task
+    labels, task = metadata.labels, metadata.task or arch.task
     outputs = len(labels.names) if labels else count_outputs(state, task)
     stem = state.get("conv1.weight")
     in_chans = stem.shape[1] if stem is not None and stem.ndim == 4 else 3

@@ -58,14 +58,15 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     config = repository.read_config(parsed, cache_dir) if parsed.kind in ("hub", "folder") else None
     path = kwargs.pop("checkpoint_path", None)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
-    known = read_metadata(path) if path else None
+    known = read_metadata(path) if path else CheckpointMetadata()
     features = path and kwargs.get("features_only")
     if features:  # the file's names are the whole network's
         pretrained = True
         overlay["file"] = str(path)
-    own = pretrained and config is not None and not any(overlay.get(k) for k in SOURCES)
-    if own:
+    own = config if pretrained and not any(overlay.get(k) for k in SOURCES) else None
+    if own is not None:
         overlay |= repository.safe_weights(parsed, cache_dir)
+    model: Any  # with features_only timm's view of the network
     try:
         model = timm.create_model(str(parsed), pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
     except (SafetensorError, RuntimeError) as e:
@@ -74,8 +75,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         raise WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
     if path and not features:
         _read_into(model, path, known, labels="labels" not in kwargs, strict=True)
-    elif own and isinstance(model, ScaleNet):
-        mark(model, *repository.recorded_metadata(config, str(parsed)))
+    elif own is not None and isinstance(model, ScaleNet):
+        mark(model, *repository.recorded_metadata(own, str(parsed)))
     return model
 
 
@@ -130,8 +131,9 @@ def _saved_model(name: str, pretrained: bool) -> ScaleNet:
 
 
 def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
-    """Read all of a network's weights from a ``.safetensors`` file (more may be in it: a supernet's, for example), and
-    what its outputs are, if the file says it.
+    """Load all of a network's weights from a ``.safetensors`` file, and its labels if the file has them.
+
+    The file may hold more, such as the whole supernet.
 
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.

@@ -44,7 +44,7 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     # timm writes what the model says of itself, and tensors that are contiguous alone
     speaker = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     speaker.pretrained_cfg, speaker._model_args = cfg, {}
-    save_for_hf(speaker, folder, model_config=config, model_args=model_args, safe_serialization=True)
+    save_for_hf(speaker, str(folder), model_config=config, model_args=model_args, safe_serialization=True)
     shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors makes it private
     (folder / "README.md").write_text(model_card(model, name), encoding="utf-8")
 
@@ -63,13 +63,13 @@ def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None
     Raises:
         TypeError: for anything else.
     """
-    model = unwrap(model)
-    if not isinstance(model, ScaleNet):
-        raise TypeError(f"a network of this package is needed, got {type(model).__name__}")
+    network = unwrap(model)
+    if not isinstance(network, ScaleNet):
+        raise TypeError(f"a network of this package is needed, got {type(network).__name__}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        _save(model, Path(temporary), name or model.arch.name or "scalenet")
+        _save(network, Path(temporary), name or network.arch.name or "scalenet")
         for file in FILES:
             os.replace(Path(temporary) / file, folder / file)
     return folder

@@ -42,8 +42,10 @@ class ModelInfo:
     in_chans: int = 3
 
     def summary(self) -> dict[str, Any]:
-        """Plain JSON values of everything but the architecture; macs are convolution multiply-adds at ``input_size``,
-        measured is data set -> split -> metric."""
+        """Plain JSON values of everything but the architecture.
+
+        ``macs`` are convolution multiply-adds at ``input_size``, ``measured`` is data set -> split -> metric.
+        """
         known = self.metadata
         cost = count(self.arch, self.input_size, task=self.task, outputs=self.outputs, in_chans=self.in_chans)
         return {

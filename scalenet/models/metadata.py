@@ -1,5 +1,6 @@
-"""What is known of weights: one schema, which weight files, hub configs, model cards and ``scalenet info`` are written
-from and read back into.
+"""What is known of weights, as one schema.
+
+Weight files, hub configs, model cards and ``scalenet info`` are written from it and read back into it.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class CheckpointMetadata:
                 said = upgrade(said)
             elif _count(_parsed(said[key := "format_version"])) > FORMAT:
                 raise ValueError("written by a later version of scalenet, which reads it")
-            values = {}
+            values: dict[str, Any] = {}
             for name in (f.name for f in fields(cls)):
                 key = KEYS.get(name, name)
                 if key in said:
@@ -133,7 +134,7 @@ class CheckpointMetadata:
     def made(self) -> str:
         """Recipe and budget in words, "" if they are not known."""
         recipe = self.recipe if self.recipe != CONVERTED else ""
-        parts = [recipe and f"recipe {recipe}", self.steps and f"{self.steps:,} steps"]
+        parts: list[Any] = [recipe and f"recipe {recipe}", self.steps and f"{self.steps:,} steps"]
         parts += [
             self.minutes and f"{self.minutes:g} minutes",
             self.searched and f"{self.searched} architectures searched",
@@ -241,7 +242,8 @@ def _metric(value: Any) -> float | None:
 
 
 def _space(value: Any) -> SearchSpace:
-    space = SearchSpace(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    space = SearchSpace(**given)
     if len(space.modules) != 3 or not all(0 < n <= MAX_MODULES for n in space.modules):
         raise ValueError(f"a space has 1 to {MAX_MODULES} modules in each of three stages")
     return space

@@ -50,8 +50,10 @@ def _provenance(known: CheckpointMetadata, terms: str) -> list[str]:
 
 
 def model_card(model: ScaleNet, name: str) -> str:
-    """Markdown with front matter. Metrics, "reported" and "measured" apart, are there only where a network holds
-    weights just as they were read from where the metrics belong (see :mod:`scalenet.models.provenance`).
+    """A model card: Markdown with front matter.
+
+    Metrics, "reported" apart from "measured", are given only for weights that have not changed since they were read
+    (see :mod:`scalenet.models.provenance`).
     """
     known = metadata_of(model) or CheckpointMetadata()
     entry = _published(model, known)

@@ -47,7 +47,7 @@ class ModelName:
 
     @property
     def hub_id(self) -> str:
-        """ "user/name" or "user/name@revision"."""
+        """The hub's name, "user/name" or "user/name@revision"."""
         return f"{self.place}@{self.revision}" if self.revision else self.place
 
     @property

@@ -17,7 +17,9 @@ from ..runtime.device import Device, pick_device
 from ..runtime.pipeline import neighbours, prefetch
 from ..tasks import TaskSpec
 
-Item, Output, Found = TypeVar("Item"), TypeVar("Output"), TypeVar("Found")
+Item = TypeVar("Item")
+Output = TypeVar("Output")
+Found = TypeVar("Found")
 
 
 class Predictor:
@@ -76,8 +78,10 @@ class Predictor:
     def _batches(
         self, items: Iterable[Item], kind: Callable[[Item], Hashable], run: Callable[[list[Item]], Output]
     ) -> Iterator[tuple[list[Item], Output]]:
-        """Neighbours of one kind, up to ``batch_size``, with what ``run`` makes of them. From a size of 2 on the next
-        ones run while the caller uses those before."""
+        """Neighbours of one kind, up to ``batch_size``, with what ``run`` makes of them.
+
+        From a size of 2 on the next ones run while the caller uses those before.
+        """
         return prefetch(run, neighbours(items, self.batch_size, kind), self.batch_size > 1)
 
     def _flips(self, flip: bool | None) -> bool:

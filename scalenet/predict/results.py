@@ -102,7 +102,7 @@ class SegmentationResult(Result):
         Raises:
             ValueError: if the image has another size than the mask.
         """
-        bare = np.flatnonzero((self.shares > 0) & (self.shares < at_least))
+        bare = np.flatnonzero((self.shares > 0) & (self.shares < at_least)).tolist()
         canvas = overlay(load_image(image), self.mask, self.labels.colours, strength, bare)
         if not legend:
             return canvas
@@ -151,8 +151,7 @@ class PoseResult(Result):
         return len(self.keypoints)
 
     def draw(self, image: ImageLike, threshold: float = DRAWN_THRESHOLD, strength: float = 1.0) -> np.ndarray:
-        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons drawn,
-        and ids if there are.
+        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes) with skeletons, and ids if there are.
 
         Args:
             threshold: joints with a lower score are left out.
@@ -163,8 +162,10 @@ class PoseResult(Result):
         return drawn if strength >= 1 else cv2.addWeighted(drawn, strength, pixels, 1 - strength, 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box. If people are
-        followed their ids too, null for who cannot be."""
+        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box.
+
+        If people are tracked their ids too, null for whoever could not be.
+        """
         boxes = None if self.boxes is None else np.round(self.boxes.astype(float), 2).tolist()
         return {
             "dataset": self.labels.dataset,

@@ -98,13 +98,16 @@ class PoseEstimator(Predictor):
         self.flip = flip and bool(self.labels.flip_pairs)
         self.detector = make_detector(detector, self.device)
         self.scored_by_itself = isinstance(self.detector, BottomUpDetector)  # whose scores are no probabilities
-        self.input_size = tuple(input_size or self.trained_size)
+        height, width = input_size or self.trained_size
+        self.input_size = (height, width)
         sigmas = tuple(likely_sigmas(self.labels).tolist())
         decode = decode or self.labels.decode or "dark"
-        self.codec = HeatmapCodec(self.input_size, None, sigma, self.labels.convention, decode, sigmas)
-        self.person_threshold = person_threshold
+        self.codec = HeatmapCodec(
+            self.input_size, sigma=sigma, convention=self.labels.convention, decode_method=decode, sigmas=sigmas
+        )
         if person_threshold is None:
-            self.person_threshold = FOUND_THRESHOLD if decode == "oks" else 0.0
+            person_threshold = FOUND_THRESHOLD if decode == "oks" else 0.0
+        self.person_threshold = person_threshold
 
     def __call__(
         self, image: ImageLike | Sequence[ImageLike], boxes: Any = None, flip: bool | None = None
@@ -220,11 +223,11 @@ class PoseEstimator(Predictor):
             areas = crop_regions(rows, self.input_size)[:, 2:].prod(1)
             kept = oks_nms(keypoints, scores, areas, likely_sigmas(self.labels))
             kept = [i for i in kept if scores[i] >= self.person_threshold]
-            keypoints, scores, boxes = keypoints[kept], scores[kept], boxes[kept]
+            keypoints, scores, boxes = keypoints[kept], scores[kept], rows[kept, :4].astype(np.float32)
         return PoseResult(keypoints, scores, boxes, self.labels)
 
 
 def _beyond(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(N, K) bool, which joints lie beyond the (H, W) image's edge."""
     xy = keypoints[..., :2]
-    return ((xy < -0.5) | (xy > np.array(size[::-1]) - 0.5)).any(-1)
+    return np.any((xy < -0.5) | (xy > np.array(size[::-1]) - 0.5), axis=-1)

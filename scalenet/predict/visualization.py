@@ -38,7 +38,7 @@ def overlay(
     canvas = cv2.addWeighted(coloured, strength, image, 1 - strength, 0, dst=coloured)
     borders = _borders(mask)
     if borders.any():  # in a single pixel OpenCV would take the colour for an image
-        cv2.bitwise_or(canvas, PAPER, dst=canvas, mask=borders)
+        cv2.bitwise_or(canvas, PAPER, dst=canvas, mask=borders)  # type: ignore[call-overload]  # a colour will do
     if len(bare):
         left = np.isin(mask, bare)
         canvas[left] = image[left]
@@ -124,16 +124,16 @@ def draw_skeletons(
         ids: (N,) who is who: limbs get a colour for each, and the number stands above; below 0: nobody known.
     """
     canvas = np.ascontiguousarray(image).copy()
-    plates = []
+    plates: list[tuple[int, np.ndarray, Colour]] = []
     for number, person in enumerate(keypoints):
         seen = (person[:, 2] >= threshold) & np.isfinite(person).all(1)
         if not seen.any():
             continue
-        known = ids is not None and ids[number] >= 0
-        colour = PERSON_COLOURS[ids[number] % len(PERSON_COLOURS)] if known else None
+        known = -1 if ids is None else int(ids[number])
+        colour = PERSON_COLOURS[known % len(PERSON_COLOURS)] if known >= 0 else None
         _draw_person(canvas, person, seen, labels, colour)
-        if known:
-            plates.append((int(ids[number]), person[seen, :2], colour))
+        if colour is not None:
+            plates.append((known, person[seen, :2], colour))
     for plate in plates:  # over everybody's limbs
         _draw_number(canvas, *plate)
     return canvas

@@ -29,8 +29,10 @@ WAITING_BYTES = 1 << 27  # of frames that wait on either side of the network
 
 
 class Estimator(Protocol):
-    """A :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` or :class:`~scalenet.BottomUpPoseEstimator`, or
-    whatever else gives a result with ``draw(image)`` and ``to_dict()`` for every image, in order."""
+    """A predictor, or whatever else gives a result with ``draw(image)`` and ``to_dict()`` for every image, in order.
+
+    :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` and :class:`~scalenet.BottomUpPoseEstimator` do.
+    """
 
     def stream(self, images: Iterable[np.ndarray]) -> Iterator[Any]:
         """One result for each image."""
@@ -222,7 +224,10 @@ class _Job:
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the written frames."""
-        return tuple(n + p for n, p in zip(self.writer.size, self.writer.padding, strict=True))
+        if self.writer is None:
+            raise RuntimeError("no frame is written yet")
+        (h, w), (below, beside) = self.writer.size, self.writer.padding
+        return h + below, w + beside
 
     def found(self) -> dict[str, Any]:
         """What all frames hold together."""

@@ -6,6 +6,7 @@ All of them count in float32, whatever type a network's outputs have.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -133,9 +134,9 @@ def distillation(student: torch.Tensor | BottomUpOutput, teacher: torch.Tensor |
 
     Of a bottom-up network the heatmaps count; tags mean nothing by themselves.
     """
-    if isinstance(student, BottomUpOutput):
-        return sum(distillation(getattr(student, m), getattr(teacher, m)) for m in ("heatmaps", "heatmaps_x2"))
-    return F.mse_loss(student.float(), teacher.float())
+    if isinstance(student, BottomUpOutput) and isinstance(teacher, BottomUpOutput):
+        return distillation(student.heatmaps, teacher.heatmaps) + distillation(student.heatmaps_x2, teacher.heatmaps_x2)
+    return F.mse_loss(cast(torch.Tensor, student).float(), cast(torch.Tensor, teacher).float())
 
 
 def softened_class_weights(counts: torch.Tensor) -> torch.Tensor:
