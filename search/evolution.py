@@ -108,7 +108,7 @@ def pareto_front(records: Sequence[Candidate]) -> list[Candidate]:
     return front
 
 
-def select(records: Sequence[Candidate], count: int) -> list[Candidate]:
+def select_parents(records: Sequence[Candidate], count: int) -> list[Candidate]:
     """The best ``count``: whole Pareto fronts are peeled off; the last one is thinned evenly."""
     rest = list(records)
     chosen: list[Candidate] = []

@@ -22,9 +22,9 @@ from training.signals import Interrupt
 
 from .archive import Archive, Record, key_of
 from .evaluator import Evaluator
-from .evolution import initial_population, offspring, select
+from .evolution import initial_population, offspring, select_parents
 from .recipes import SearchRecipe
-from .report import plot, table
+from .report import plot_front, table
 
 
 def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:
@@ -84,7 +84,7 @@ def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> I
         if generation == 0:
             new = initial_population(space, rng(recipe.seed), recipe.initial_population, recipe.sizes)[: max(0, wanted)]
         elif wanted > 0:
-            parents = [r.arch for r in select(list(before.values()), recipe.population)]
+            parents = [r.arch for r in select_parents(list(before.values()), recipe.population)]
             new = list(
                 offspring(parents, space, rng(f"{recipe.seed}/{generation}"), min(recipe.offspring, wanted),
                          partial(_is_known, before), cross=recipe.cross, fusion=recipe.fusion, depth=recipe.depth,
@@ -125,6 +125,6 @@ def search(recipe: SearchRecipe) -> Path:
         if main:
             if interrupt.asked:
                 print("stopped; the same command goes on from here", file=sys.stderr)
-            plot(records, folder / "pareto.png", evaluator.metric)
+            plot_front(records, folder / "pareto.png", evaluator.metric)
             write_text(folder / "pareto.txt", table(records, evaluator.metric) + "\n")
     return folder

@@ -32,7 +32,7 @@ from .plotting import plot
 from .recalibrate import recalibrate
 from .sampling import step_archs
 from .signals import Interrupt, stopped_by
-from .start import load_start, named_arch, run_metadata, start_metadata
+from .start import arch_of_space, load_start, run_metadata, start_metadata
 from .tasks import TASKS
 
 LOG_EVERY = 20
@@ -60,7 +60,7 @@ class Run:
         self.supernet = recipe.mode == "supernet"
         self.largest = recipe.space.largest()
         whole = self.supernet or recipe.arch == "largest"
-        self.model = self.task.build(recipe.space.supernet() if whole else named_arch(recipe.space, recipe.arch))
+        self.model = self.task.build(recipe.space.supernet() if whole else arch_of_space(recipe.space, recipe.arch))
         self.backbone = self.task.backbone(self.model)
         if whole:
             self.backbone.activate(self.largest)

@@ -74,7 +74,7 @@ def read_labels(folder: Path, task: str) -> Labels:
     return KeypointSet.open(folder, "train").labels
 
 
-def start_file(model: ScaleNet, out: Path) -> Path:
+def _start_file(model: ScaleNet, out: Path) -> Path:
     """Where a run keeps the weights it begins from: other weights, another file, another run."""
     return out / f"start-{fingerprint(model)[:8]}.safetensors"
 
@@ -87,7 +87,7 @@ def make_recipe(
     size = (min(height, most[0]), min(width, most[1]))
     recipe = Recipe(
         "finetune", model.task, "standalone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
-        classes=classes, init="" if scratch else str(start_file(model, out)), minutes=10.0, size=size, early_size=size,
+        classes=classes, init="" if scratch else str(_start_file(model, out)), minutes=10.0, size=size, early_size=size,
         lr=1e-3, batch=8 if model.task == "segmentation" else 32, out=str(out),
     )  # fmt: skip
     return override(recipe, overrides)
@@ -98,7 +98,7 @@ def write_start(model: ScaleNet, out: Path, scratch: bool) -> None:
     if distributed.rank() == 0:
         write_text(out / "arch.json", model.arch.to_json())
         if not scratch:
-            save_weights(start_file(model, out), model.state_dict(), described(model, start_of(model)).header())
+            save_weights(_start_file(model, out), model.state_dict(), described(model, start_of(model)).header())
     distributed.agree(0.0)  # the others wait for the files
 
 

@@ -38,7 +38,7 @@ def read_boxes(path: str | Path) -> Boxes:
         rows = _from_results(data, path)
     else:
         raise BoxError(f"{path} must be {{file name: [[x, y, w, h], …]}} or a list of COCO results")
-    return {key: corners(value, f"{path}: {key}") for key, value in rows.items()}
+    return {key: xywh_to_xyxy(value, f"{path}: {key}") for key, value in rows.items()}
 
 
 def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[float]]]:
@@ -52,7 +52,7 @@ def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[
     return rows
 
 
-def corners(rows: Any, what: str) -> np.ndarray:
+def xywh_to_xyxy(rows: Any, what: str) -> np.ndarray:
     """(N, 5) x1, y1, x2, y2, score of rows x, y, width, height[, score].
 
     Raises:

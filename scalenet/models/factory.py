@@ -61,8 +61,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     known = read_metadata(path) if path else CheckpointMetadata()
     features = path and kwargs.get("features_only")
     if features:  # the file's names are the whole network's
-        pretrained = True
-        overlay["file"] = str(path)
+        pretrained, overlay["file"] = True, str(path)
     own = config if pretrained and not any(overlay.get(k) for k in SOURCES) else None
     if own is not None:
         overlay |= repository.safe_weights(parsed, cache_dir)
@@ -162,7 +161,7 @@ def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
     if parsed.kind == "file":
         return Path(parsed.place)
     if parsed.kind != "registered":
-        return repository.weights_file(parsed, cache_dir)
+        return repository.repository_weights(parsed, cache_dir)
     entry = find_entry(parsed.place, parsed.tag)
     if entry is None:
         raise LookupError(NO_ARCH)

@@ -153,7 +153,7 @@ ARGUMENT_CHECKS: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def name_of(cfg: Mapping[str, Any]) -> ModelName:
+def source_of(cfg: Mapping[str, Any]) -> ModelName:
     """The repository or folder that timm read a cfg from."""
     if cfg["source"] == "hf-hub":
         return parse_name(f"hf-hub:{cfg['hf_hub_id']}")
@@ -166,11 +166,11 @@ def safe_weights(name: ModelName, cache_dir: str | Path | None = None) -> dict[s
     Raises:
         OSError, WeightsError: if there are none, or they are others than the Hub knows.
     """
-    weights_file(name, cache_dir)
+    repository_weights(name, cache_dir)
     return {"hf_hub_filename": SAFE} if name.kind == "hub" else {}
 
 
-def weights_file(name: ModelName, cache_dir: str | Path | None = None) -> Path:
+def repository_weights(name: ModelName, cache_dir: str | Path | None = None) -> Path:
     """Where the weights of a repository or folder are, downloaded if they are not here yet.
 
     Raises:

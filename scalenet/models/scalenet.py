@@ -113,7 +113,7 @@ def _is_saved(variant: str, arch: Any, kwargs: Mapping[str, Any]) -> bool:
     arguments = kwargs.get("pretrained_model_args") or {}
     if variant == PREFIX and arch is not None and "arch" not in arguments:  # a caller's own
         arguments = {**arguments, "arch": resolve_arch(arch, kwargs.get("task")).to_dict()}
-    repository.check_config(variant, cfg, arguments, repository.name_of(cfg))
+    repository.check_config(variant, cfg, arguments, repository.source_of(cfg))
     return True
 
 
@@ -136,7 +136,7 @@ def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) ->
         stem = wanted["conv1.weight"]
         wanted["conv1.weight"] = stem.new_empty((len(stem), cfg["input_size"][0], *stem.shape[2:]), device="meta")
     read = {k: v for k, v in state.items() if not k.startswith(heads)}
-    what = repository.name_of(cfg) if cfg.get("source") else cfg.get("file") or "the weights given"
+    what = repository.source_of(cfg) if cfg.get("source") else cfg.get("file") or "the weights given"
     checkpoint.check_entries(read, wanted, str(what), known=())
     return state
 

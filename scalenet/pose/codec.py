@@ -153,7 +153,7 @@ class HeatmapCodec:
     def _decode(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         heatmaps = np.ascontiguousarray(heatmaps, np.float32)
         if self.decode_method == "oks" and len(heatmaps):
-            places, sure = expected_oks.locate(heatmaps, self.sigmas)
+            places, sure = expected_oks.best_points(heatmaps, self.sigmas)
             score = heatmaps.max((2, 3))
             return np.concatenate([self.to_input(places), score[..., None]], 2), sure
         n, k, h, w = heatmaps.shape

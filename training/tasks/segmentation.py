@@ -11,7 +11,7 @@ from torch import nn
 
 from scalenet.arch import Arch
 from scalenet.data.images import pad_to_multiple
-from scalenet.evaluate.segmentation import count
+from scalenet.evaluate.segmentation import confusion_matrix
 from scalenet.fuse import fold
 from scalenet.labels import DATASETS
 from scalenet.network import ScaleNet
@@ -76,5 +76,5 @@ class SegmentationTask(Task):
         pairs = self.val[: limit or None]
         segmenter = Segmenter(fold(self.backbone(model)), self.device, resize=False)
         results = segmenter.stream(image for image, _ in pairs)
-        matrix = count(pairs, (result.mask for result in results), self.recipe.classes)
+        matrix = confusion_matrix(pairs, (result.mask for result in results), self.recipe.classes)
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}
