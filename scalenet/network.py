@@ -35,11 +35,11 @@ class ScaleNet(nn.Module):
 
     Args:
         arch: the architecture; every block and path it declares gets parameters.
-        task: "segmentation", "pose" or "bottomup"; default the encoding's.
+        task: "segmentation", "pose" or "bottomup"; default the architecture's.
         num_classes: classes or keypoints; default 19 or 17; 0 takes the classifier off.
         in_chans: input channels.
         labels: what the outputs mean; None or a wrong number of names: unknown.
-        weights_follow: leave the backbone uninitialised because a strict load comes next.
+        weights_follow: leave the backbone uninitialised, because a strict load of its weights follows.
         device, dtype: of the parameters; default torch's.
 
     ``model(x)`` with x (B, in_chans, H, W), any H and W: segmentation gives (B, classes, H, W) logits, pose
@@ -148,7 +148,7 @@ class ScaleNet(nn.Module):
                 nn.init.normal_(layer.weight, std=self.spec.classifier_std)
 
     def cost(self, size: tuple[int, int] | None = None) -> Cost:
-        """Parameters, and multiply-adds for one (H, W) image; default the encoding's ``input_size``."""
+        """Parameters, and multiply-adds for one (H, W) image; default the architecture's ``input_size``."""
         return count(self.arch, size, task=self.task, outputs=self.num_classes, in_chans=self.in_chans)
 
     # -- which sub-network runs ------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class Evaluator:
         return arch.input_size if self.task.sized else None
 
     def batches(self, arch: Arch, seed: int = 0) -> list[torch.Tensor]:
-        """The training images that an encoding's BatchNorm statistics are measured on; another seed, other ones."""
+        """The training images for an architecture's BatchNorm statistics; another seed draws other ones."""
         size = self.size(arch)
         if (size, seed) not in self._batches:
             self._batches[size, seed] = list(self.task.calibration(self.calibration, size=size, seed=seed))

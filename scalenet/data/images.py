@@ -1,4 +1,4 @@
-"""Images in: whatever a user holds becomes an RGB uint8 array (H, W, 3), and that becomes a network's input."""
+"""Image reading and preprocessing: anything image-like to RGB uint8 (H, W, 3), and that to a network's input."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def check_file(path: str | Path) -> None:
 
 
 def save_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
-    """Write an RGB (H, W, 3) or index (H, W) uint8 image in the form its suffix names, whole or not at all.
+    """Write an RGB (H, W, 3) or index (H, W) uint8 image in the format of its suffix, atomically.
 
     Args:
         quality: of a JPEG, 1..100.

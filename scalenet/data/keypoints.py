@@ -44,7 +44,7 @@ def read_json(path: str | Path, what: str) -> Any:
 
 
 def write_json(path: str | Path, data: Any) -> Path:
-    """Write JSON whole or not at all."""
+    """Write a JSON file atomically."""
     return write_text(path, json.dumps(data))
 
 

@@ -60,7 +60,7 @@ def _files(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def hidden(path: Path) -> bool:
-    """Whether a path below a data set's folder is of what systems and editors put there, such as ``._a.jpg``."""
+    """Whether a path in a data set's folder is a hidden file of a system or editor, such as ``._a.jpg``."""
     return any(part.startswith(".") and part != ".." for part in path.parts)
 
 
@@ -84,7 +84,7 @@ def _pair(image_files: list[Path], by_stem: dict[str, Path], images: Path, label
 
 
 def check_sizes(pairs: Iterable[Pair]) -> None:
-    """See that every label is as large as its image, by their headers; where these differ, by the pixels.
+    """Check that every label has its image's size, by the headers; where these differ, by the decoded pixels.
 
     Raises:
         DataError: naming the first label that is not.

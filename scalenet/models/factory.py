@@ -169,5 +169,5 @@ def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
 
 
 def name_of(name_or_model: str | Path | ScaleNet) -> str:
-    """What to call a network in a report: the name it was asked for by, else its encoding's."""
+    """A network's name in reports: the one it was loaded by, else its architecture's."""
     return str(name_or_model) if isinstance(name_or_model, (str, Path)) else name_or_model.arch.name

@@ -50,12 +50,12 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
 
 
 def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None) -> Path:
-    """Write a network in timm's hub form; each file appears whole.
+    """Write a network as ``config.json``, ``model.safetensors`` and ``README.md``; each file is written atomically.
 
     Args:
         model: any network of this package, built by timm or directly, compiled or in ``DataParallel`` too.
-        folder: made if it is not there; other files in it stay.
-        name: title of the card; default the encoding's name.
+        folder: created if needed; other files in it stay.
+        name: title of the card; default the architecture's name.
 
     Returns:
         the folder, which ``timm.create_model(f"local-dir:{folder}", pretrained=True)`` reads.
@@ -84,11 +84,11 @@ def push_to_hub(
     token: str | None = None,
     commit_message: str = "Add model",
 ) -> str:
-    """Upload a network to the Hugging Face Hub as ``save_pretrained`` writes it; returns the commit's address.
+    """Upload a network to the Hugging Face Hub as ``save_pretrained`` writes it; returns the commit's URL.
 
     Args:
-        repo_id: "user/name"; made if it does not exist. A card that is there already stays.
-        revision: branch to write to, made from the main one if it does not exist; default the main one.
+        repo_id: "user/name"; created if it does not exist. An existing model card is kept.
+        revision: branch to write to, created from main if it does not exist; default main.
 
     Raises:
         huggingface_hub.errors.HfHubHTTPError: where the Hub refuses (no token, no right).

@@ -124,7 +124,7 @@ def masks_to_arch(
     """An architecture from the authors' masks: per module "d" (n, 1) depths and "f" bits per branch, step, source.
 
     Args:
-        size: (H, W) the metrics are counted at; default 1024x2048 or 256x192.
+        size: (H, W) that becomes the architecture's ``input_size``; default 1024x2048 or 256x192.
 
     Raises:
         ArchError: if they are not of that form.

@@ -1,4 +1,4 @@
-"""Model cards: what a network is, whose metrics are whose, on what data, under which terms, and how to use it."""
+"""Model cards: what a network is, its reported and measured metrics, training data, terms, and how to use it."""
 
 from __future__ import annotations
 

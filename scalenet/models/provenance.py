@@ -1,4 +1,4 @@
-"""What a network knows of its weights.
+"""Provenance: what a network object knows of its weights.
 
 It keeps the metadata of the weights it was given. They hold as long as the weights are, to the last BatchNorm
 statistic, as they were read; of weights that have changed since, only what they began from is known.
@@ -18,7 +18,7 @@ from .metadata import INPUT, OF_NETWORK, CheckpointMetadata, read_preprocessing
 
 
 def fingerprint(model: nn.Module) -> str:
-    """A hash of all vectors of a network (biases and BatchNorm): any training step or recalibration changes it."""
+    """SHA-256 of all 1-d tensors (biases and BatchNorm), which any training step or recalibration changes."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         if tensor.ndim == 1:
@@ -28,7 +28,7 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def mark(model: nn.Module, metadata: CheckpointMetadata, known: str | None = None) -> None:
-    """Remember what is known of a network's weights.
+    """Attach metadata to a network, valid as long as its weights stay as they are.
 
     Args:
         known: fingerprint of the weights that ``metadata`` are of; default those that the network holds now.
@@ -38,12 +38,12 @@ def mark(model: nn.Module, metadata: CheckpointMetadata, known: str | None = Non
 
 
 def start_of(model: nn.Module) -> CheckpointMetadata:
-    """What stays true of whatever is made of the last weights that something is known of; empty if there are none."""
+    """What carries over from the last weights with metadata to whatever is derived from them; empty if unknown."""
     return getattr(model, "checkpoint_metadata", (CheckpointMetadata(), ""))[0].inherited()
 
 
 def start_terms(model: nn.Module) -> str:
-    """The terms of the last weights whose terms are known, which stay on what was made of them; "" if none are."""
+    """The terms inherited from the last weights with metadata; "" if unknown."""
     return start_of(model).terms
 
 

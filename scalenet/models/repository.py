@@ -1,4 +1,4 @@
-"""A hub repository or folder in timm's form, looked into before anything is built from it."""
+"""Hub repositories and local folders in timm's layout, checked before anything is built from them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _parts(config: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def check_config(architecture: Any, cfg: Any, arguments: Any, what: ModelName) -> None:
-    """Whether a config describes a network of this package; asked wherever one is read, by timm too.
+    """Check that a config describes a network of this package; every read of one goes through here, timm's too.
 
     Args:
         architecture, cfg, arguments: its "architecture", "pretrained_cfg" and "model_args".
@@ -171,7 +171,7 @@ def safe_weights(name: ModelName, cache_dir: str | Path | None = None) -> dict[s
 
 
 def repository_weights(name: ModelName, cache_dir: str | Path | None = None) -> Path:
-    """Where the weights of a repository or folder are, downloaded if they are not here yet.
+    """The weights file of a repository or folder, downloaded if it is not in the cache.
 
     Raises:
         OSError, WeightsError: as :func:`safe_weights`.

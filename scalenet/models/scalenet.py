@@ -1,4 +1,4 @@
-"""timm's doors: entrypoints and default cfgs of the published networks and this project's own.
+"""timm entrypoints and default cfgs of the published networks and of this project's own.
 
 ``import scalenet`` registers everything below with timm. "Reported" metrics are the paper's; parameters and
 multiply-adds are counted from the architectures (:mod:`scalenet.cost`).

@@ -23,7 +23,7 @@ Found = TypeVar("Found")
 
 
 class Predictor:
-    """A network in evaluation mode, ready to look at images; the predictors of the tasks are made of it.
+    """Base of the predictors: a network in evaluation mode, ready to run on images.
 
     The network is copied, with every BatchNorm folded into its convolution: what later becomes of the one that was
     handed over (other weights, another device, another active sub-network) does not change the predictor.
@@ -31,7 +31,7 @@ class Predictor:
     Args:
         name_or_model: a network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
         device: default cuda, mps or cpu, the first there is.
-        batch_size: how many run together.
+        batch_size: images or crops per forward pass.
 
     Attributes:
         model: the folded copy, on ``device``; its parameters are of ``dtype``, those of the network.
@@ -88,7 +88,7 @@ class Predictor:
         """Whether a call looks at mirrored people too; None: as the estimator was made.
 
         Raises:
-            ValueError: if that is asked for of joints without known flip pairs.
+            ValueError: if ``flip`` is asked for and the labels have no ``flip_pairs``.
         """
         flip = self.flip if flip is None else flip
         if flip and not self.labels.flip_pairs:

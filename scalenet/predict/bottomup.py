@@ -61,15 +61,15 @@ class _Canvas:
 
 
 class BottomUpPoseEstimator(Predictor):
-    """Finds everybody's joints in an image.
+    """Bottom-up pose estimation: everybody's keypoints in one forward pass, grouped by tags.
 
     Args:
         name_or_model: a bottom-up network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one input size that run together.
-        flip: also look at the mirrored image (twice the time): mean of the heatmaps, tags of both.
-        scales: sizes to look at besides each other, as factors of the input; tags are those at 1, which must be there.
+        flip: flip test (twice the time): heatmaps are averaged, tags of both are used.
+        scales: multi-scale test, factors of the input size; tags are taken at scale 1, which must be among them.
         input_size: of the image's short side; default what the network was trained for.
         max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.pose.grouping.group_keypoints`; the
             last by default 1, HigherHRNet's, and 0.4 for networks of the "aligned" convention, whose people's tags

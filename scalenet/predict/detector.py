@@ -1,4 +1,4 @@
-"""Who finds people in images that come without boxes."""
+"""Person detectors for images that come without boxes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHOICES = "bottomup, bottomup:NAME, torchvision:NAME, a .onnx file of YOLOX's fo
 def make_detector(
     spec: str | Path | Detector | BottomUpPoseEstimator | None, device: str | torch.device | None = None
 ) -> Detector | None:
-    """A detector from what names it.
+    """Make a person detector.
 
     Args:
         spec: "bottomup" (people of :class:`~scalenet.predict.people.BottomUpDetector`, whose network is loaded for the

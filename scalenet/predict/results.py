@@ -1,4 +1,4 @@
-"""What predictors say about one image. N people, K joints, C classes; coordinates are its own pixels."""
+"""Results of predictors. N people, K joints, C classes; coordinates are pixels of the original image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OVERLAY_STRENGTH = 0.6  # share of the classes' colours
 
 
 def percent(share: float) -> str:
-    """A share of 0..1 for reading."""
+    """A share of 0..1 as a percentage, for display."""
     return f"{share:.1%}" if share >= 0.001 else "<0.1%"
 
 
@@ -61,7 +61,7 @@ class Result(ABC):
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult(Result):
-    """Classes of one image's pixels. H, W size of the original image, C classes.
+    """The segmentation of one image of (H, W) pixels into C classes.
 
     Args:
         mask: (H, W) uint8 class indices.
@@ -129,7 +129,7 @@ class SegmentationResult(Result):
 
 @dataclass(frozen=True, eq=False)
 class PoseResult(Result):
-    """People in one image; nobody found: arrays of length 0.
+    """The people in one image; arrays of length 0 if nobody is found.
 
     Args:
         keypoints: (N, K, 3) float32 x, y, score; a whole number is the centre of a pixel.

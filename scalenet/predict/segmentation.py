@@ -32,11 +32,11 @@ Fitted = tuple[np.ndarray, Size, Size]  # an image as the network sees it, the s
 
 
 class OutputError(ValueError):
-    """A network whose outputs are no numbers: half precision that overflowed, or broken weights."""
+    """Outputs with NaN or infinity: half precision that overflowed, or broken weights."""
 
 
 class Segmenter(Predictor):
-    """Gives every pixel of an image its class.
+    """Semantic segmentation: a class for every pixel.
 
     A network takes any size, but knows things at the size it saw them in training: an image of more pixels than the
     network's input is reduced to as many (the aspect is kept) and its logits are resized back to the original pixels.
@@ -51,8 +51,8 @@ class Segmenter(Predictor):
             ``.safetensors`` file. One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one size that run together.
-        flip: also look at the mirrored image; logits are averaged.
-        scales: look at the image at these scales; logits are averaged.
+        flip: flip test; logits are averaged.
+        scales: multi-scale test, factors of the image's size; logits are averaged.
         window: (h, w), rounded up to multiples of 4: slide a window of this size over the image as it is; logits are
             blended where windows overlap.
         overlap: share of a window that the next one covers again, 0 to below 1.

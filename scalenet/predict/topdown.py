@@ -53,7 +53,7 @@ class _People:
 
 
 class PoseEstimator(Predictor):
-    """Finds the joints of every person in a box, in batches over people and images.
+    """Top-down pose estimation: the keypoints of the person in each box, batched over people and images.
 
     Where no boxes are given a detector finds people first. By default that is a bottom-up network, and each of those
     it finds is looked at once more.
@@ -62,8 +62,8 @@ class PoseEstimator(Predictor):
         name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
-        batch_size: people a time; with thousands of boxes memory stays bounded by it.
-        flip: also look at the mirrored person and take the mean (needs joints with known flip pairs).
+        batch_size: crops per forward pass, which bounds memory.
+        flip: flip test: average with the mirrored crop (needs labels with ``flip_pairs``).
         decode: "oks", "dark" or "quarter", see :class:`~scalenet.pose.codec.HeatmapCodec`; default what
             the network's labels say, else "dark".
         detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
@@ -148,7 +148,7 @@ class PoseEstimator(Predictor):
             images, boxes, flip: as in a call, images and sets of boxes one by one.
 
         Raises:
-            BoxError: naming the image, from 0, whose boxes are none.
+            BoxError: naming the image, from 0, whose boxes are malformed.
         """
         flip = self._flips(flip)
         batch, waiting = _Batch(), []

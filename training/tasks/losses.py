@@ -92,14 +92,14 @@ def joint_mse(heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
     return 0.5 * (((heatmaps.float() - target) ** 2).mean((2, 3)) * weight).mean()
 
 
-def partner_mse(
+def flip_pair_mse(
     heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, flip_pairs: torch.Tensor
 ) -> torch.Tensor:
-    """Half the mean squared error of the differences between partners' heatmaps: what tells left from right.
+    """Half the mean squared error of the differences between left and right joints' heatmaps.
 
     Args:
         heatmaps, target, weight: as of :func:`joint_mse`; a pair counts where both joints are visible.
-        flip pairs: (P, 2) joint indices.
+        flip_pairs: (P, 2) joint indices.
     """
     left, right = flip_pairs.unbind(1)
     error = heatmaps.float() - target

@@ -54,7 +54,7 @@ class PoseTask(Task):
         if labels is None or recipe.classes != len(labels.names):
             raise DataError(f"{data.path} has {len(labels.names) if labels else 0} joints, classes={recipe.classes}")
         if recipe.flip_pairs and not labels.flip_pairs:
-            raise DataError(f"{data.path} names no left and right joints, flip pairs={recipe.flip_pairs}")
+            raise DataError(f"{data.path} names no left and right joints, flip_pairs={recipe.flip_pairs}")
         decode = "oks" if recipe.peaks and labels.sigmas else ""
         return replace(labels, convention=recipe.convention or labels.convention, decode=decode)
 
@@ -67,7 +67,7 @@ class PoseTask(Task):
         heatmaps, weights = targets
         loss = losses.joint_mse(output, heatmaps, weights)
         if self.recipe.flip_pairs:
-            loss = loss + self.recipe.flip_pairs * losses.partner_mse(output, heatmaps, weights, self.flip_pairs)
+            loss = loss + self.recipe.flip_pairs * losses.flip_pair_mse(output, heatmaps, weights, self.flip_pairs)
         if self.recipe.peaks:
             loss = loss + self.recipe.peaks * losses.peak_divergence(output, heatmaps, weights)
         return loss
