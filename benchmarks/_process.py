@@ -11,7 +11,16 @@ from pathlib import Path
 
 def run(code: str, *argv: str) -> list[float]:
     """The numbers a Python process of its own prints."""
-    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True)
+    return _numbers("-c", code, *argv)
+
+
+def run_module(name: str, *argv: str) -> list[float]:
+    """The numbers that ``python -m NAME`` prints."""
+    return _numbers("-m", name, *argv)
+
+
+def _numbers(*arguments: str) -> list[float]:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
     return [float(word) for word in done.stdout.split()]
 
 

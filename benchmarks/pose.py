@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks import Measurement, show
-from benchmarks._process import run
+from benchmarks._process import run_module
 from scalenet.commands.pose import sample_portrait
 from scalenet.commands.segment import sample_photograph
 from scalenet.data.images import load_image
@@ -28,8 +28,6 @@ from scalenet.labels import COCO, DECODERS
 from scalenet.pose.codec import HeatmapCodec
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 from scalenet.predict.topdown import PoseEstimator
-
-CROPS = "import sys; from training.throughput import crops_per_second; print(crops_per_second(sys.argv[1]))"
 
 
 def milliseconds(call: Callable[[], Any], runs: int = 20) -> float:
@@ -116,7 +114,7 @@ def measure(argv: list[str]) -> list[Measurement]:
     metrics.append(Measurement(f"pose: top-down with flip, {args.model}, {threads}", speed, "people/s", at_least=15))
     metrics += everybody(args.model, args.everyone, args.threads)
     if Path(args.root).is_dir():
-        (speed,) = run(CROPS, args.root)
+        (speed,) = run_module("training.throughput", args.root)
         metrics.append(
             Measurement("pose: training crops 256x192 with targets, 2 workers", speed, "crops/s", at_least=250)
         )

@@ -10,91 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from .module_arch import MAX_DEPTH, ArchError, ModuleArch, checked_list, whole_number
 
 TASKS = ("segmentation", "pose")
 STAGE_BRANCHES = (2, 3, 4)
 PUBLISHED_INPUT = {"segmentation": (1024, 2048), "pose": (256, 192)}  # (H, W) that costs are told at
 SUPERNET = "supernet"  # the name of an architecture that holds a whole space
-MAX_DEPTH = 32  # bounds on what a file may ask for, far above any published network
-MAX_MODULES = 32
+MAX_MODULES = 32  # bounds on what a file may ask for, far above any published network
 MAX_WIDTH = 1024
 MAX_INPUT = 16384
 MAX_FILE_BYTES = 1 << 20
-
-Sources = tuple[int, ...]
-
-
-class ArchError(ValueError):
-    """An architecture that is malformed or does not belong to its search space."""
-
-
-def _integer(value: Any, low: int, high: int, what: str) -> int:
-    try:
-        whole = low - 1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        whole = low - 1
-    if not low <= whole <= high:
-        raise ArchError(f"{what} must be a whole number from {low} to {high}, got {str(value)[:40]}")
-    return whole
-
-
-def _sequence(value: Any, length: int | None, what: str) -> list:
-    if not isinstance(value, (list, tuple)) or (length is not None and len(value) != length):
-        expected = "a list" if length is None else f"a list of {length}"
-        raise ArchError(f"{what} must be {expected}, got {str(value)[:60]}")
-    return list(value)
-
-
-@dataclass(frozen=True)
-class ModuleArch:
-    """One multi-resolution module: a depth per branch, and the sources per target branch and step."""
-
-    depths: tuple[int, ...]
-    fusions: tuple[tuple[Sources, ...], ...]
-
-    def __post_init__(self) -> None:
-        n = len(self.depths)
-        depths = tuple(_integer(d, 1, MAX_DEPTH, "a depth") for d in self.depths)
-        rows = _sequence(self.fusions, n, "fusions")
-        fusions = tuple(self._row(j, depths[j], row, n) for j, row in enumerate(rows))
-        object.__setattr__(self, "depths", depths)
-        object.__setattr__(self, "fusions", fusions)
-
-    @staticmethod
-    def _row(target: int, depth: int, row: Any, branches: int) -> tuple[Sources, ...]:
-        steps = _sequence(row, depth, f"fusions of branch {target} (depth {depth})")
-        return tuple(
-            tuple(
-                sorted(
-                    {_integer(k, 0, branches - 1, "a fusion source") for k in _sequence(s, None, "fusion sources")}
-                    - {target}
-                )
-            )
-            for s in steps
-        )
-
-    @property
-    def steps(self) -> int:
-        """Number of block/fusion steps the module runs: its largest depth."""
-        return max(self.depths)
-
-    def sources(self, target: int, step: int) -> Sources:
-        """Sources added to ``target`` at ``step``; none at or past the branch's depth."""
-        return self.fusions[target][step] if step < self.depths[target] else ()
-
-    def contains(self, other: ModuleArch) -> bool:
-        """Whether every block and path of ``other`` is also here."""
-        return all(d <= e for d, e in zip(other.depths, self.depths, strict=True)) and all(
-            set(other.sources(j, d)) <= set(self.sources(j, d))
-            for j in range(len(self.depths))
-            for d in range(other.depths[j])
-        )
 
 
 @dataclass(frozen=True)
@@ -128,12 +60,12 @@ class Arch:
         if not isinstance(self.name, str):
             raise ArchError("name must be text")
         for field in ("width", "stem_width", "stage1_width"):
-            object.__setattr__(self, field, _integer(getattr(self, field), 1, MAX_WIDTH, field))
-        size = _sequence(self.input_size, 2, "input_size [h, w]")
-        object.__setattr__(self, "input_size", tuple(_integer(s, 1, MAX_INPUT, "input_size") for s in size))
-        stages = _sequence(self.stages, len(STAGE_BRANCHES), "stages")
+            object.__setattr__(self, field, whole_number(getattr(self, field), 1, MAX_WIDTH, field))
+        size = checked_list(self.input_size, 2, "input_size [h, w]")
+        object.__setattr__(self, "input_size", tuple(whole_number(s, 1, MAX_INPUT, "input_size") for s in size))
+        stages = checked_list(self.stages, len(STAGE_BRANCHES), "stages")
         for branches, modules in zip(STAGE_BRANCHES, stages, strict=True):
-            if not 1 <= len(_sequence(modules, None, "a stage")) <= MAX_MODULES:
+            if not 1 <= len(checked_list(modules, None, "a stage")) <= MAX_MODULES:
                 raise ArchError(f"a stage must have 1 to {MAX_MODULES} modules, got {len(modules)}")
             for module in modules:
                 if not isinstance(module, ModuleArch) or len(module.depths) != branches:
@@ -152,9 +84,9 @@ class Arch:
             text = [f"missing {', '.join(sorted(missing))}"] if missing else []
             text += [f"unknown {', '.join(sorted(map(str, unknown)))[:80]}"] if unknown else []
             raise ArchError(f"not an architecture: {'; '.join(text)}")
-        stages = _sequence(data["stages"], len(STAGE_BRANCHES), "stages")
+        stages = checked_list(data["stages"], len(STAGE_BRANCHES), "stages")
         for modules in stages:
-            if not 1 <= len(_sequence(modules, None, "a stage")) <= MAX_MODULES:
+            if not 1 <= len(checked_list(modules, None, "a stage")) <= MAX_MODULES:
                 raise ArchError(f"a stage must have 1 to {MAX_MODULES} modules, got {len(modules)}")
         parsed = tuple(
             tuple(cls._module(module, branches) for module in modules)
@@ -166,7 +98,7 @@ class Arch:
     def _module(data: Any, branches: int) -> ModuleArch:
         if not isinstance(data, Mapping) or set(data) != {"depths", "fusions"}:
             raise ArchError(f"a module must have the keys depths and fusions, got {str(data)[:60]}")
-        depths = tuple(_sequence(data["depths"], branches, f"depths of a stage-{branches} module"))
+        depths = tuple(checked_list(data["depths"], branches, f"depths of a stage-{branches} module"))
         return ModuleArch(depths, data["fusions"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -271,9 +203,9 @@ class SearchSpace:
     def around(cls, arch: Arch) -> SearchSpace:
         """The smallest space an architecture lies in."""
         depths = [d for _, _, module in arch.modules() for d in module.depths]
-        modules = tuple(len(stage) for stage in arch.stages)
+        two, three, four = (len(stage) for stage in arch.stages)
         widths = (arch.stem_width, arch.stage1_width)
-        return cls(arch.task, arch.width, arch.input_size, *widths, modules, (min(depths), max(depths)))
+        return cls(arch.task, arch.width, arch.input_size, *widths, (two, three, four), (min(depths), max(depths)))
 
     def build(
         self,
@@ -286,21 +218,11 @@ class SearchSpace:
         In the last module of a pose network branch 0 alone is read, so its last fusion takes every source and the
         other branches' last fusion takes none, whatever ``enabled`` says (paper section 3.2).
         """
-        stages = []
-        for stage, count in enumerate(self.modules, start=2):
-            row = []
-            for m in range(count):
-                depths = tuple(depth(stage, m, j) for j in range(stage))
-                fusions = tuple(
-                    tuple(
-                        tuple(k for k in range(stage) if k != j and enabled(stage, m, j, d, k))
-                        for d in range(depths[j])
-                    )
-                    for j in range(stage)
-                )
-                row.append(ModuleArch(depths, fusions))
-            stages.append(tuple(row))
-        arch = Arch(self.task, self.width, tuple(stages), self.input_size, name, self.stem_width, self.stage1_width)
+        stages = tuple(
+            tuple(ModuleArch.build(stage, partial(depth, stage, m), partial(enabled, stage, m)) for m in range(count))
+            for stage, count in enumerate(self.modules, start=2)
+        )
+        arch = Arch(self.task, self.width, stages, self.input_size, name, self.stem_width, self.stage1_width)
         return self.settle(arch)
 
     def settle(self, arch: Arch) -> Arch:

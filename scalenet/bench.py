@@ -33,8 +33,8 @@ def bench(
     Returns:
         ms (median), ms_min, runs, params, macs (convolution multiply-adds at this size), size [H, W], device, threads.
     """
-    device, size = pick_device(device), tuple(size or model_input(model)[0])
-    model = fold(model).to(device, memory_format=torch.channels_last)
+    device, size = pick_device(device), size or model_input(model)[0]
+    model = fold(model).to(device).to(memory_format=torch.channels_last)
     x = torch.rand(1, model.in_chans, *size, device=device).contiguous(memory_format=torch.channels_last)
     for _ in range(2):
         model(x)

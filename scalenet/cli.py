@@ -39,6 +39,7 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong, and exit with 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
@@ -52,6 +53,7 @@ class PrintCompletion(argparse.Action):
     """Print a shell's completion script, and end."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Print the completion script of the shell asked for, and end."""
         try:
             import shtab
         except ImportError:
@@ -62,7 +64,8 @@ class PrintCompletion(argparse.Action):
 
 def build_parser(chosen: str | None, every: bool = False) -> argparse.ArgumentParser:
     """The whole parser, with the arguments of the ``chosen`` subcommand, or of ``every`` one; of the others only the
-    names."""
+    names.
+    """
     from . import __version__
 
     parser = MainParser(
@@ -86,13 +89,14 @@ def build_parser(chosen: str | None, every: bool = False) -> argparse.ArgumentPa
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status: 2 for anything the user can mend, after one line on stderr; 1 where
-    some images could not be read and the others are done, or nothing was found."""
+    some images could not be read and the others are done, or nothing was found.
+    """
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with an image is said once, here
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
     if "HF_HUB_VERBOSITY" not in os.environ:
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # of what fails in the end one line is said
-    warnings.formatwarning = warning_line
+    warnings.formatwarning = warning_line  # type: ignore[assignment]
     argv = list(sys.argv[1:] if argv is None else argv)
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     args = build_parser(chosen).parse_args(argv)

@@ -35,8 +35,8 @@ def count(
     """Cost of ``arch`` on one (H, W) image.
 
     Args:
-        size: (H, W) in pixels; default the encoding's ``input_size``.
-        task: "segmentation", "pose" or "bottomup"; default the encoding's.
+        size: (H, W) in pixels; default the architecture's ``input_size``.
+        task: "segmentation", "pose" or "bottomup"; default the architecture's.
         outputs: classes or keypoints; default 19 or 17; 0 counts no classifier.
 
     Raises:

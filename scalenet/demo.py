@@ -54,7 +54,6 @@ def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.B
 
 def _launcher(launch: Callable[..., Any], networks: Networks) -> Callable[..., Any]:
     """``launch`` with fitting defaults; the first networks are loaded meanwhile."""
-
     from .app.handlers import warm
 
     @wraps(launch)

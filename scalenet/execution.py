@@ -50,8 +50,10 @@ def plan_network(arch: Arch, outputs: Iterable[int]) -> Plan:
 
 @dataclass(frozen=True)
 class Execution:
-    """What runs of a network: an architecture and its own plans, in one value, so that no thread ever finds the plan of
-    one architecture under another."""
+    """What runs of a network: an architecture and its execution plans.
+
+    They are one value, so that no thread ever finds the plan of one architecture under another.
+    """
 
     arch: Arch
     plans: dict[tuple[int, ...], Plan] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -35,6 +35,7 @@ class Folded(nn.Module):
         self.network = fold(model).cpu()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The network's outputs for (B, in_chans, H, W) images."""
         y = self.network(x)
         return (y,) if isinstance(y, torch.Tensor) else tuple(y)
 
@@ -108,7 +109,7 @@ def _write_onnx(folded: Folded, path: Path, metadata: dict[str, str], outputs: S
     program = torch.onnx.export(
         _program(folded), input_names=["images"], output_names=list(outputs), dynamo=True, verbose=False
     )
-    proto = program.model_proto
+    proto = cast(torch.onnx.ONNXProgram, program).model_proto
     onnx.helper.set_model_props(proto, metadata)
     path.write_bytes(proto.SerializeToString())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from timm.models.resnet import BasicBlock
@@ -52,13 +52,16 @@ class SegmentationHead(Head, nn.Sequential):
 
     @staticmethod
     def make_classifier(channels: int, num_classes: int) -> nn.Module:
+        """The last layer for ``num_classes`` classes; an identity for 0."""
         return nn.Conv2d(channels, num_classes, 1) if num_classes else nn.Identity()
 
     def with_outputs(self, outputs: int) -> Head:
-        self[3] = self.make_classifier(self[0].out_channels, outputs)
+        """This head with a new last layer."""
+        self[3] = self.make_classifier(cast(nn.Conv2d, self[0]).out_channels, outputs)
         return self
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """(B, 15w, h, w) features to (B, classes, h, w) logits, or to what the last layer reads."""
         x = self[2](self[1](self[0](x)))
         return x if pre_logits else self[3](x)
 
@@ -77,6 +80,7 @@ class BottomUpHead(Head):
         self.with_outputs(num_keypoints)
 
     def with_outputs(self, outputs: int) -> Head:
+        """This head with new layers for ``outputs`` keypoints."""
         c, k = self.channels, outputs
         self.num_keypoints = k
         self.stride4 = nn.Conv2d(c, 2 * k, 1) if k else nn.Identity()
@@ -85,6 +89,7 @@ class BottomUpHead(Head):
         return self
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor | BottomUpOutput:
+        """(B, C, h, w) features to the outputs; as they are with ``pre_logits`` or without keypoints."""
         if pre_logits or not self.num_keypoints:
             return x
         low = self.stride4(x)
@@ -97,9 +102,11 @@ class HeatmapHead(Head, nn.Conv2d):
     """1x1 convolution with bias from branch 0 to K heatmaps."""
 
     def with_outputs(self, outputs: int) -> Head:
+        """A new head for ``outputs`` keypoints."""
         return make_heatmap_head(self.in_channels, outputs)
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """(B, C, h, w) features to (B, K, h, w) heatmaps; as they are with ``pre_logits``."""
         return x if pre_logits else super().forward(x)
 
 
@@ -111,9 +118,11 @@ class NoHead(Head):
         self.make = make
 
     def with_outputs(self, outputs: int) -> Head:
+        """A head of ``outputs`` outputs; this one for 0."""
         return self.make(outputs) if outputs else self
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """The features as they are."""
         return x
 
 

@@ -26,9 +26,8 @@ def palette(n: int) -> tuple[Colour, ...]:
     """``n`` well separated RGB colours."""
     hues = [(i * 0.61803398875) % 1 for i in range(n)]
     values = [(0.95, 0.75, 0.6)[i % 3] for i in range(n)]
-    return tuple(
-        tuple(round(255 * c) for c in colorsys.hsv_to_rgb(h, 0.65, v)) for h, v in zip(hues, values, strict=True)
-    )
+    rgb = (colorsys.hsv_to_rgb(h, 0.65, v) for h, v in zip(hues, values, strict=True))
+    return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in rgb)
 
 
 IN_FILES = {"flip_pairs": "partners"}  # names of fields in weight files, where they are others

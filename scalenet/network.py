@@ -7,7 +7,7 @@ supernet's keys. B batch, (H, W) input size, w width; branch i has w * 2**i chan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,93 +15,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.models._features import feature_take_indices
-from timm.models.resnet import BasicBlock, Bottleneck
+from timm.models.resnet import Bottleneck
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from .arch import Arch, ArchError, ModuleArch
+from .arch import Arch, ArchError
+from .blocks import Maps, MultiResolutionModule, conv_bn, init_layers, quiet_residuals
 from .cost import Cost, check_size, count
-from .execution import Execution, Steps
+from .execution import Execution
 from .heads import BottomUpOutput, Head, NoHead
 from .labels import Labels
 from .tasks import task_spec
 
 STAGE1_BLOCKS = 4
-RESIDUAL_SCALE = 0.2
-
-Maps = list[torch.Tensor | None]
-
-
-def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1, relu: bool = False) -> nn.Sequential:
-    """Convolution without bias + BatchNorm, with ReLU where asked."""
-    conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(cout), *([nn.ReLU(inplace=True)] if relu else []))
-
-
-def fusion_path(width: int, target: int, source: int) -> nn.Sequential:
-    """The path from branch ``source`` to branch ``target``; upsampling of a coarser source happens when it is added."""
-    if source > target:
-        return conv_bn(width << source, width << target, 1)
-    hops = target - source
-    convs = [conv_bn(width << source, width << source, 3, 2, relu=True) for _ in range(hops - 1)]
-    return nn.Sequential(*convs, conv_bn(width << source, width << target, 3, 2))
-
-
-def init_layers(module: nn.Module) -> None:
-    """He-normal convolutions with zero bias, BatchNorm at identity."""
-    for layer in module.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm2d):
-            layer.reset_parameters()
-
-
-class MultiResolutionModule(nn.Module):
-    """Parallel branches of basic blocks with a fusion layer after every block; holds what ``module`` declares."""
-
-    def __init__(self, module: ModuleArch, width: int) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(
-            nn.ModuleList(BasicBlock(width << j, width << j) for _ in range(depth))
-            for j, depth in enumerate(module.depths)
-        )
-        for d in range(module.steps):
-            targets = {
-                str(j): nn.ModuleDict({str(k): fusion_path(width, j, k) for k in module.sources(j, d)})
-                for j in range(len(module.depths))
-                if module.sources(j, d)
-            }
-            if targets:
-                self.add_module(f"fuse_layers_{d + 1}", nn.ModuleDict(targets))
-
-    def forward(self, maps: Sequence[torch.Tensor | None], steps: Steps) -> Maps:
-        maps = list(maps)
-        for d, (blocks, fusions) in enumerate(steps):
-            for j in blocks:
-                maps[j] = self.branches[j][d](maps[j])
-            fused = {j: self._fuse(maps, d, j, sources) for j, sources in fusions}
-            for j, x in fused.items():
-                maps[j] = x
-        return maps
-
-    def paths(self) -> Iterator[nn.Module]:
-        """All fusion paths."""
-        for name, layer in self.named_children():
-            if name.startswith("fuse_layers"):
-                for sources in layer.values():
-                    yield from sources.values()
-
-    def _fuse(self, maps: Maps, d: int, target: int, sources: tuple[int, ...]) -> torch.Tensor:
-        paths = getattr(self, f"fuse_layers_{d + 1}")[str(target)]
-        x, owned = maps[target], False
-        for k in sources:
-            y = paths[str(k)](maps[k])
-            if k > target:
-                y = F.interpolate(y, size=x.shape[-2:], mode="nearest")
-            x, owned = (x.add_(y) if owned else x + y), True
-        return F.relu_(x)
 
 
 class ScaleNet(nn.Module):
@@ -109,11 +35,11 @@ class ScaleNet(nn.Module):
 
     Args:
         arch: the architecture; every block and path it declares gets parameters.
-        task: "segmentation", "pose" or "bottomup"; default the encoding's.
+        task: "segmentation", "pose" or "bottomup"; default the architecture's.
         num_classes: classes or keypoints; default 19 or 17; 0 takes the classifier off.
         in_chans: input channels.
         labels: what the outputs mean; None or a wrong number of names: unknown.
-        weights_follow: leave the backbone uninitialised because a strict load comes next.
+        weights_follow: leave the backbone uninitialised, because a strict load of its weights follows.
         device, dtype: of the parameters; default torch's.
 
     ``model(x)`` with x (B, in_chans, H, W), any H and W: segmentation gives (B, classes, H, W) logits, pose
@@ -124,6 +50,9 @@ class ScaleNet(nn.Module):
         ArchError: for an architecture of a network beyond all measure.
         ValueError: for an unknown task.
     """
+
+    conv1: nn.Conv2d
+    pretrained_cfg: dict[str, Any]  # by timm
 
     def __init__(
         self,
@@ -145,7 +74,7 @@ class ScaleNet(nn.Module):
         self.labels: Labels | None = None
         self.name_outputs(labels)
         self.num_features = self.head_hidden_size = self.spec.num_features(arch.width)
-        self.feature_info = [
+        self.feature_info: list[dict[str, Any]] = [
             {"num_chs": arch.width << i, "reduction": 4 << i, "module": f"branch{i}"} for i in range(4)
         ]
         self.grad_checkpointing = False
@@ -208,19 +137,8 @@ class ScaleNet(nn.Module):
         """
         init_layers(self if backbone else self.head)
         if backbone:
-            self._quiet_residuals()
+            quiet_residuals(self)
         self._init_classifier()
-
-    def _quiet_residuals(self) -> None:
-        """Start residual branches and fusion paths small: many of them add up, and training starts faster."""
-        for module in self.modules():
-            if isinstance(module, (BasicBlock, Bottleneck)):
-                last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
-                nn.init.constant_(last.weight, RESIDUAL_SCALE)
-            elif isinstance(module, MultiResolutionModule):
-                for path in module.paths():
-                    last = [m for m in path.modules() if isinstance(m, nn.BatchNorm2d)][-1]
-                    nn.init.constant_(last.weight, RESIDUAL_SCALE)
 
     def _init_classifier(self) -> None:
         for name in self.classifier_names:
@@ -230,7 +148,7 @@ class ScaleNet(nn.Module):
                 nn.init.normal_(layer.weight, std=self.spec.classifier_std)
 
     def cost(self, size: tuple[int, int] | None = None) -> Cost:
-        """Parameters, and multiply-adds for one (H, W) image; default the encoding's ``input_size``."""
+        """Parameters, and multiply-adds for one (H, W) image; default the architecture's ``input_size``."""
         return count(self.arch, size, task=self.task, outputs=self.num_classes, in_chans=self.in_chans)
 
     # -- which sub-network runs ------------------------------------------------------------------------
@@ -301,23 +219,28 @@ class ScaleNet(nn.Module):
         return self.head(x, pre_logits=pre_logits)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | BottomUpOutput:
+        """The outputs of (B, in_chans, H, W) images, see the class."""
         size = x.shape[-2:]
-        x = self.forward_head(self.forward_features(x))
+        outputs: Any = self.forward_head(self.forward_features(x))
         if self.spec.full_size and self.num_classes:
-            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-        return x
+            return F.interpolate(outputs, size=size, mode="bilinear", align_corners=False)
+        return outputs
 
     def forward_intermediates(
         self,
         x: torch.Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: int | list[int] | None = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
-        """timm's door to the branches: those of ``indices`` (strides 4, 8, 16, 32), and unless
-        ``intermediates_only`` also ``forward_features`` before them. ``norm`` and ``stop_early`` change nothing here.
+        """timm's feature interface: the branches of ``indices`` (strides 4, 8, 16, 32).
+
+        Unless ``intermediates_only``, ``forward_features`` comes before them. ``norm`` and ``stop_early`` do nothing.
+
+        Raises:
+            ValueError: for an ``output_fmt`` other than NCHW.
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be NCHW, got {output_fmt!r}")
@@ -350,7 +273,7 @@ class ScaleNet(nn.Module):
             self._init_classifier()
 
     def prune_intermediate_layers(
-        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Drop the head, which ``features_only`` does not run; returns the indices as numbers from 0."""
         take, _ = feature_take_indices(4, indices)

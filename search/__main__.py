@@ -25,6 +25,7 @@ SHARED = ("run", "rank")  # by all processes under torchrun
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``python -m search``."""
     parser = MainParser(prog="python -m search", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="search by a recipe; goes on where its archive ends")
@@ -82,16 +83,16 @@ def run(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """``report ARCHIVE``."""
-    from .report import plot, table
+    from .report import plot_front, table
 
     records = list(read_archive(args.archive).records.values())
     print(table(records, args.metric))
-    print(plot(records, args.output, args.metric))
+    print(plot_front(records, args.output, args.metric))
 
 
 def score(args: argparse.Namespace) -> None:
     """``score RECIPE [key=value ...] [--arch A ...]``: a JSON object a line."""
-    from training.start import named_arch
+    from training.start import arch_of_space
 
     from .run import make_evaluator
 
@@ -102,7 +103,7 @@ def score(args: argparse.Namespace) -> None:
         if archive is not None:
             archive.identify(evaluator.identity)
         for name, size in itertools.product(args.arch, recipe.sizes or (None,)):
-            arch = named_arch(evaluator.space, name)
+            arch = arch_of_space(evaluator.space, name)
             arch = arch.replace(input_size=size) if size else arch
             record, *others = (evaluator.score(arch, seed=seed) for seed in range(args.seeds))
             if archive is not None and arch not in archive:

@@ -43,7 +43,7 @@ class Record:
 
     @property
     def digest(self) -> str:
-        """The encoding's digest."""
+        """The architecture's digest."""
         return self.arch.digest
 
     @property

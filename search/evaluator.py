@@ -38,9 +38,9 @@ class Evaluator:
         self.device = distributed.start(recipe.device, join)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.limit, self.metric = limit, self.task.metric
-        self.model: ScaleNet = self.task.build(self.space.supernet())
+        self.model = self.task.backbone(self.task.build(self.space.supernet()))
         self.model.load_state_dict(select(state, self.model, str(supernet)))
-        self.model.to(self.device, memory_format=torch.channels_last).eval()
+        self.model.to(self.device).to(memory_format=torch.channels_last).eval()
         self.calibration = calibration
         self._batches: dict[tuple[Size | None, int], list[torch.Tensor]] = {}
 
@@ -58,7 +58,7 @@ class Evaluator:
         return arch.input_size if self.task.sized else None
 
     def batches(self, arch: Arch, seed: int = 0) -> list[torch.Tensor]:
-        """The training images that an encoding's BatchNorm statistics are measured on; another seed, other ones."""
+        """The training images for an architecture's BatchNorm statistics; another seed draws other ones."""
         size = self.size(arch)
         if (size, seed) not in self._batches:
             self._batches[size, seed] = list(self.task.calibration(self.calibration, size=size, seed=seed))
@@ -78,7 +78,8 @@ class Evaluator:
 
     def static(self, arch: Arch) -> ScaleNet:
         """The static network of ``arch`` with the supernet's weights and statistics of its own, in evaluation mode."""
-        network = self.task.build(arch).to(self.device, memory_format=torch.channels_last).eval()
+        network = self.task.backbone(self.task.build(arch))
+        network.to(self.device).to(memory_format=torch.channels_last).eval()
         network.load_state_dict(select(self.model.state_dict(), network, "the supernet"))
         recalibrate(network, self.batches(arch))
         return network

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from scalenet.arch import Arch, ModuleArch, SearchSpace
 
@@ -20,8 +20,16 @@ MAX_TRIES = 50  # children that are all known already: stop asking
 class Scored(Protocol):
     """What selection looks at."""
 
-    macs: int
-    score: float
+    @property
+    def macs(self) -> int:
+        """Multiply-adds, of which less is better."""
+
+    @property
+    def score(self) -> float:
+        """The metric, of which more is better."""
+
+
+Candidate = TypeVar("Candidate", bound=Scored)
 
 
 def start_groups(space: SearchSpace) -> list[tuple[float, tuple[int, int]]]:
@@ -41,7 +49,8 @@ def initial_population(space: SearchSpace, rng: random.Random, count: int, sizes
     Args:
         sizes: (H, W) input sizes that they are dealt over too; default the space's own.
     """
-    groups, found, tries = start_groups(space), {}, 0
+    found: dict[str, Arch] = {}
+    groups, tries = start_groups(space), 0
     while len(found) < count and tries < MAX_TRIES * count:
         fusion, depths = groups[tries % len(groups)]
         arch = space.sample(rng, depths, fusion)
@@ -88,9 +97,10 @@ def _mutate_module(
     return ModuleArch(depths, fusions)
 
 
-def pareto_front(records: Sequence[Scored]) -> list[Scored]:
+def pareto_front(records: Sequence[Candidate]) -> list[Candidate]:
     """Records that no other beats in both objectives, cheapest first."""
-    front, best = [], float("-inf")
+    front: list[Candidate] = []
+    best = float("-inf")
     for record in sorted(records, key=lambda r: (r.macs, -r.score)):
         if record.score > best:
             front.append(record)
@@ -98,9 +108,10 @@ def pareto_front(records: Sequence[Scored]) -> list[Scored]:
     return front
 
 
-def select(records: Sequence[Scored], count: int) -> list[Scored]:
+def select_parents(records: Sequence[Candidate], count: int) -> list[Candidate]:
     """The best ``count``: whole Pareto fronts are peeled off; the last one is thinned evenly."""
-    rest, chosen = list(records), []
+    rest = list(records)
+    chosen: list[Candidate] = []
     while rest and len(chosen) < count:
         front = pareto_front(rest)
         taken = {id(r) for r in front}

@@ -21,7 +21,7 @@ from .evolution import initial_population
 Row = dict[str, object]
 
 
-def spread(evaluator: Evaluator, count: int, seed: int = 0) -> list[Arch]:
+def spread_archs(evaluator: Evaluator, count: int, seed: int = 0) -> list[Arch]:
     """``count`` architectures over the whole space: its two ends and a start set dealt over the groups."""
     space = evaluator.space
     return [space.smallest(), space.largest(), *initial_population(space, random.Random(seed), count - 2)]
@@ -38,7 +38,7 @@ def compare(evaluator: Evaluator, alone: Recipe, count: int, folder: str | Path)
     """
     path = Path(folder) / "rank.jsonl"
     kept, rows = _read(path, alone), []
-    for arch in spread(evaluator, count):
+    for arch in spread_archs(evaluator, count):
         if arch.digest not in kept:
             kept[arch.digest] = _train(alone, arch, path.parent / arch.digest, evaluator.metric)
             if distributed.rank() == 0:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from training.config import override, pick
 
@@ -37,7 +39,7 @@ class SearchRecipe:
     out: str = ""
 
 
-PAPER = {
+PAPER: dict[str, Any] = {
     "initial_population": 1000, "evaluations": 3000, "population": 100, "offspring": 100, "depth": 0.0, "last": False,
     "calibration": 24,
 }  # fmt: skip
@@ -64,7 +66,7 @@ RECIPES = {
 }  # fmt: skip
 
 
-def get_recipe(name: str, overrides: list[str] = ()) -> SearchRecipe:
+def get_recipe(name: str, overrides: Sequence[str] = ()) -> SearchRecipe:
     """The named recipe with ``key=value`` texts applied.
 
     Raises:

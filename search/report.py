@@ -18,7 +18,7 @@ def table(records: Sequence[Record], metric: str) -> str:
     return "\n".join(rows)
 
 
-def plot(records: Sequence[Record], path: str | Path, metric: str, chosen: Record | None = None) -> Path:
+def plot_front(records: Sequence[Record], path: str | Path, metric: str, chosen: Record | None = None) -> Path:
     """Draw all records, by generation, with the Pareto front and the ``chosen`` one; writes a PNG."""
     import matplotlib
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,9 +22,9 @@ from training.signals import Interrupt
 
 from .archive import Archive, Record, key_of
 from .evaluator import Evaluator
-from .evolution import initial_population, offspring, select
+from .evolution import initial_population, offspring, select_parents
 from .recipes import SearchRecipe
-from .report import plot, table
+from .report import plot_front, table
 
 
 def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:
@@ -62,8 +63,12 @@ def _gather(record: Record | None) -> list[Record | None]:
     from torch import distributed as dist
 
     lines: list[str | None] = [None] * distributed.world_size()
-    dist.all_gather_object(lines, record and record.to_json())
+    dist.all_gather_object(lines, None if record is None else record.to_json())
     return [Record.from_json(line) if line else None for line in lines]
+
+
+def _is_known(records: Mapping[str, Record], arch: Arch) -> bool:
+    return key_of(arch) in records
 
 
 def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> Iterator[tuple[int, list[Arch]]]:
@@ -79,11 +84,11 @@ def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> I
         if generation == 0:
             new = initial_population(space, rng(recipe.seed), recipe.initial_population, recipe.sizes)[: max(0, wanted)]
         elif wanted > 0:
-            parents = [r.arch for r in select(list(before.values()), recipe.population)]
+            parents = [r.arch for r in select_parents(list(before.values()), recipe.population)]
             new = list(
                 offspring(parents, space, rng(f"{recipe.seed}/{generation}"), min(recipe.offspring, wanted),
-                         lambda arch, known=before: key_of(arch) in known, cross=recipe.cross, fusion=recipe.fusion,
-                         depth=recipe.depth, last=recipe.last, sizes=recipe.sizes)
+                         partial(_is_known, before), cross=recipe.cross, fusion=recipe.fusion, depth=recipe.depth,
+                         last=recipe.last, sizes=recipe.sizes)
             )  # fmt: skip
         else:
             return
@@ -120,6 +125,6 @@ def search(recipe: SearchRecipe) -> Path:
         if main:
             if interrupt.asked:
                 print("stopped; the same command goes on from here", file=sys.stderr)
-            plot(records, folder / "pareto.png", evaluator.metric)
+            plot_front(records, folder / "pareto.png", evaluator.metric)
             write_text(folder / "pareto.txt", table(records, evaluator.metric) + "\n")
     return folder

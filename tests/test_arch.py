@@ -126,7 +126,10 @@ def test_space_names_what_is_outside():
 
 
 def test_architectures_need_no_torch():
-    code = "import sys, runpy; sys.modules['torch'] = None; runpy.run_path('scalenet/arch.py')"
+    code = (
+        "import sys, types; sys.modules['torch'] = None; package = types.ModuleType('scalenet'); "
+        "package.__path__ = ['scalenet']; sys.modules['scalenet'] = package; import scalenet.arch"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

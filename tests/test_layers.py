@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -17,17 +18,75 @@ FORBIDDEN = {  # room: what it may not import
     "demo": {"training", "search", "tests"},
 }
 LATER = {"pycocotools", "gradio", "matplotlib", "onnx", "onnxruntime", "onnxscript", "sklearn", "scipy"}
+SOURCES = [*(path for room in (*FORBIDDEN, "docs") for path in (ROOT / room).rglob("*.py")), ROOT / "hubconf.py"]
+LONGEST_FILE, LONGEST_FUNCTION = 300, 40  # lines, signature and docstring included
+# one meaning in several modules: what every command has, what every kind of evaluation and every table of recipes has
+PROTOCOLS = {"add_arguments", "run", "evaluate", "estimate", "get_recipe"}
 
 
-def imported(path: Path) -> set[str]:
-    """Top-level names of every absolute import in a file, those inside functions too."""
+def text_of(node: ast.AST) -> str | None:
+    """A string as it is written; of an f-string what stands between its fields, which count as names."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "x" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def imports_of(tree: ast.AST) -> set[str]:
+    """Top-level names of every absolute import, those inside functions and inside strings of code too."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
+        text = text_of(node)
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module.split(".")[0])
+        elif text is not None and "import " in text:
+            try:
+                names |= imports_of(ast.parse(textwrap.dedent(text)))
+            except SyntaxError:  # prose
+                continue
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names.add((text_of(node.args[0]) or "").split(".")[0])  # of a name within the package nothing is left
     return names
+
+
+def imported(path: Path) -> set[str]:
+    """:func:`imports_of` a file."""
+    return imports_of(ast.parse(path.read_text()))
+
+
+def test_imports_are_read_inside_functions_and_strings():
+    code = (
+        "import a.b\nfrom . import near\ndef f(x):\n    from c import d\n    run(f'import e; print({x})')\n"
+        "    run('\\n    from g.h import i\\n    i()')\n    importlib.import_module('j.k')\n"
+        "    'we import what we use'\n"
+    )
+    assert imports_of(ast.parse(code)) == {"a", "c", "e", "g", "j"}
+
+
+def test_files_and_functions_are_short():
+    long_files = [path for path in SOURCES if len(path.read_text().splitlines()) > LONGEST_FILE]
+    long_functions = [
+        (str(path), node.name)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
+    ]
+    assert (long_files, long_functions) == ([], []) and len(SOURCES) > 100
+
+
+def test_a_public_name_has_one_meaning():
+    where: dict[str, list[str]] = {}
+    for path in SOURCES:
+        if path.name == "__main__.py" or path.relative_to(ROOT).parts[0] not in ("scalenet", "training", "search"):
+            continue  # a command is run, nobody imports its names
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name[0] != "_":
+                where.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    twice = {name: paths for name, paths in where.items() if len(paths) > 1}
+    assert not {name: paths for name, paths in twice.items() if name not in PROTOCOLS}
+    assert set(twice) == PROTOCOLS  # none that stands here for nothing
 
 
 @pytest.mark.parametrize("room", FORBIDDEN)

@@ -18,6 +18,7 @@ FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``python -m training``."""
     parser = MainParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")

@@ -21,14 +21,15 @@ def run_command(
     stopped: str,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run one of ``commands``; returns the exit status: 2 for anything the user can fix, after one line on stderr,
-    0 when SIGTERM has ended a run, 130 when Ctrl-C has.
+    """Run one of ``commands`` and return the exit status.
+
+    It is 2 for anything the user can fix, after one line on stderr, 0 when SIGTERM ended a run, 130 when Ctrl-C did.
 
     Args:
         shared: commands of all processes under torchrun; the first runs the others, by itself.
         stopped: what to say after Ctrl-C.
     """
-    warnings.formatwarning = warning_line
+    warnings.formatwarning = warning_line  # type: ignore[assignment]
     args = parser.parse_args(argv)
     if args.command not in shared and not distributed.is_rank0():
         return 0

@@ -1,18 +1,19 @@
-"""What a training run is told: a frozen value, checked when it is made, and how ``key=value`` texts change one."""
+"""Training recipes: frozen, validated when created, changed by ``key=value`` overrides."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from scalenet.arch import SearchSpace
 from scalenet.labels import CONVENTIONS
 
-Named = TypeVar("Named")
+Named = TypeVar("Named", bound="NamedRecipe")
+Value = TypeVar("Value")
 
 CHOICES = {
     "task": ("classification", "segmentation", "pose", "bottomup", "distillation"), "mode": ("standalone", "supernet"),
@@ -35,12 +36,12 @@ class RecipeError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """A run that cannot go on."""
+    """A run that cannot start, resume or go on."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run. Sizes are (H, W); ``batch`` is over all processes together. Values that cannot be are refused.
+    """The settings of one training run. Sizes are (H, W); ``batch`` is the total over all processes.
 
     ``mode``: "standalone" trains one architecture (``arch``: largest, smallest, hrnet or a JSON file), "supernet" one
     sub-network of ``space`` a step, or with ``sandwich`` = n the largest, the smallest and n sampled ones. ``init`` and
@@ -53,11 +54,11 @@ class Recipe:
     images; after it each step draws one of ``size`` and ``sizes``. ``more_roots`` are data folders learned from
     beside ``root``.
 
-    ``classes`` are classes or joints. Of segmentation: ``ohem``, if not 0, is the probability below which a pixel is
-    hard, of which ``ohem_pixels`` are kept at least; ``cache`` holds a split's images in memory; ``lovasz`` weighs
-    the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another image
-    pasted in; ``dusk`` is the strength of changes of light; images whose names begin with ``hold_out`` are validated
-    on and not learned from. ``split`` may join several by "+".
+    ``classes`` are classes or joints. Of segmentation: ``ohem``, if not 0, is the probability below which a pixel
+    counts as hard, and ``ohem_pixels`` the least number kept; ``cache`` holds a split's images in memory; ``lovasz``
+    weighs the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another
+    image pasted in (ClassMix); ``dusk`` is the strength of changes of light; images whose names begin with
+    ``hold_out`` are for validation only. ``split`` may join several by "+".
 
     For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes
     by the size of the crop; ``convention`` is the heatmaps', default the data set's; ``absent`` weighs the empty
@@ -71,7 +72,7 @@ class Recipe:
     ``change`` names fields in which a resumed run may differ from its checkpoint.
 
     Raises:
-        RecipeError: for a value that cannot be.
+        RecipeError: for an invalid value.
     """
 
     name: str
@@ -197,8 +198,8 @@ def nearest(word: str, words: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(words))}"
 
 
-def pick(kind: str, name: str, table: Mapping[str, Named]) -> Named:
-    """The value of that name.
+def pick(kind: str, name: str, table: Mapping[str, Value]) -> Value:
+    """The entry of ``table`` by that name.
 
     Raises:
         RecipeError: if there is none, naming the nearest.
@@ -208,8 +209,18 @@ def pick(kind: str, name: str, table: Mapping[str, Named]) -> Named:
     return table[name]
 
 
-def override(recipe: Named, texts: list[str]) -> Named:
-    """A recipe, of training or of a search, with ``key=value`` texts applied.
+class NamedRecipe(Protocol):
+    """A dataclass of settings with a name."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """What the recipe is called."""
+
+
+def override(recipe: Named, texts: Sequence[str]) -> Named:
+    """A recipe of training or search with ``key=value`` overrides applied.
 
     Raises:
         RecipeError: for an unknown key (naming the nearest), or a value that does not parse or cannot be.

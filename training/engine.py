@@ -32,7 +32,7 @@ from .plotting import plot
 from .recalibrate import recalibrate
 from .sampling import step_archs
 from .signals import Interrupt, stopped_by
-from .start import load_start, named_arch, run_metadata, start_metadata
+from .start import arch_of_space, load_start, run_metadata, start_metadata
 from .tasks import TASKS
 
 LOG_EVERY = 20
@@ -60,7 +60,7 @@ class Run:
         self.supernet = recipe.mode == "supernet"
         self.largest = recipe.space.largest()
         whole = self.supernet or recipe.arch == "largest"
-        self.model = self.task.build(recipe.space.supernet() if whole else named_arch(recipe.space, recipe.arch))
+        self.model = self.task.build(recipe.space.supernet() if whole else arch_of_space(recipe.space, recipe.arch))
         self.backbone = self.task.backbone(self.model)
         if whole:
             self.backbone.activate(self.largest)
@@ -80,12 +80,12 @@ class Run:
                 module.momentum = self.recipe.bn_momentum
         if self.device.type == "cuda" and distributed.world_size() > 1:
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(self.device).to(memory_format=torch.channels_last)
 
     def _make_teacher(self) -> nn.Module | None:
         if not self.recipe.teacher or not self.recipe.distill:
             return None
-        return self.task.teacher().eval().to(self.device, memory_format=torch.channels_last)
+        return self.task.teacher().eval().to(self.device).to(memory_format=torch.channels_last)
 
     # -- checkpoints -------------------------------------------------------------------------------------
     def _resume(self) -> None:
@@ -236,7 +236,7 @@ class Run:
         bar.set_postfix(step=where, loss=f"{report['loss']:.3f}", lr=f"{report['lr']:.1e}", refresh=False)
         bar.update(round(100 * self.clock.progress - bar.n, 1))
 
-    def step(self, images: torch.Tensor, *targets: torch.Tensor) -> dict[str, float]:
+    def step(self, images: torch.Tensor, *targets: torch.Tensor) -> dict[str, Any]:
         """One optimiser step on one sub-network, or on those of a sandwich, whose gradients add up."""
         recipe, clock = self.recipe, self.clock
         rate = learning_rate(recipe, clock.progress, clock.step)

@@ -7,8 +7,10 @@ with images under ``images/``, of any skeleton.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from scalenet.arch import SearchSpace
 from scalenet.data import DataError, warn
@@ -46,13 +48,15 @@ def read_classes(folder: Path) -> Labels:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text") from None
-    names, colours = [], []
+    names: list[str] = []
+    colours: list[tuple[int, int, int]] = []
     for number, line in enumerate(filter(str.strip, lines), start=1):
         words = line.split()
         numbers = [int(w) for w in words[-3:] if w.isdigit() and int(w) < 256]
         coloured = len(words) > 3 and len(numbers) == 3
         names.append(" ".join(words[:-3] if coloured else words))
-        colours += [tuple(numbers)] if coloured else []
+        if coloured:
+            colours.append((numbers[0], numbers[1], numbers[2]))
         if colours and len(colours) != number:
             raise DataError(f"{path}, line {number}: give every class a colour, or none")
     if not 1 < len(names) < 255 or len(set(names)) != len(names):
@@ -73,17 +77,20 @@ def read_labels(folder: Path, task: str) -> Labels:
     return KeypointSet.open(folder, "train").labels
 
 
-def start_file(model: ScaleNet, out: Path) -> Path:
+def _start_file(model: ScaleNet, out: Path) -> Path:
     """Where a run keeps the weights it begins from: other weights, another file, another run."""
     return out / f"start-{fingerprint(model)[:8]}.safetensors"
 
 
-def make_recipe(model: ScaleNet, data: Path, out: Path, classes: int, scratch: bool, overrides: list[str]) -> Recipe:
+def make_recipe(
+    model: ScaleNet, data: Path, out: Path, classes: int, scratch: bool, overrides: Sequence[str]
+) -> Recipe:
     """The training recipe of a fine-tuning run; it names files that :func:`write_start` writes."""
-    size = tuple(min(a, b) for a, b in zip(model.arch.input_size, LARGEST_CROP[model.task], strict=True))
+    (height, width), most = model.arch.input_size, LARGEST_CROP[model.task]
+    size = (min(height, most[0]), min(width, most[1]))
     recipe = Recipe(
         "finetune", model.task, "standalone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
-        classes=classes, init="" if scratch else str(start_file(model, out)), minutes=10.0, size=size, early_size=size,
+        classes=classes, init="" if scratch else str(_start_file(model, out)), minutes=10.0, size=size, early_size=size,
         lr=1e-3, batch=8 if model.task == "segmentation" else 32, out=str(out), least_steps=LEAST_STEPS, warmup=WARMUP,
     )  # fmt: skip
     recipe = override(recipe, overrides)
@@ -97,7 +104,7 @@ def write_start(model: ScaleNet, out: Path, scratch: bool) -> None:
     if distributed.rank() == 0:
         write_text(out / "arch.json", model.arch.to_json())
         if not scratch:
-            save_weights(start_file(model, out), model.state_dict(), described(model, start_of(model)).header())
+            save_weights(_start_file(model, out), model.state_dict(), described(model, start_of(model)).header())
     distributed.agree(0.0)  # the others wait for the files
 
 
@@ -115,7 +122,7 @@ def _describe(file: Path, model_name: str, model: ScaleNet, labels: Labels, scra
 
 
 def finetune(
-    model_name: str, data: str | Path, out: str | Path, overrides: list[str] = (), scratch: bool = False
+    model_name: str, data: str | Path, out: str | Path, overrides: Sequence[str] = (), scratch: bool = False
 ) -> dict[str, object]:
     """Fine-tune a network on a folder; returns its metrics on ``val`` and where it was saved.
 
@@ -151,7 +158,7 @@ def finetune(
     tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
     tuned.load_state_dict(select(read_weights(weights)[0], tuned, str(weights), known=()))
     metrics, kept = metadata.metrics[labels.dataset][recipe.val_split], "tuned"
-    if before is not None and before[run.task.metric] > metrics[run.task.metric]:
+    if before is not None and (before[run.task.metric] or 0.0) > (metrics[run.task.metric] or 0.0):
         _say_worse(run.task.metric, before, metrics)
         save_weights(weights.with_name("tuned.safetensors"), tuned.state_dict(), metadata.header())
         tuned.load_state_dict(model.state_dict())
@@ -167,14 +174,14 @@ def finetune(
     }  # fmt: skip
 
 
-def _start_metrics(run: Run, model: ScaleNet, labels: Labels) -> dict[str, float] | None:
+def _start_metrics(run: Run, model: ScaleNet, labels: Labels) -> Mapping[str, Any] | None:
     """What the network scores before it is trained, by rank 0; None where its outputs mean something else."""
     if distributed.rank() or model.labels is None or model.labels.names != labels.names:
         return None
     return run.task.evaluate(model.to(run.device).eval())
 
 
-def _say_worse(metric: str, before: dict[str, float], after: dict[str, float]) -> None:
+def _say_worse(metric: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     warn(
         f"fine-tuned, the network scores {metric} {after[metric]:.4f} on val, before it scored {before[metric]:.4f}: "
         "the weights it began with are kept, the others are tuned.safetensors; a lower lr or more minutes may help"

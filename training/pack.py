@@ -27,7 +27,7 @@ def pack(file: str | Path, out: str | Path, terms: str = "", dataset: str = "") 
         raise WeightsError(f"{file} was not written by python -m training run")
     if metadata.arch.name != SUPERNET and metadata.labels is not None:
         metadata = replace(metadata, space=None)
-        if dataset:
+        if dataset and metadata.labels:
             metadata = replace(metadata, labels=replace(metadata.labels, dataset=dataset))
     if dataset:
         (splits,) = metadata.metrics.values()

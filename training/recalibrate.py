@@ -38,7 +38,7 @@ def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     momenta = [m.momentum for m in layers]
     modes = [(m, m.training) for m in model.modules()]
-    saved = {m: (m.running_mean.clone(), m.running_var.clone(), m.num_batches_tracked.clone()) for m in layers}
+    saved = {m: {name: value.clone() for name, value in m.named_buffers()} for m in layers}
     model.eval()
     for layer in layers:
         layer.reset_running_stats()
@@ -57,10 +57,8 @@ def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> int:
             module.training = mode
     for layer in layers:
         if not layer.num_batches_tracked:  # not on this sub-network's way: nothing was measured
-            mean, var, tracked = saved[layer]
-            layer.running_mean.copy_(mean)
-            layer.running_var.copy_(var)
-            layer.num_batches_tracked.copy_(tracked)
+            for name, value in layer.named_buffers():
+                value.copy_(saved[layer][name])
     if not count:
         raise ValueError("recalibration needs at least one batch of images")
     return count

@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from scalenet.arch import SearchSpace
 
 from .config import Recipe, override, pick
 
+Settings = dict[str, Any]  # of a recipe
+
 PRETRAINED = "training/checkpoints/pretrain.safetensors"
-SMALL = {"stem_width": 32, "stage1_width": 16, "modules": (1, 2, 1), "depths": (1, 3)}
+SMALL: Settings = {"stem_width": 32, "stage1_width": 16, "modules": (1, 2, 1), "depths": (1, 3)}
 S0_SPACE = SearchSpace("segmentation", 16, (360, 480), **SMALL)
 P0_SPACE = SearchSpace("pose", 16, (256, 192), **SMALL)
 
 # class weights of 9 to 1 make rare classes spread: 1.9 mIoU less
-CAMVID = {"task": "segmentation", "root": "../shared/data/camvid", "space": S0_SPACE, "classes": 11,
-          "early_size": (192, 256), "scale": (0.7, 2.1), "class_weights": False}  # fmt: skip
-EVERYDAY = {"task": "pose", "root": "../shared/data/stanford40", "more_roots": ("../shared/data/lsp",),
-            "space": P0_SPACE, "classes": 17, "convention": "aligned", "batch": 32, "size": (256, 192),
-            "sizes": ((192, 144),), "early_size": (192, 144), "rotation": 25.0, "rescale": 0.25, "half_body": 0.15,
-            "colour": 0.2, "flip_pairs": 3.0, "peaks": 0.01, "absent": 0.5, "eps": 1e-12,
-            "decay": "cosine", "ema": 0.999}  # fmt: skip
-PEOPLE_MASKS = {"task": "segmentation", "root": "../shared/data/people_masks", "space": S0_SPACE, "classes": 2,
-                "size": (288, 288), "early_size": (192, 192), "scale": (0.5, 1.6), "class_weights": False, "mix": 0.5,
-                "dusk": 0.5, "lovasz": 0.5, "decay": "cosine", "ema": 0.999}  # fmt: skip
+CAMVID: Settings = {
+    "task": "segmentation", "root": "../shared/data/camvid", "space": S0_SPACE, "classes": 11,
+    "early_size": (192, 256), "scale": (0.7, 2.1), "class_weights": False,
+}  # fmt: skip
+EVERYDAY: Settings = {
+    "task": "pose", "root": "../shared/data/stanford40", "more_roots": ("../shared/data/lsp",), "space": P0_SPACE,
+    "classes": 17, "convention": "aligned", "batch": 32, "size": (256, 192), "sizes": ((192, 144),),
+    "early_size": (192, 144), "rotation": 25.0, "rescale": 0.25, "half_body": 0.15, "colour": 0.2, "flip_pairs": 3.0,
+    "peaks": 0.01, "absent": 0.5, "eps": 1e-12, "decay": "cosine", "ema": 0.999,
+}  # fmt: skip
+PEOPLE_MASKS: Settings = {
+    "task": "segmentation", "root": "../shared/data/people_masks", "space": S0_SPACE, "classes": 2,
+    "size": (288, 288), "early_size": (192, 192), "scale": (0.5, 1.6), "class_weights": False, "mix": 0.5,
+    "dusk": 0.5, "lovasz": 0.5, "decay": "cosine", "ema": 0.999,
+}  # fmt: skip
 EVERYDAY_PEOPLE = 8007 + 7993
 COCO_PEOPLE = 149813  # of train2017, with a labelled joint
 CITYSCAPES_IMAGES = 2975
-CITYSCAPES = {"task": "segmentation", "root": "data/cityscapes", "classes": 19, "batch": 24, "size": (512, 1024),
-              "early_size": (512, 1024), "steps": 484 * CITYSCAPES_IMAGES // 24, "optimizer": "sgd", "lr": 1e-3,
-              "weight_decay": 5e-4, "bn_momentum": 0.01, "clip": 0.0, "warmup": 0, "ohem": 0.9,
-              "class_weights": False, "cache": False, "workers": 8}  # fmt: skip
-COCO = {"task": "pose", "root": "data/coco", "classes": 17, "split": "train2017", "val_split": "val2017", "batch": 128,
-        "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "clip": 0.0, "warmup": 0, "decay": "steps",
-        "milestones": (170 / 210, 200 / 210), "colour": 0.0, "workers": 8}  # fmt: skip
+CITYSCAPES: Settings = {
+    "task": "segmentation", "root": "data/cityscapes", "classes": 19, "batch": 24, "size": (512, 1024),
+    "early_size": (512, 1024), "steps": 484 * CITYSCAPES_IMAGES // 24, "optimizer": "sgd", "lr": 1e-3,
+    "weight_decay": 5e-4, "bn_momentum": 0.01, "clip": 0.0, "warmup": 0, "ohem": 0.9, "class_weights": False,
+    "cache": False, "workers": 8,
+}  # fmt: skip
+COCO: Settings = {
+    "task": "pose", "root": "data/coco", "classes": 17, "split": "train2017", "val_split": "val2017", "batch": 128,
+    "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "clip": 0.0, "warmup": 0, "decay": "steps",
+    "milestones": (170 / 210, 200 / 210), "colour": 0.0, "workers": 8,
+}  # fmt: skip
 
 
 def cityscapes_recipes(width: int) -> tuple[Recipe, Recipe]:
@@ -55,16 +68,20 @@ def coco_recipes(width: int, size: tuple[int, int]) -> tuple[Recipe, Recipe]:
     return teacher, dataclasses.replace(teacher, name=name, mode="supernet", init=file, teacher=file)
 
 
-BOTTOM_UP = {"task": "bottomup", "mode": "standalone", "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0,
-             "clip": 0.0, "warmup": 0, "decay": "steps", "milestones": (200 / 300, 260 / 300), "rotation": 30.0,
-             "scale": (0.75, 1.5), "colour": 0.0, "workers": 8}  # fmt: skip
+BOTTOM_UP: Settings = {
+    "task": "bottomup", "mode": "standalone", "optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "clip": 0.0,
+    "warmup": 0, "decay": "steps", "milestones": (200 / 300, 260 / 300), "rotation": 30.0, "scale": (0.75, 1.5),
+    "colour": 0.0, "workers": 8,
+}  # fmt: skip
 COCO_IMAGES, CROWDPOSE_IMAGES = 64115, 12000  # of train2017 with people; trainval
 
 
 def bottom_up_recipes(width: int, side: int, batch: int) -> tuple[Recipe, Recipe]:
     """HRNet under a bottom-up head on COCO and on CrowdPose, 300 epochs; ``batch`` is 12 images a GPU at 512."""
-    shared = {**BOTTOM_UP, "space": SearchSpace("pose", width, (side, side)), "arch": "hrnet", "batch": batch,
-              "size": (side, side), "early_size": (side, side)}  # fmt: skip
+    shared: Settings = {
+        **BOTTOM_UP, "space": SearchSpace("pose", width, (side, side)), "arch": "hrnet", "batch": batch,
+        "size": (side, side), "early_size": (side, side),
+    }  # fmt: skip
     start = f"weights/superscalenet_imagenet_w{width}.safetensors"
     coco = Recipe(
         f"coco_bottomup_w{width}_{side}", root="data/coco", classes=17, split="train2017", val_split="val2017",
@@ -136,7 +153,7 @@ RECIPES = {
 }  # fmt: skip
 
 
-def get_recipe(name: str, overrides: list[str] = ()) -> Recipe:
+def get_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The named recipe with ``key=value`` texts applied.
 
     Raises:

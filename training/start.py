@@ -21,7 +21,7 @@ NAMED = 5  # entries that a line names
 COUNTER = "num_batches_tracked"  # in no older file, and of no weight
 
 
-def named_arch(space: SearchSpace, name: str) -> Arch:
+def arch_of_space(space: SearchSpace, name: str) -> Arch:
     """An architecture of the space: largest, smallest, hrnet, or a JSON file.
 
     Raises:

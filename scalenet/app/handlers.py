@@ -17,8 +17,10 @@ from .networks import Networks, Predictor, info_of
 
 
 def warm(networks: Networks) -> None:
-    """Do with a plain image and the first network of every task what a visitor will ask for, so that they need not
-    wait for what the first time takes; errors are for who asks."""
+    """Run every task's first network once on a plain image, so that no visitor waits for the first time.
+
+    Errors are left to the visitor's own request.
+    """
     with tempfile.TemporaryDirectory(prefix="scalenet-demo-") as folder:
         handlers = Handlers(networks, folder)
         image = outputs.write_image(Path(folder), "plain", np.full((480, 640, 3), 127, np.uint8))
@@ -91,8 +93,8 @@ class Handlers:
             return self._people_files(path, image, model, info_of(network), seconds, result, opacity, threshold)
 
     def _people_files(
-        self, path: str, image: np.ndarray, model: str, facts: dict[str, Any], seconds: float, result: PoseResult,
-        opacity: float, threshold: float,
+        self, path: str | None, image: np.ndarray, model: str, facts: dict[str, Any], seconds: float,
+        result: PoseResult, opacity: float, threshold: float,
     ) -> tuple[str, str, str, str, str]:  # fmt: skip
         with outputs.result_folder(self.cache) as folder:
             stem = outputs.stem_of(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.boxes import corners
+from ..data.boxes import xywh_to_xyxy
 from ..data.images import ImageError, decode_rgb
 from ..data.transforms import BoxError
 
@@ -62,8 +62,8 @@ def uploads_only(component: Component, what: str) -> Component:
             raise gr.Error(f"Give the {what} as an uploaded file.", print_exception=False)
         return path
 
-    component.async_move_resource_to_block_cache = move_files_alone
-    component.preprocess = path_alone
+    component.async_move_resource_to_block_cache = move_files_alone  # type: ignore[method-assign, assignment]
+    component.preprocess = path_alone  # type: ignore[method-assign]
     return component
 
 
@@ -98,4 +98,4 @@ def parse_boxes(text: str | None) -> np.ndarray | None:
         rows.append(row)
     if len(rows) > MAX_BOXES:
         raise BoxError(f"{len(rows)} boxes are too many for this app: at most {MAX_BOXES}")
-    return corners(rows, "boxes") if rows else None
+    return xywh_to_xyxy(rows, "boxes") if rows else None

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -98,7 +98,7 @@ class Networks:
     def _find_people(self, image: np.ndarray) -> np.ndarray:
         """(N, 5) boxes of the people whom the first bottom-up network on offer finds; it is shared with its own tab."""
         network = self.predictor("bottomup", self.names("bottomup")[0])
-        return BottomUpDetector(network)(image)
+        return BottomUpDetector(cast(BottomUpPoseEstimator, network))(image)
 
     def ask(self, predictor: Predictor, *args: Any) -> tuple[Any, float]:
         """What the predictor says, and the seconds it took; one visitor after the other, each with all cores.
@@ -122,7 +122,8 @@ def _sources(models: Sequence[str | Path]) -> dict[str, str]:
 
 
 def _build(task: str, source: str, finder: str | Detector) -> Predictor:
-    return PREDICTORS[task](source, **({"detector": finder} if task_spec(task).boxed else {}))
+    options: dict[str, Any] = {"detector": finder} if task_spec(task).boxed else {}
+    return PREDICTORS[task](source, **options)
 
 
 def info_of(predictor: Predictor) -> dict[str, Any]:

@@ -39,9 +39,9 @@ def result_folder(cache: str | Path) -> Iterator[Path]:
         raise
 
 
-def stem_of(upload: str) -> str:
+def stem_of(upload: str | None) -> str:
     """A short name for the files made from an upload."""
-    return Path(upload).stem[:40] or "image"
+    return Path(upload or "").stem[:40] or "image"
 
 
 def write_shown(folder: Path, name: str, image: np.ndarray) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gradio.components import Component
 
 WORKERS = 2  # images that are worked on at a time, all tabs together
-SHARED = {"concurrency_limit": WORKERS, "concurrency_id": "images"}
+SHARED: dict[str, Any] = {"concurrency_limit": WORKERS, "concurrency_id": "images"}
 NO_WEIGHTS = (
     "No weights for this task are at hand. `scalenet list` says where there are some; "
     "`build_demo(models={…})` takes files of your own."
@@ -86,7 +86,7 @@ def build_tab(tab: ImageTab, networks: Networks) -> None:
         _follow(tab, image, [model, *settings], outputs)
 
 
-def _follow(tab: ImageTab, image: Component, others: list[Component], outputs: list[Component]) -> None:
+def _follow(tab: ImageTab, image: Any, others: list[Any], outputs: list[Component]) -> None:
     """Run at once when there is a new image or another setting; not an endpoint."""
     import gradio as gr
 
@@ -117,7 +117,7 @@ def model_choice(names: Sequence[str]) -> Component:
     return gr.Dropdown(list(names), value=names[0], label="Model", filterable=False)
 
 
-def result_view(kind: type[Component], **options: Any) -> tuple[Component, Component, Component]:
+def result_view(kind: Callable[..., Component], **options: Any) -> tuple[Component, Component, Component]:
     """The result (``gr.Image`` or ``gr.Video`` with their ``options``), its legend, and the line of facts."""
     import gradio as gr
 
@@ -134,6 +134,7 @@ def download_row(labels: Sequence[str]) -> list[Component]:
 
 
 def opacity_slider(value: float) -> Component:
+    """The overlay's opacity, 0..1."""
     import gradio as gr
 
     return gr.Slider(0, 1, value, step=0.05, label="Overlay opacity")
@@ -146,6 +147,7 @@ def _smallest() -> Component:
 
 
 def threshold_slider() -> Component:
+    """The least score of a joint that is drawn, 0..1."""
     import gradio as gr
 
     return gr.Slider(

@@ -55,6 +55,8 @@ def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any
 
     if arch:
         return Arch.load(arch), None
+    if model is None:
+        raise ValueError("give the network: --model NAME or --arch FILE.json")
     if model.startswith("hrnet_w"):
         return resolve_arch(model, task), None
     name = parse_name(model)

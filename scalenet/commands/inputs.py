@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def shard(text: str) -> tuple[int, int]:
-    """ "2/4" to (2, 4)."""
+    """Read "2/4" as (2, 4)."""
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise argparse.ArgumentTypeError(f"a shard is I/N with I from 1 to N, for example 1/4, got {text!r}")

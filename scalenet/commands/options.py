@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 
 def height_width(text: str) -> tuple[int, int]:
-    """ "360x480" to (360, 480)."""
+    """A size as text, "360x480", to (360, 480)."""
     height, _, width = text.lower().partition("x")
     if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
         raise ArgumentTypeError(f"a size is HEIGHTxWIDTH in pixels, for example 360x480, got {text!r}")
@@ -18,7 +18,7 @@ def height_width(text: str) -> tuple[int, int]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """ "0.75,1" to (0.75, 1.0)."""
+    """Numbers as text, "0.75,1", to (0.75, 1.0)."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:

@@ -65,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Find joints, write one image each and one results file, or a video; returns what each image holds, and what
-    failed."""
+    failed.
+    """
     sources = inputs.find_sources([*args.images, *([str(sample_portrait())] if args.sample else [])], args.recursive)
     if not sources:
         raise ValueError("no image: give files, or --sample for a portrait that ships in matplotlib")

@@ -34,15 +34,16 @@ def read_boxes(path: str | Path) -> Boxes:
     except (ValueError, RecursionError) as e:
         raise BoxError(f"{path} is not JSON ({str(e)[:60]})") from None
     coco = isinstance(data, Mapping) and {"images", "annotations"} <= set(data)
+    rows: Mapping[Any, Any]
     if coco and data["images"]:
         rows = _from_annotations(data, path)
     elif isinstance(data, Mapping) and not coco:
-        rows: dict[str | int, Any] = dict(data)
+        rows = dict(data)
     elif isinstance(data, list):
         rows = _from_results(data, path)
     else:
         raise BoxError(f"{path} must be {{file name: [[x, y, w, h], …]}}, a list of COCO results or COCO annotations")
-    return {key: corners(value, f"{path}: {key}") for key, value in rows.items()}
+    return {key: xywh_to_xyxy(value, f"{path}: {key}") for key, value in rows.items()}
 
 
 def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[float]]]:
@@ -70,7 +71,7 @@ def _from_annotations(data: Mapping[str, Any], path: Path) -> dict[str | int, li
     return rows
 
 
-def corners(rows: Any, what: str) -> np.ndarray:
+def xywh_to_xyxy(rows: Any, what: str) -> np.ndarray:
     """(N, 5) x1, y1, x2, y2, score of rows x, y, width, height[, score].
 
     Raises:

@@ -1,12 +1,12 @@
-"""Images in: whatever a user holds becomes an RGB uint8 array (H, W, 3), and that becomes a network's input."""
+"""Image reading and preprocessing: anything image-like to RGB uint8 (H, W, 3), and that to a network's input."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import cv2
 import numpy as np
@@ -61,10 +61,11 @@ def load_image(image: ImageLike) -> np.ndarray:
 
 def as_list(images: ImageLike | Sequence[ImageLike] | Iterator[ImageLike]) -> tuple[list[ImageLike], bool]:
     """The images as a list, and whether it was a single one: lists, tuples, generators, (B, 3, H, W) tensors and
-    (B, H, W, 3) arrays are several."""
+    (B, H, W, 3) arrays are several.
+    """
     several = isinstance(images, (list, tuple)) or (isinstance(images, Iterator) and not hasattr(images, "read"))
     several = several or (isinstance(images, (np.ndarray, torch.Tensor)) and images.ndim == 4)
-    return (list(images) if several else [images]), not several
+    return (list(cast(Iterable[ImageLike], images)) if several else [cast(ImageLike, images)]), not several
 
 
 def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -109,7 +110,7 @@ def check_file(path: str | Path) -> None:
 
 
 def save_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
-    """Write an RGB (H, W, 3) or index (H, W) uint8 image in the form its suffix names, whole or not at all.
+    """Write an RGB (H, W, 3) or index (H, W) uint8 image in the format of its suffix, atomically.
 
     Args:
         quality: of a JPEG, 1..100.

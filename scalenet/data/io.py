@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def atomic_write(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file whole or not at all; its folder is made if need be."""
+    """Write a UTF-8 text file atomically; its folder is created if needed."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -44,13 +44,14 @@ def read_json(path: str | Path, what: str) -> Any:
 
 
 def write_json(path: str | Path, data: Any) -> Path:
-    """Write JSON whole or not at all."""
+    """Write a JSON file atomically."""
     return write_text(path, json.dumps(data))
 
 
 def find_annotations(root: str | Path, split: str) -> Path:
-    """The annotation file of a split: a file itself, or ``annotations/SPLIT.json`` under any usual prefix (the split
-    may be named with ``.json``).
+    """The annotation file of a split: a file itself, or ``annotations/SPLIT.json`` under any usual prefix.
+
+    The split may be named with ``.json``.
 
     Raises:
         DataError: naming what was looked for.
@@ -134,7 +135,8 @@ class KeypointSet:
     def _parse(self, data: Mapping[str, Any]) -> None:
         self.images = images_by_id(data["images"], self.path)
         categories = [c for c in data.get("categories", ()) if c.get("keypoints")]
-        self.labels = labels_of(categories[0], self.path.stem) if categories else None
+        # a file without categories has nobody either: who reads it asks first
+        self.labels: Labels = labels_of(categories[0], self.path.stem) if categories else None  # type: ignore[assignment]
         self.category_id = categories[0]["id"] if categories else 1
         rows = data.get("annotations") or []
         if rows and not categories:

@@ -42,7 +42,7 @@ class LabelValues:
         return {v: share for v, share in shares.items() if share >= FEWEST}
 
     def absent(self) -> list[int]:
-        """Classes that no pixel is of."""
+        """Classes without any pixel."""
         return [c for c in range(self.classes) if not self.counts[c]]
 
     def say(self, what: str) -> None:

@@ -60,7 +60,7 @@ def _files(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def hidden(path: Path) -> bool:
-    """Whether a path below a data set's folder is of what systems and editors put there, such as ``._a.jpg``."""
+    """Whether a path in a data set's folder is a hidden file of a system or editor, such as ``._a.jpg``."""
     return any(part.startswith(".") and part != ".." for part in path.parts)
 
 
@@ -76,15 +76,15 @@ def _by_stem(files: list[Path], ending: str = "") -> dict[str, Path]:
 def _pair(image_files: list[Path], by_stem: dict[str, Path], images: Path, labels: Path) -> list[Pair]:
     if not image_files:
         raise DataError(f"no images in {images}")
-    pairs = [(p, by_stem.get(stem)) for stem, p in _by_stem(image_files, "_leftImg8bit").items()]
-    missing = [p for p, label in pairs if label is None]
+    found = _by_stem(image_files, "_leftImg8bit")
+    missing = [p for stem, p in found.items() if stem not in by_stem]
     if missing:
-        raise DataError(f"no label for {missing[0]} in {labels} ({len(missing)} of {len(pairs)} images have none)")
-    return pairs
+        raise DataError(f"no label for {missing[0]} in {labels} ({len(missing)} of {len(found)} images have none)")
+    return [(p, by_stem[stem]) for stem, p in found.items()]
 
 
 def check_sizes(pairs: Iterable[Pair]) -> None:
-    """See that every label is as large as its image, by their headers; where these differ, by the pixels.
+    """Check that every label has its image's size, by the headers; where these differ, by the decoded pixels.
 
     Raises:
         DataError: naming the first label that is not.

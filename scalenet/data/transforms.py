@@ -15,7 +15,7 @@ WARP_LIMIT = 32000  # pixels on a side that OpenCV warps
 
 
 class BoxError(ValueError):
-    """Boxes that are no boxes."""
+    """Malformed boxes."""
 
 
 def check_boxes(boxes: object) -> np.ndarray:

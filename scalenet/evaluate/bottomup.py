@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..data.keypoints import KeypointSet, Result
 from ..predict.base import progress
 from ..predict.bottomup import BottomUpPoseEstimator
+from ..predict.results import PoseResult
 from ..predict.topdown import PoseEstimator
 
 
@@ -24,6 +25,7 @@ def estimate(
     starts = range(0, len(image_ids), estimator.batch_size)
     for start in progress(starts, bar=bar):
         ids = image_ids[start : start + estimator.batch_size]
-        for image_id, found in zip(ids, estimator([data.image(i) for i in ids]), strict=True):
+        people = cast(list[PoseResult], estimator([data.image(i) for i in ids]))
+        for image_id, found in zip(ids, people, strict=True):
             results += found.to_coco(image_id, data.category_id)
     return results

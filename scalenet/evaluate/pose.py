@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,83 +29,78 @@ Device = str | torch.device | None
 Estimate = Callable[[KeypointSet, Sequence[Any]], list[Result]]
 
 
+class TopDown(NamedTuple):
+    """What holds for people in boxes alone, see :func:`evaluate`."""
+
+    boxes: str | Path | None = None
+    detector: str | Path | None = None
+    input_size: tuple[int, int] | None = None
+    decode: str | None = None
+
+
 def evaluate(
-    name: str | Path | ScaleNet,
-    dataset: str,
-    root: str | Path,
-    split: str = "val",
-    *,
-    checkpoint: str | Path | None = None,
-    limit: int | None = None,
-    flip: bool | None = None,
-    device: Device = None,
-    batch_size: int | None = None,
-    boxes: str | Path | None = None,
-    detector: str | Path | None = None,
-    input_size: tuple[int, int] | None = None,
-    decode: str | None = None,
-    scales: Sequence[float] | None = None,
+    name: str | Path | ScaleNet, dataset: str, root: str | Path, split: str = "val", *,
+    checkpoint: str | Path | None = None, limit: int | None = None, flip: bool | None = None, device: Device = None,
+    batch_size: int | None = None, boxes: str | Path | None = None, detector: str | Path | None = None,
+    input_size: tuple[int, int] | None = None, decode: str | None = None, scales: Sequence[float] | None = None,
     results: str | Path | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Metrics of a pose network over a split, and what they hold for.
 
     Args:
         name, checkpoint: as in :func:`scalenet.models.factory.load_model`.
-        dataset: "coco" or "stanford40" (ap, ap50, ap75, apm, apl, ar), "crowdpose" (ap, ap50, ap75, ar, ap_easy,
-            ap_medium, ap_hard) or, for people in boxes, "lsp" (pck, per_joint, joints). A network's joints must be
-            those of the file; for "lsp" it is enough if the torso's ends are among those shared: then these alone
-            are compared, and joints_compared names them.
-        root, split: ``annotations/person_keypoints_SPLIT.json`` and ``SPLIT/`` images, ``annotations/SPLIT.json`` and
-            ``images/SPLIT/``, or ``json/crowdpose_SPLIT.json`` and ``images/``.
-        limit: only the first images.
+        dataset: "coco", "stanford40", "crowdpose" or "lsp", with :func:`scalenet.evaluate.scores.score`'s metrics. The
+            joints must be the network's; for "lsp" the shared ones (joints_compared) do if the torso's are among them.
+        root, split: as in :func:`scalenet.data.keypoints.find_annotations`; limit: only the first images.
         flip: mirror test; default yes.
-        boxes: top-down: a detector's result file; default the annotations' boxes.
-        detector: top-down: who finds people instead, as in :func:`~scalenet.predict.detector.make_detector`.
-        input_size: top-down: (H, W) of the crops; default the network's.
-        decode: top-down: "oks", "dark" or "quarter"; default the network's, as in PoseEstimator.
+        boxes, detector: top-down: a detector's result file, or who finds people, see
+            :func:`~scalenet.predict.detector.make_detector`; default the annotations' boxes.
+        input_size, decode: top-down: as in :class:`~scalenet.PoseEstimator`.
         scales: bottom-up: factors of the input size to look at; default 1.
         results: also write the results to this file, in the form COCO's server takes and in the network's joints.
 
     Returns:
         model, dataset, split, flip, input_size, images, people, seconds; top-down boxes (source), decode and oks_nms,
-        bottom-up scales; and the metrics as fractions (none for a split without annotations, such as test-dev).
+        bottom-up scales; metrics as fractions (none for a split without annotations, such as test-dev).
 
     Raises:
-        DataError: for folders or files that are not what was looked for, joints that are not the network's, an option
-            that the network has no use for, or a network that is not for pose.
+        DataError: for data that is not what was looked for, or joints, options or a task that are not the network's.
     """
+    network, top_down = _pose_network(name, checkpoint, dataset), TopDown(boxes, detector, input_size, decode)
+    _check_options(network, top_down, scales)
+    metrics, data = scorer(dataset), KeypointSet.open(root, split)
+    joints = data.match(_names(network), network.num_classes, ENOUGH.get(dataset, ()))
+    estimate, settings = _estimate(network, device, batch_size, flip, top_down, scales, data, joints)
+    image_ids = sorted(data.images)[:limit]
+    found, seconds = _timed(estimate, data, image_ids, results)
+    return {
+        "model": name_of(name), "dataset": dataset, "split": split, **settings, "images": len(image_ids),
+        "people": len(found), "seconds": seconds,
+        **(_score(metrics, found, data, image_ids, _names(network), joints) if data.annotations else {}),
+    }  # fmt: skip
+
+
+def _pose_network(name: str | Path | ScaleNet, checkpoint: str | Path | None, dataset: str) -> ScaleNet:
     network = load_model(name, checkpoint)
     if not network.spec.people:
         raise DataError(f"{dataset} is for pose, {name_of(name)} is a segmentation network")
-    bottom_up = not network.spec.boxed
-    top_down_only = {"boxes": boxes, "detector": detector, "input_size": input_size, "decode": decode}
-    _check_options(bottom_up, top_down_only, scales)
-    metrics, data = scorer(dataset), KeypointSet.open(root, split)
-    names = network.labels.names if network.labels else ()
-    joints = data.match(names, network.num_classes, ENOUGH.get(dataset, ()))
-    if not (bottom_up or boxes or detector or data.annotations):
-        raise DataError(f"{data.path} labels nobody: give a detector's boxes")
-    if not (bottom_up or boxes or detector or len(data.people().boxes)):
-        raise DataError(f"nobody in {data.path} has labelled joints and a box with an area: give a detector's boxes")
-    image_ids = sorted(data.images)[:limit]
-    if bottom_up:
-        estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))
-    else:
-        given = {"decode": decode, "flip": flip is not False, "input_size": input_size, "person_threshold": 0.0}
-        estimator = PoseEstimator(network, device, batch_size or 32, detector=detector, **given)
-        estimate, settings = _top_down(estimator, boxes, detector, joints)
-    if flip and not settings["flip"]:
-        raise DataError("the network names no left and right joints: evaluate it with --no-flip")
+    return network
+
+
+def _names(network: ScaleNet) -> tuple[str, ...]:
+    return network.labels.names if network.labels else ()
+
+
+def _timed(
+    estimate: Estimate, data: KeypointSet, image_ids: Sequence[Any], results: str | Path | None
+) -> tuple[list[Result], float]:
+    """What is found, written where that is wished, and the seconds it took."""
     started = time.perf_counter()
     found = estimate(data, image_ids)
     seconds = round(time.perf_counter() - started, 2)
     if results:
         write_json(results, found)
-    return {
-        "model": name_of(name), "dataset": dataset, "split": split, **settings,
-        "images": len(image_ids), "people": len(found), "seconds": seconds,
-        **(_score(metrics, found, data, image_ids, names, joints) if data.annotations else {}),
-    }  # fmt: skip
+    return found, seconds
 
 
 def _score(
@@ -121,33 +116,58 @@ def _score(
     return metrics(read_results(mapped, data), data, image_ids, joints=[own[i] for i, _ in joints])
 
 
+def _estimate(
+    network: ScaleNet, device: Device, batch_size: int | None, flip: bool | None, top_down: TopDown,
+    scales: Sequence[float] | None, data: KeypointSet, joints: Joints | None,
+) -> tuple[Estimate, dict[str, Any]]:  # fmt: skip
+    """Who finds people, and the settings that the metrics hold for."""
+    if network.spec.boxed:
+        estimate, settings = _top_down(network, device, batch_size, flip, top_down, data, joints)
+    else:
+        estimate, settings = _bottom_up(network, device, batch_size, flip, scales or (1.0,))
+    if flip and not settings["flip"]:
+        raise DataError("the network names no left and right joints: evaluate it with --no-flip")
+    return estimate, settings
+
+
 def _bottom_up(
-    network: ScaleNet, device: Device, flip: bool | None, batch_size: int | None, scales: Sequence[float]
+    network: ScaleNet, device: Device, batch_size: int | None, flip: bool | None, scales: Sequence[float]
 ) -> tuple[Estimate, dict[str, Any]]:
-    everybody = {"flip": flip is not False, "scales": scales, "person_threshold": 0.0}
-    estimator = BottomUpPoseEstimator(network, device, batch_size or 1, **everybody)
+    estimator = BottomUpPoseEstimator(
+        network, device, batch_size or 1, flip=flip is not False, scales=scales, person_threshold=0.0
+    )
     settings = {"flip": estimator.flip, "scales": list(scales), "input_size": estimator.input_size}
     return partial(bottomup.estimate, estimator), settings
 
 
 def _top_down(
-    estimator: PoseEstimator, boxes: str | Path | None, detector: str | Path | None, joints: Joints | None
-) -> tuple[Estimate, dict[str, Any]]:
-    """Where boxes are from: a file, a detector, or the annotations."""
-    if boxes and detector:
+    network: ScaleNet, device: Device, batch_size: int | None, flip: bool | None, given: TopDown, data: KeypointSet,
+    joints: Joints | None,
+) -> tuple[Estimate, dict[str, Any]]:  # fmt: skip
+    """Boxes are from a file, a detector, or the annotations."""
+    if not (given.boxes or given.detector or data.annotations):
+        raise DataError(f"{data.path} labels nobody: give a detector's boxes")
+    if not (given.boxes or given.detector or len(data.people().boxes)):
+        raise DataError(f"nobody in {data.path} has labelled joints and a box with an area: give a detector's boxes")
+    if given.boxes and given.detector:
         raise DataError("boxes are from a file or from a detector, not from both: leave one of them out")
+    estimator = PoseEstimator(
+        network, device, batch_size or 32, flip=flip is not False, decode=given.decode, detector=given.detector,
+        input_size=given.input_size, person_threshold=0.0,
+    )  # fmt: skip
     settings = {
-        "flip": estimator.flip, "boxes": Path(boxes or detector).name if boxes or detector else "ground truth",
+        "flip": estimator.flip, "boxes": Path(given.boxes or given.detector or "ground truth").name,
         "decode": estimator.codec.decode_method, "oks_nms": NMS_THRESHOLD, "input_size": list(estimator.input_size),
     }  # fmt: skip
-    if detector:
+    if given.detector:
         return partial(bottomup.estimate, estimator), settings
-    rows = read_boxes(boxes) if boxes else None
+    rows = read_boxes(given.boxes) if given.boxes else None
     return partial(topdown.estimate, estimator, boxes=rows, joints=joints), settings
 
 
-def _check_options(bottom_up: bool, top_down_only: Mapping[str, object], scales: Sequence[float] | None) -> None:
-    kind, useless = ("bottom-up", top_down_only) if bottom_up else ("top-down", {"scales": scales})
+def _check_options(network: ScaleNet, top_down: TopDown, scales: Sequence[float] | None) -> None:
+    boxed = network.spec.boxed
+    kind, useless = ("top-down", {"scales": scales}) if boxed else ("bottom-up", top_down._asdict())
     for option, value in useless.items():
         if value:
             raise DataError(f"{option} has no meaning for a {kind} network: leave --{option.replace('_', '-')} out")

@@ -24,7 +24,7 @@ from .metrics.miou import ConfusionMatrix
 FOLDER = "folder"  # any images and masks
 
 
-def count(
+def confusion_matrix(
     pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int, values: LabelValues | None = None
 ) -> ConfusionMatrix:
     """Predicted (H, W) index masks, one per pair, counted against the pairs' labels.
@@ -48,19 +48,11 @@ def count(
 
 
 def evaluate(
-    name: str | Path | ScaleNet,
-    dataset: str,
-    root: str | Path,
-    split: str = "val",
-    *,
-    checkpoint: str | Path | None = None,
-    limit: int | None = None,
-    flip: bool | None = None,
-    device: str | torch.device | None = None,
-    batch_size: int | None = None,
-    scales: Sequence[float] = (1.0,),
+    name: str | Path | ScaleNet, dataset: str, root: str | Path, split: str = "val", *,
+    checkpoint: str | Path | None = None, limit: int | None = None, flip: bool | None = None,
+    device: str | torch.device | None = None, batch_size: int | None = None, scales: Sequence[float] = (1.0,),
     prefix: str = "",
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """mIoU, IoU per class and pixel accuracy over a split.
 
     Args:
@@ -89,17 +81,24 @@ def evaluate(
     _check_classes(model, name_of(name), names, dataset)
     pairs = _begin_with(prefix, find_pairs(root, split))[:limit]
     check_sizes(pairs)
+    return {
+        "model": name_of(name), "dataset": dataset, "split": split, **({"prefix": prefix} if prefix else {}),
+        "flip": bool(flip), "scales": list(scales), "images": len(pairs),
+        **_measure(segmenter, pairs, names, f"labels of {split} in {root}"),
+    }  # fmt: skip
+
+
+def _measure(segmenter: Segmenter, pairs: list[Pair], names: tuple[str, ...], what: str) -> dict[str, Any]:
+    """The seconds it takes, and the metrics."""
     started = time.perf_counter()
     results = progress(segmenter.stream(image for image, _ in pairs), len(pairs))
     values = LabelValues(len(names))
-    matrix = count(pairs, (result.mask for result in results), len(names), values)
-    values.say(f"labels of {split} in {root}")
+    matrix = confusion_matrix(pairs, (result.mask for result in results), len(names), values)
+    values.say(what)
     per_class = {n: None if math.isnan(v) else float(v) for n, v in zip(names, matrix.iou(), strict=True)}
     seconds = round(time.perf_counter() - started, 2)
     return {
-        "model": name_of(name), "dataset": dataset, "split": split, **({"prefix": prefix} if prefix else {}),
-        "flip": bool(flip), "scales": list(scales), "images": len(pairs), "seconds": seconds,
-        "miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy(), "per_class": per_class,
+        "seconds": seconds, "miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy(), "per_class": per_class,
     }  # fmt: skip
 
 

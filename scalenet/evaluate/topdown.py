@@ -7,7 +7,7 @@ suppression at 0.9 within an image.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..data.boxes import Boxes, boxes_of
 from ..data.keypoints import Joints, KeypointSet, Result, sigmas_of
 from ..data.transforms import crop_regions
 from ..predict.base import progress
+from ..predict.results import PoseResult
 from ..predict.topdown import PoseEstimator
 from .metrics.coco import oks_nms
 
@@ -41,7 +42,7 @@ def estimate(
     starts = range(0, len(image_ids), IMAGES_A_TIME)
     for start in progress(starts, unit=f"x{IMAGES_A_TIME}", bar=bar):
         ids = image_ids[start : start + IMAGES_A_TIME]
-        found = estimator([data.image(i) for i in ids], [rows[i] for i in ids])
+        found = cast(list[PoseResult], estimator([data.image(i) for i in ids], [rows[i] for i in ids]))
         for image_id, result in zip(ids, found, strict=True):
             areas = crop_regions(rows[image_id], estimator.input_size)[:, 2:].prod(1)
             kept = oks_nms(result.keypoints[:, own], result.scores, areas, sigmas)

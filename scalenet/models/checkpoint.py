@@ -1,4 +1,4 @@
-"""Weight files: found by the table of weights, verified, read strictly, written whole."""
+"""Weight files: found in the table of pretrained weights, verified, loaded strictly, written atomically."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NoWeights(LookupError, RuntimeError):
 
 
 def weights_source(entry: Entry, cache_dir: str | Path | None = None) -> dict[str, Any]:
-    """timm's cfg fields for where an entry's weights are, the file checked against its SHA-256.
+    """timm's ``pretrained_cfg`` fields that say where an entry's weights are; a local file's SHA-256 is checked.
 
     Raises:
         NoWeights: if none are published; names the ways on.
@@ -56,7 +56,7 @@ def weights_source(entry: Entry, cache_dir: str | Path | None = None) -> dict[st
 
 
 def hub_file(hub_id: str, file: str, revision: str = "", cache_dir: str | Path | None = None) -> Path:
-    """A file of a repository of the Hub, downloaded if it is not here yet.
+    """The path of a file of a Hub repository, downloaded if it is not in the cache.
 
     Raises:
         OSError: in one line, if it cannot be had.
@@ -106,10 +106,10 @@ def verify(path: str | Path, sha256: str) -> None:
 
 
 def refuse_pickled(path: str | Path) -> None:
-    """Nothing but the converter reads what could hold code.
+    """Refuse pickled checkpoints, which could hold code; the converter alone reads them.
 
     Raises:
-        WeightsError: for a name that a pickled checkpoint has.
+        WeightsError: for a file name with a pickled checkpoint's suffix.
     """
     if Path(path).suffix in PICKLED:
         raise WeightsError(f"{path}: {ONLY_CONVERT}")
@@ -122,14 +122,14 @@ def digest_of(path: str | Path) -> str:
 
 
 def plain_cfg(arch: Arch, task: str | None, outputs: int | None) -> dict[str, Any]:
-    """timm's cfg of an unpublished network of architecture ``arch``."""
+    """timm's ``pretrained_cfg`` for an architecture without published weights."""
     task = task or arch.task
     outputs = task_spec(task).default_outputs if outputs is None else outputs
     return {"input_size": (3, *arch.input_size), "num_classes": outputs, **network_cfg(task), **INPUT}
 
 
 def network_cfg(task: str) -> dict[str, Any]:
-    """The entries of timm's cfg that tell a network's layers by name."""
+    """The ``pretrained_cfg`` fields that name layers: ``first_conv`` and ``classifier``."""
     classifier = task_spec(task).classifiers
     names = classifier[0] if len(classifier) == 1 else classifier  # timm's configs name one layer
     return {"pool_size": None, "first_conv": "conv1", "classifier": names}
@@ -141,7 +141,7 @@ def save_weights(
     """Write tensors and text metadata.
 
     Args:
-        half: store matrices and kernels as fp16; vectors (biases, BatchNorm) stay as they are.
+        half: store matrices and kernels as float16; vectors (biases, BatchNorm) keep their dtype.
     """
     tensors = {
         k: (v.half() if half and v.is_floating_point() and v.ndim > 1 else v).detach().cpu().contiguous()
@@ -181,8 +181,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
 
 
 def read_metadata(path: str | Path) -> CheckpointMetadata:
-    """What is known of a weights file: what it says, and of a published one what the table of weights says. No tensor
-    is read.
+    """What is known of a weights file: its own metadata, and for a published one the table's. No tensor is read.
 
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or a pickled file, or says what cannot be.
@@ -199,16 +198,16 @@ def read_metadata(path: str | Path) -> CheckpointMetadata:
 
 
 def published(path: str | Path) -> Entry | None:
-    """The table's entry whose weights, as they are in the package, a file holds."""
+    """The table's entry whose shipped weights this file holds, or None."""
     size = Path(path).stat().st_size
     same = [e for e in TABLE if e.sha256 and e.is_file and e.path.stat().st_size == size]
     return next((e for e in same if digest_of(path) == e.sha256), None)
 
 
 def adopt(model: ScaleNet, metadata: CheckpointMetadata) -> None:
-    """Say of a network what is known of the file that its weights were read from.
+    """Attach the metadata of the file that a network's weights were loaded from.
 
-    Of another network's file, a supernet's for one, only a part was read: what it learned from alone is true of it.
+    If only a part of the file was loaded, such as a sub-network of a supernet, only its data sets and terms carry over.
     """
     same = metadata.arch is not None and metadata.arch.digest == model.arch.digest
     if same and metadata.task in ("", model.task):
@@ -223,15 +222,15 @@ def check_entries(
     what: str = "the file",
     known: Container[str] | None = None,
 ) -> None:
-    """The one check of whether weights are a network's, wherever they are read from.
+    """Check that a state dict fits a network; every strict load goes through here.
 
     Args:
-        wanted: the network's entries, of which shape and kind count.
-        what: where ``state`` is from.
-        known: names beyond the network's that may be there too; None: any, a supernet's for example.
+        wanted: the network's state dict, of which shape and dtype kind are compared.
+        what: where ``state`` is from, for the message.
+        known: further names that are allowed; None: any, as when a sub-network is selected from a supernet.
 
     Raises:
-        WeightsError: with how many are missing, unexpected or of another shape, the first of each, and the way on.
+        WeightsError: with the count and the first of the missing, unexpected and mismatched entries, and a hint.
     """
     missing = [k for k in wanted if k not in state]
     unexpected = sorted(k for k in state if known is not None and k not in wanted and k not in known)
@@ -271,7 +270,7 @@ def read_network(path: str | Path) -> ScaleNet:
     if metadata.arch is None:
         raise WeightsError(f"{path} holds tensors but no architecture: it was not written by scalenet")
     try:
-        model = _described_model(state, metadata)
+        model = _described_model(state, metadata.arch, metadata)
     except (ValueError, TypeError, RecursionError) as e:
         raise WeightsError(f"{path}: {e}") from None
     selected = select(state, model, str(path), known=())
@@ -281,10 +280,9 @@ def read_network(path: str | Path) -> ScaleNet:
     return model.eval()
 
 
-def _described_model(state: Mapping[str, torch.Tensor], metadata: CheckpointMetadata) -> ScaleNet:
+def _described_model(state: Mapping[str, torch.Tensor], arch: Arch, metadata: CheckpointMetadata) -> ScaleNet:
     """The network that metadata describes, on the meta device: nothing is allocated before all shapes are known."""
-    arch, labels = metadata.arch, metadata.labels
-    task = metadata.task or arch.task
+    labels, task = metadata.labels, metadata.task or arch.task
     outputs = len(labels.names) if labels else count_outputs(state, task)
     stem = state.get("conv1.weight")
     in_chans = stem.shape[1] if stem is not None and stem.ndim == 4 else 3

@@ -1,7 +1,7 @@
-"""Other people's weights to this project's: the authors' checkpoints, timm's HRNet weights.
+"""Convert other weights to this project's: the authors' checkpoints, timm's HRNet weights.
 
-This and :mod:`.masks` are the places that read pickles, and they execute nothing: checkpoints go through ``torch.load``
-with ``weights_only=True``.
+This and :mod:`.mask_files` are the places that read pickles, and they execute nothing: checkpoints go through
+``torch.load`` with ``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read_checkpoint(path: str | Path) -> State:
 
 
 def clean(loaded: Any, path: str | Path = "the checkpoint") -> State:
-    """Tensors by the network's own names.
+    """A checkpoint's tensors under this project's parameter names.
 
     Raises:
         WeightsError: if there are none.
@@ -85,7 +85,7 @@ def clean(loaded: Any, path: str | Path = "the checkpoint") -> State:
 
 
 def unwrapped(key: str) -> str:
-    """An entry's name without what wrappers put into it, in any order, at any depth, and without "model." before it."""
+    """A parameter's name without wrappers' prefixes (``module.``, ``_orig_mod.``, …), nested or not, and ``model.``."""
     parts = [part for part in key.split(".") if part not in WRAPPERS]
     while parts[:-1] and parts[0] == "model":
         parts = parts[1:]
@@ -98,7 +98,7 @@ def hrnet_names(state: Mapping[str, torch.Tensor]) -> State:
 
 
 def is_hrnet(state: Mapping[str, torch.Tensor]) -> bool:
-    """Whether entries are an HRNet's (one fusion layer a module)."""
+    """Whether a state dict is an HRNet's (one fusion layer per module)."""
     return any(".fuse_layers." in k for k in state)
 
 
@@ -113,11 +113,11 @@ def _known_names(arch: Arch, task: str) -> set[str]:
 def select_network(
     state: State, arch: Arch, outputs: int | None = None, headless: bool = False
 ) -> tuple[ScaleNet, State]:
-    """The network of an architecture on the meta device, and its weights out of a checkpoint's.
+    """The network of an architecture on the meta device, and its state dict selected from a checkpoint's.
 
     Args:
-        outputs: classes or joints there must be; None: as many as the checkpoint has.
-        headless: the checkpoint's head is a classifier's (ImageNet): take the backbone alone.
+        outputs: required number of classes or keypoints; None: the checkpoint's.
+        headless: the checkpoint has an ImageNet classifier: take the backbone alone.
 
     Raises:
         WeightsError: if the checkpoint is another network's.
@@ -144,7 +144,7 @@ def needs_recalibration(arch: Arch, entry: Entry | None, state: State, path: str
 
 
 def convert_checkpoint(path: str | Path, out: str | Path, arch: Arch, entry: Entry | None = None) -> dict[str, Any]:
-    """Write a network's weights out of a checkpoint; returns what was written.
+    """Write a network's weights, selected from a checkpoint; returns a summary of what was written.
 
     Args:
         path: the authors' supernet, teacher, fine-tuned or ImageNet ``.pth``, or HRNet weights (.pth, .safetensors).

@@ -62,16 +62,16 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
     path = kwargs.pop("checkpoint_path", None)
     overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
     plain = path is not None and Path(path).suffix == STATE_DICT  # says nothing of itself
-    known = CheckpointMetadata() if plain else read_metadata(path) if path else None
+    known = CheckpointMetadata() if plain or not path else read_metadata(path)
     if plain and not Path(path).is_file():
         raise FileNotFoundError(f"no weights file {path}")
     features = path and kwargs.get("features_only")
     if features:  # the file's names are the whole network's
-        pretrained = True
-        overlay["file"] = str(path)
-    own = pretrained and config is not None and not any(overlay.get(k) for k in SOURCES)
-    if own:
+        pretrained, overlay["file"] = True, str(path)
+    own = config if pretrained and not any(overlay.get(k) for k in SOURCES) else None
+    if own is not None:
         overlay |= repository.safe_weights(parsed, cache_dir)
+    model: Any  # with features_only timm's view of the network
     try:
         model = timm.create_model(str(parsed), pretrained=pretrained, pretrained_cfg_overlay=overlay or None, **kwargs)
     except (SafetensorError, RuntimeError) as e:
@@ -80,8 +80,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         raise WeightsError(f"{name}: its weights are damaged or another network's ({str(e)[:120]})") from e
     if path and not features:
         _read_into(model, path, known, labels="labels" not in kwargs, strict=True)
-    elif own and isinstance(model, ScaleNet):
-        mark(model, *repository.recorded_metadata(config, str(parsed)))
+    elif own is not None and isinstance(model, ScaleNet):
+        mark(model, *repository.recorded_metadata(own, str(parsed)))
     return model
 
 
@@ -156,8 +156,9 @@ def _saved_model(name: str, pretrained: bool) -> ScaleNet:
 
 
 def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
-    """Read all of a network's weights from a ``.safetensors`` file (more may be in it: a supernet's, for example), and
-    what its outputs are, if the file says it.
+    """Load all of a network's weights from a ``.safetensors`` file, and its labels if the file has them.
+
+    The file may hold more, such as the whole supernet.
 
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
@@ -186,7 +187,7 @@ def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
     if parsed.kind == "file":
         return Path(parsed.place)
     if parsed.kind != "registered":
-        return repository.weights_file(parsed, cache_dir)
+        return repository.repository_weights(parsed, cache_dir)
     entry = find_entry(parsed.place, parsed.tag)
     if entry is None:
         raise LookupError(NO_ARCH)
@@ -194,5 +195,5 @@ def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
 
 
 def name_of(name_or_model: str | Path | ScaleNet) -> str:
-    """What to call a network in a report: the name it was asked for by, else its encoding's."""
+    """A network's name in reports: the one it was loaded by, else its architecture's."""
     return str(name_or_model) if isinstance(name_or_model, (str, Path)) else name_or_model.arch.name

@@ -44,18 +44,18 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     # timm writes what the model says of itself, and tensors that are contiguous alone
     speaker = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     speaker.pretrained_cfg, speaker._model_args = cfg, {}
-    save_for_hf(speaker, folder, model_config=config, model_args=model_args, safe_serialization=True)
+    save_for_hf(speaker, str(folder), model_config=config, model_args=model_args, safe_serialization=True)
     shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors makes it private
     (folder / "README.md").write_text(model_card(model, name), encoding="utf-8")
 
 
 def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None) -> Path:
-    """Write a network in timm's hub form; each file appears whole.
+    """Write a network as ``config.json``, ``model.safetensors`` and ``README.md``; each file is written atomically.
 
     Args:
         model: any network of this package, built by timm or directly, compiled or in ``DataParallel`` too.
-        folder: made if it is not there; other files in it stay.
-        name: title of the card; default the encoding's name.
+        folder: created if needed; other files in it stay.
+        name: title of the card; default the architecture's name.
 
     Returns:
         the folder, which ``timm.create_model(f"local-dir:{folder}", pretrained=True)`` reads.
@@ -63,13 +63,13 @@ def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None
     Raises:
         TypeError: for anything else.
     """
-    model = unwrap(model)
-    if not isinstance(model, ScaleNet):
-        raise TypeError(f"a network of this package is needed, got {type(model).__name__}")
+    network = unwrap(model)
+    if not isinstance(network, ScaleNet):
+        raise TypeError(f"a network of this package is needed, got {type(network).__name__}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        _save(model, Path(temporary), name or model.arch.name or "scalenet")
+        _save(network, Path(temporary), name or network.arch.name or "scalenet")
         for file in FILES:
             os.replace(Path(temporary) / file, folder / file)
     return folder
@@ -84,11 +84,11 @@ def push_to_hub(
     token: str | None = None,
     commit_message: str = "Add model",
 ) -> str:
-    """Upload a network to the Hugging Face Hub as ``save_pretrained`` writes it; returns the commit's address.
+    """Upload a network to the Hugging Face Hub as ``save_pretrained`` writes it; returns the commit's URL.
 
     Args:
-        repo_id: "user/name"; made if it does not exist. A card that is there already stays.
-        revision: branch to write to, made from the main one if it does not exist; default the main one.
+        repo_id: "user/name"; created if it does not exist. An existing model card is kept.
+        revision: branch to write to, created from main if it does not exist; default main.
 
     Raises:
         huggingface_hub.errors.HfHubHTTPError: where the Hub refuses (no token, no right).

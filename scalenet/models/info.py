@@ -19,16 +19,16 @@ from .provenance import metadata_of
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One network.
+    """What is known of one network without running it.
 
     Args:
         task: "segmentation", "pose" or "bottomup".
-        outputs: classes or keypoints.
+        outputs: number of classes or keypoints.
         input_size: (H, W) the multiply-adds are counted at.
         weights: whether there are any ("available"), a "summary", and where they are from.
         reported: metrics of the paper.
         metadata: what is known of the weights, this project's own metrics among it.
-        in_chans: channels of an image.
+        in_chans: input channels.
     """
 
     name: str
@@ -42,8 +42,10 @@ class ModelInfo:
     in_chans: int = 3
 
     def summary(self) -> dict[str, Any]:
-        """Plain JSON values of everything but the architecture; macs are convolution multiply-adds at ``input_size``,
-        measured is data set -> split -> metric."""
+        """Plain JSON values of everything but the architecture.
+
+        ``macs`` are convolution multiply-adds at ``input_size``, ``measured`` is data set -> split -> metric.
+        """
         known = self.metadata
         cost = count(self.arch, self.input_size, task=self.task, outputs=self.outputs, in_chans=self.in_chans)
         return {
@@ -60,7 +62,7 @@ class ModelInfo:
 
 
 def registered_info() -> Iterator[ModelInfo]:
-    """Facts of every network in the table of weights whose architecture is here."""
+    """A :class:`ModelInfo` for every network in the table of pretrained weights whose architecture ships."""
     for entry in pretrained.TABLE:
         yield _from_entry(entry)
 
@@ -83,7 +85,7 @@ def _first(metrics: Mapping[str, Any]) -> str:
 
 
 def model_info(name: str) -> ModelInfo:
-    """Facts of a registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
+    """A :class:`ModelInfo` for a registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
 
     Raises:
         LookupError, FileNotFoundError, WeightsError: as :func:`scalenet.models.factory.load_model`.

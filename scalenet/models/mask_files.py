@@ -13,7 +13,7 @@ import pickle
 import pickletools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,8 +27,10 @@ INTEGERS = {f"{kind}{size}": int(size) for kind in "iu" for size in "1248"} | {"
 class _DType:
     """``numpy.dtype``: a code of an integer type, or "O8"."""
 
+    order: Literal["little", "big"] = "little"
+
     def __init__(self, code: str, *_: object) -> None:
-        self.code, self.order = code, "little"
+        self.code = code
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.order = "big" if state[1] == ">" else "little"
@@ -111,7 +113,7 @@ def read_masks(path: str | Path) -> Sequence[Any]:
 def _load(data: bytes) -> Any:
     """Unpickle, after a look at the instructions: one may ask for memory by a number alone."""
     for instruction, argument, _ in pickletools.genops(data):
-        if instruction.name == "BYTEARRAY8" or ("PUT" in instruction.name and int(argument) > len(data)):
+        if instruction.name == "BYTEARRAY8" or ("PUT" in instruction.name and int(argument or 0) > len(data)):
             raise ValueError(f"an instruction no array needs: {instruction.name}")
     return _ArraysOnly(io.BytesIO(data), encoding="latin1").load()
 
@@ -122,7 +124,7 @@ def masks_to_arch(
     """An architecture from the authors' masks: per module "d" (n, 1) depths and "f" bits per branch, step, source.
 
     Args:
-        size: (H, W) the metrics are counted at; default 1024x2048 or 256x192.
+        size: (H, W) that becomes the architecture's ``input_size``; default 1024x2048 or 256x192.
 
     Raises:
         ArchError: if they are not of that form.

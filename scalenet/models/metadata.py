@@ -1,5 +1,6 @@
-"""What is known of weights: one schema, which weight files, hub configs, model cards and ``scalenet info`` are written
-from and read back into.
+"""What is known of weights, as one schema.
+
+Weight files, hub configs, model cards and ``scalenet info`` are written from it and read back into it.
 """
 
 from __future__ import annotations
@@ -29,24 +30,24 @@ Metrics = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 @dataclass(frozen=True)
 class CheckpointMetadata:
-    """What is known of weights; what is empty is not known.
+    """What is known of weights; empty fields are unknown.
 
     Args:
         arch: the architecture, its ``input_size`` the (H, W) the network is run at.
         task: "segmentation", "pose", "bottomup", or what else it was trained for ("classification").
         labels: what the outputs mean, heatmaps' pixel convention included.
         preprocessing: ``mean`` and ``std`` per channel of values 0..1, ``interpolation``, ``crop_pct``.
-        datasets: what the weights learned from, the last first.
+        datasets: training data sets, the latest first.
         terms: what these data sets allow.
         license: identifier of the licence of the weights, as the Hub knows it ("mit", "other").
-        metrics: measured on these weights, data set -> split -> metric, fractions 0..1; None: not measurable there.
+        metrics: measured with these weights, data set -> split -> metric, fractions 0..1 (None: undefined there).
         protocol: how the metrics were measured.
         command: what prints them.
         recipe: the training recipe, or "convert".
         steps, minutes: how long it was trained.
-        searched: how many architectures a search scored before it chose this one.
-        init: the weights it was made of, a file or a name.
-        parent_sha256: of the file ``init``.
+        searched: how many architectures the search evaluated before it chose this one.
+        init: the weights that training or deployment started from, a file or a name.
+        parent_sha256: SHA-256 of that file.
         batchnorm: where BatchNorm statistics are from if not from training; ``SUPERNET_STATISTICS`` fit no network.
         network: "name.tag" in the table of weights, whose reported metrics are of these weights.
         space: the search space of a training run.
@@ -85,7 +86,7 @@ class CheckpointMetadata:
                 said = upgrade(said)
             elif _count(_parsed(said[key := "format_version"])) > FORMAT:
                 raise ValueError("written by a later version of scalenet, which reads it")
-            values = {}
+            values: dict[str, Any] = {}
             for name in (f.name for f in fields(cls)):
                 key = KEYS.get(name, name)
                 if key in said:
@@ -116,7 +117,7 @@ class CheckpointMetadata:
 
     @property
     def usable(self) -> bool:
-        """False where BatchNorm statistics are a supernet's and no sub-network's."""
+        """Whether the BatchNorm statistics fit a network: False for a supernet's, which mix all sub-networks."""
         return self.batchnorm != SUPERNET_STATISTICS
 
     def measured(self) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class CheckpointMetadata:
     def made(self) -> str:
         """Recipe and budget in words, "" if they are not known."""
         recipe = self.recipe if self.recipe != CONVERTED else ""
-        parts = [recipe and f"recipe {recipe}", self.steps and f"{self.steps:,} steps"]
+        parts: list[Any] = [recipe and f"recipe {recipe}", self.steps and f"{self.steps:,} steps"]
         parts += [
             self.minutes and f"{self.minutes:g} minutes",
             self.searched and f"{self.searched} architectures searched",
@@ -141,15 +142,15 @@ class CheckpointMetadata:
         return ", ".join(p for p in parts if p)
 
     def parent(self) -> str:
-        """What the weights were made of in words, "" if it is not known."""
+        """What the weights were initialised from, in words; "" if unknown."""
         return f"{self.init}, SHA-256 {self.parent_sha256}" if self.init and self.parent_sha256 else self.init
 
     def without_metrics(self) -> CheckpointMetadata:
-        """The same of weights that have not been measured."""
+        """A copy without metrics, for weights that have not been evaluated."""
         return replace(self, metrics={}, protocol="", command="")
 
     def inherited(self) -> CheckpointMetadata:
-        """What stays true of weights that are made of these: what they learned from, and its terms."""
+        """What carries over to weights derived from these: training data sets and their terms."""
         return CheckpointMetadata(datasets=self.datasets, terms=self.terms, license=self.license)
 
 
@@ -212,7 +213,7 @@ def _datasets(value: Any) -> tuple[str, ...]:
 
 
 def read_preprocessing(value: Any) -> dict[str, Any]:
-    """How images become inputs, every key filled.
+    """The preprocessing of images, with every key filled in.
 
     Raises:
         ValueError, TypeError, OverflowError: for values that cannot be so.
@@ -241,7 +242,8 @@ def _metric(value: Any) -> float | None:
 
 
 def _space(value: Any) -> SearchSpace:
-    space = SearchSpace(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    space = SearchSpace(**given)
     if len(space.modules) != 3 or not all(0 < n <= MAX_MODULES for n in space.modules):
         raise ValueError(f"a space has 1 to {MAX_MODULES} modules in each of three stages")
     return space

@@ -1,4 +1,4 @@
-"""Model cards: what a network is, whose metrics are whose, on what data, under which terms, and how to use it."""
+"""Model cards: what a network is, its reported and measured metrics, training data, terms, and how to use it."""
 
 from __future__ import annotations
 
@@ -50,8 +50,10 @@ def _provenance(known: CheckpointMetadata, terms: str) -> list[str]:
 
 
 def model_card(model: ScaleNet, name: str) -> str:
-    """Markdown with front matter. Metrics, "reported" and "measured" apart, are there only where a network holds
-    weights just as they were read from where the metrics belong (see :mod:`scalenet.models.provenance`).
+    """A model card: Markdown with front matter.
+
+    Metrics, "reported" apart from "measured", are given only for weights that have not changed since they were read
+    (see :mod:`scalenet.models.provenance`).
     """
     known = metadata_of(model) or CheckpointMetadata()
     entry = _published(model, known)

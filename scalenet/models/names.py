@@ -1,4 +1,4 @@
-"""What a name means: a registered network, a repository of the Hub, a folder in its form, or a file of weights."""
+"""Model names: a registered network, a Hub repository, a local folder in the Hub's layout, or a weights file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ModelName:
 
     @property
     def hub_id(self) -> str:
-        """ "user/name" or "user/name@revision"."""
+        """The hub's name, "user/name" or "user/name@revision"."""
         return f"{self.place}@{self.revision}" if self.revision else self.place
 
     @property
@@ -59,7 +59,7 @@ class ModelName:
 
 
 def parse_name(name: str | Path) -> ModelName:
-    """What ``name`` means; nothing is downloaded. A weights file in a folder of the Hub's form means the folder.
+    """Parse a model name; nothing is downloaded. A weights file in a folder of the Hub's layout means the folder.
 
     Args:
         name: a registered name with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/name[@revision]",
@@ -99,7 +99,7 @@ def registered_names() -> list[str]:
 def named_arch(text: str, task: str | None = None) -> Arch | None:
     """The architecture of a registered name or of ``hrnet_wN``; None for any other text, which may be a file's name.
 
-    HRNet is two architectures by one name: for segmentation, or, if ``task`` is another, for pose.
+    ``task`` picks the HRNet of segmentation (default) or of pose; they differ in task and input size.
 
     Raises:
         ArchError: for an HRNet that is too wide.

@@ -73,8 +73,7 @@ def nested(metrics: Any, dataset: str) -> dict[str, Any]:
 
 
 def from_origin(said: Any) -> dict[str, Any]:
-    """What a hub ``config.json`` said under "origin", by today's keys; what has another type than it should is left
-    out."""
+    """What a hub ``config.json`` said under "origin", by today's keys; values of a wrong type are left out."""
     said = said if isinstance(said, dict) else {}
     texts = {k: said[k] for k in ("network", "terms", "source") if isinstance(said.get(k), str)}
     new: dict[str, Any] = {"network": texts.get("network", ""), "license": texts.get("terms", "")}

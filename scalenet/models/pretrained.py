@@ -1,4 +1,4 @@
-"""The table of weights as data: where the published networks' weights are, what they mean, whose metrics are whose.
+"""The table of pretrained weights as data: where they are, their labels, and their reported and measured metrics.
 
 "reported" metrics are the paper's (reached with the authors' files), "measured" ones this project's own, each with the
 command that prints it. The architectures are ``archs/*.json``; a test recomputes costs and file hashes.
@@ -20,7 +20,7 @@ FILES = Path(__file__).parents[1] / "weights"
 
 
 def arch_file(name: str) -> Path:
-    """Where a registered name's architecture is; a bottom-up name without one of its own has the top-down network's."""
+    """A registered name's architecture file; a bottom-up name without its own uses the top-down network's."""
     own = ARCHS / f"{name}.json"
     return own if own.is_file() else ARCHS / f"{name.removesuffix('_bottomup')}.json"
 
@@ -61,7 +61,7 @@ class Entry:
 
     @property
     def path(self) -> Path:
-        """Where the file inside the package is."""
+        """The path of the file inside the package."""
         return FILES / self.file
 
     @property
@@ -164,7 +164,7 @@ TABLE: tuple[Entry, ...] = (
 
 
 def shown_name(entry: Entry) -> str:
-    """What an entry is listed as: the name alone for the tag that it stands for, else with the tag."""
+    """The name in lists: without the tag for the default tag, else "name.tag"."""
     return entry.name if find_entry(entry.name) is entry else f"{entry.name}.{entry.tag}"
 
 

@@ -1,4 +1,4 @@
-"""What a network knows of its weights.
+"""Provenance: what a network object knows of its weights.
 
 It keeps the metadata of the weights it was given. They hold as long as the weights are, to the last BatchNorm
 statistic, as they were read; of weights that have changed since, only what they began from is known.
@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..network import ScaleNet
 from .metadata import INPUT, OF_NETWORK, CheckpointMetadata, read_preprocessing
 
 
 def fingerprint(model: nn.Module) -> str:
-    """A hash of all vectors of a network (biases and BatchNorm): any training step or recalibration changes it."""
+    """SHA-256 of all 1-d tensors (biases and BatchNorm), which any training step or recalibration changes."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         if tensor.ndim == 1:
@@ -27,25 +28,26 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def mark(model: nn.Module, metadata: CheckpointMetadata, known: str | None = None) -> None:
-    """Remember what is known of a network's weights.
+    """Attach metadata to a network, valid as long as its weights stay as they are.
 
     Args:
         known: fingerprint of the weights that ``metadata`` are of; default those that the network holds now.
     """
-    model.checkpoint_metadata = (metadata, fingerprint(model) if known is None else known)
+    remembered: Any = (metadata, fingerprint(model) if known is None else known)
+    model.checkpoint_metadata = remembered
 
 
 def start_of(model: nn.Module) -> CheckpointMetadata:
-    """What stays true of whatever is made of the last weights that something is known of; empty if there are none."""
+    """What carries over from the last weights with metadata to whatever is derived from them; empty if unknown."""
     return getattr(model, "checkpoint_metadata", (CheckpointMetadata(), ""))[0].inherited()
 
 
 def start_terms(model: nn.Module) -> str:
-    """The terms of the last weights whose terms are known, which stay on what was made of them; "" if none are."""
+    """The terms inherited from the last weights with metadata; "" if unknown."""
     return start_of(model).terms
 
 
-def metadata_of(model: nn.Module) -> CheckpointMetadata | None:
+def metadata_of(model: ScaleNet) -> CheckpointMetadata | None:
     """What is known of a network's weights, or None if nothing is or they have changed since.
 
     Raises:
@@ -55,7 +57,7 @@ def metadata_of(model: nn.Module) -> CheckpointMetadata | None:
     return described(model, metadata) if metadata is not None and fingerprint(model) == known else None
 
 
-def described(model: nn.Module, metadata: CheckpointMetadata) -> CheckpointMetadata:
+def described(model: ScaleNet, metadata: CheckpointMetadata) -> CheckpointMetadata:
     """Metadata with what a network says itself: architecture, task, labels and preprocessing.
 
     Raises:
@@ -65,13 +67,13 @@ def described(model: nn.Module, metadata: CheckpointMetadata) -> CheckpointMetad
     arch, size = model.arch, cfg.get("input_size")
     try:
         preprocessing = read_preprocessing({k: cfg.get(k) or v for k, v in INPUT.items()})
-        arch = arch.replace(input_size=tuple(size)[1:]) if size else arch
+        arch = arch.replace(input_size=(size[1], size[2])) if size else arch
     except (ValueError, TypeError, OverflowError) as e:
         raise ValueError(f"the network's cfg: {e}") from None
     return replace(metadata, arch=arch, task=model.task, labels=model.labels, preprocessing=preprocessing)
 
 
-def recorded(model: nn.Module) -> dict[str, Any]:
+def recorded(model: ScaleNet) -> dict[str, Any]:
     """What a hub config says of a network's weights beside the network: plain JSON, empty if nothing is known."""
     known, start = metadata_of(model), start_of(model)
     if known is None and start == CheckpointMetadata():

@@ -1,4 +1,4 @@
-"""A hub repository or folder in timm's form, looked into before anything is built from it."""
+"""Hub repositories and local folders in timm's layout, checked before anything is built from them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _parts(config: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def check_config(architecture: Any, cfg: Any, arguments: Any, what: ModelName) -> None:
-    """Whether a config describes a network of this package; asked wherever one is read, by timm too.
+    """Check that a config describes a network of this package; every read of one goes through here, timm's too.
 
     Args:
         architecture, cfg, arguments: its "architecture", "pretrained_cfg" and "model_args".
@@ -153,7 +153,7 @@ ARGUMENT_CHECKS: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def name_of(cfg: Mapping[str, Any]) -> ModelName:
+def source_of(cfg: Mapping[str, Any]) -> ModelName:
     """The repository or folder that timm read a cfg from."""
     if cfg["source"] == "hf-hub":
         return parse_name(f"hf-hub:{cfg['hf_hub_id']}")
@@ -166,12 +166,12 @@ def safe_weights(name: ModelName, cache_dir: str | Path | None = None) -> dict[s
     Raises:
         OSError, WeightsError: if there are none, or they are others than the Hub knows.
     """
-    weights_file(name, cache_dir)
+    repository_weights(name, cache_dir)
     return {"hf_hub_filename": SAFE} if name.kind == "hub" else {}
 
 
-def weights_file(name: ModelName, cache_dir: str | Path | None = None) -> Path:
-    """Where the weights of a repository or folder are, downloaded if they are not here yet.
+def repository_weights(name: ModelName, cache_dir: str | Path | None = None) -> Path:
+    """The weights file of a repository or folder, downloaded if it is not in the cache.
 
     Raises:
         OSError, WeightsError: as :func:`safe_weights`.

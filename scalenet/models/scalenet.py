@@ -1,4 +1,4 @@
-"""timm's doors: entrypoints and default cfgs of the published networks and this project's own.
+"""timm entrypoints and default cfgs of the published networks and of this project's own.
 
 ``import scalenet`` registers everything below with timm. "Reported" metrics are the paper's; parameters and
 multiply-adds are counted from the architectures (:mod:`scalenet.cost`).
@@ -38,7 +38,8 @@ def _cfg(entry: Entry) -> dict[str, Any]:
     }
 
 
-default_cfgs = generate_default_cfgs({f"{e.name}.{e.tag}": _cfg(e) for e in TABLE} | {"scalenet": {
+_CFGS: dict[str, Any] = {f"{e.name}.{e.tag}": _cfg(e) for e in TABLE}
+default_cfgs = generate_default_cfgs(_CFGS | {"scalenet": {
     "num_classes": -1, "input_size": (3, 256, 256), "pool_size": None, "first_conv": "conv1", "classifier": None,
     **INPUT,
 }})  # fmt: skip
@@ -89,17 +90,17 @@ def _create(
     entry = find_entry(variant, cfg)
     if entry and "labels" not in kwargs and kwargs.get("num_classes") in (None, len(entry.labels.names)):
         kwargs["labels"] = entry.labels
-    published = entry and pretrained and not any(overlay.get(k) for k in SOURCES)
+    published = entry if pretrained and not any(overlay.get(k) for k in SOURCES) else None
     if published:
-        overlay |= checkpoint.weights_source(entry, kwargs.get("cache_dir"))
+        overlay |= checkpoint.weights_source(published, kwargs.get("cache_dir"))
     fitting = partial(_fitting, features=bool(kwargs.get("features_only")))
     model = build_model_with_cfg(
         ScaleNet, variant, pretrained, cfg, overlay, arch=arch, weights_follow=bool(pretrained),
         pretrained_filter_fn=fitting, feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}, **kwargs,
     )  # fmt: skip
     if published and isinstance(model, ScaleNet):
-        known = entry.metadata(checkpoint.read_metadata(overlay["file"]))
-        same = model.labels == entry.labels and model.in_chans == 3
+        known = published.metadata(checkpoint.read_metadata(overlay["file"]))
+        same = model.labels == published.labels and model.in_chans == 3
         mark(model, known if same else replace(known.without_metrics(), network=""))
     return model
 
@@ -112,7 +113,7 @@ def _is_saved(variant: str, arch: Any, kwargs: Mapping[str, Any]) -> bool:
     arguments = kwargs.get("pretrained_model_args") or {}
     if variant == PREFIX and arch is not None and "arch" not in arguments:  # a caller's own
         arguments = {**arguments, "arch": resolve_arch(arch, kwargs.get("task")).to_dict()}
-    repository.check_config(variant, cfg, arguments, repository.name_of(cfg))
+    repository.check_config(variant, cfg, arguments, repository.source_of(cfg))
     return True
 
 
@@ -123,8 +124,10 @@ def _saved_overlay(task: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) -> dict[str, torch.Tensor]:
-    """timm's filter of what it reads, which checks it: timm loads loosely where it makes a classifier anew, and adapts
-    the stem to other channels."""
+    """timm's checkpoint filter, used to check the state dict.
+
+    timm loads with ``strict=False`` where it resets the classifier, and adapts the stem to ``in_chans``.
+    """
     cfg = model.pretrained_cfg
     anew = features or model.num_classes != cfg["num_classes"]
     heads = tuple(f"{name}." for name in model.classifier_names) if anew else ()
@@ -133,7 +136,7 @@ def _fitting(state: dict[str, torch.Tensor], model: ScaleNet, features: bool) ->
         stem = wanted["conv1.weight"]
         wanted["conv1.weight"] = stem.new_empty((len(stem), cfg["input_size"][0], *stem.shape[2:]), device="meta")
     read = {k: v for k, v in state.items() if not k.startswith(heads)}
-    what = repository.name_of(cfg) if cfg.get("source") else cfg.get("file") or "the weights given"
+    what = repository.source_of(cfg) if cfg.get("source") else cfg.get("file") or "the weights given"
     checkpoint.check_entries(read, wanted, str(what), known=())
     return state
 

@@ -1,0 +1,1 @@
+"""Heatmaps to people, free of networks: codec, grouping, OKS."""

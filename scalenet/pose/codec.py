@@ -32,7 +32,7 @@ class HeatmapCodec:
 
     Args:
         input_size: (H, W) of the network's input.
-        heatmap_size: (h, w); default a quarter, rounded up.
+        heatmap_size: (h, w); 0, the default, is a quarter, rounded up.
         sigma: of the Gaussians in heatmap pixels; default :func:`default_sigma`.
         convention: "authors" or "aligned" (see the module).
         decode_method: "quarter" (a quarter pixel towards the higher neighbour, the authors' way) or "dark"
@@ -45,7 +45,7 @@ class HeatmapCodec:
     """
 
     input_size: tuple[int, int]
-    heatmap_size: tuple[int, int] | None = None
+    heatmap_size: tuple[int, int] = (0, 0)
     sigma: float = 0.0
     convention: str = "authors"
     decode_method: str = "dark"
@@ -60,7 +60,7 @@ class HeatmapCodec:
                 raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
         if self.decode_method == "oks" and not self.sigmas:
             raise ValueError("decode oks needs the sigmas of the joints")
-        size = self.heatmap_size or tuple(-(-s // 4) for s in self.input_size)
+        size = tuple(given or -(-s // 4) for given, s in zip(self.heatmap_size, self.input_size, strict=True))
         if min(*self.input_size, *size) < 1:
             raise ValueError(f"sizes must be at least one pixel, got {self.input_size} and {size}")
         object.__setattr__(self, "heatmap_size", size)
@@ -153,7 +153,7 @@ class HeatmapCodec:
     def _decode(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         heatmaps = np.ascontiguousarray(heatmaps, np.float32)
         if self.decode_method == "oks" and len(heatmaps):
-            places, sure = expected_oks.locate(heatmaps, self.sigmas)
+            places, sure = expected_oks.best_points(heatmaps, self.sigmas)
             score = heatmaps.max((2, 3))
             return np.concatenate([self.to_input(places), score[..., None]], 2), sure
         n, k, h, w = heatmaps.shape

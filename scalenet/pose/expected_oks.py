@@ -34,7 +34,7 @@ def expected_similarity(heatmaps: np.ndarray, sigmas: Sequence[float]) -> np.nda
     return _kernels(key, h, h) @ chance @ _kernels(key, h, w)
 
 
-def locate(heatmaps: np.ndarray, sigmas: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def best_points(heatmaps: np.ndarray, sigmas: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Best points (N, K, 2) as x, y in heatmap pixels, between pixels by a parabola, and their similarity (N, K)."""
     n, k, h, w = heatmaps.shape
     expected = expected_similarity(heatmaps, sigmas).reshape(n * k, h, w)

@@ -37,16 +37,9 @@ class Candidates:
 
 
 def group_keypoints(
-    heatmaps: np.ndarray,
-    tags: np.ndarray,
-    *,
-    joint_order: Sequence[int] | None = None,
-    max_people: int = 30,
-    detection_threshold: float = 0.1,
-    tag_threshold: float = 1.0,
-    adjust: bool = True,
-    refine: bool = True,
-) -> tuple[np.ndarray, np.ndarray]:
+    heatmaps: np.ndarray, tags: np.ndarray, *, joint_order: Sequence[int] | None = None, max_people: int = 30,
+    detection_threshold: float = 0.1, tag_threshold: float = 1.0, adjust: bool = True, refine: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Group the peaks of ``heatmaps`` into people by their tags.
 
     Args:
@@ -75,15 +68,18 @@ def group_keypoints(
     found = match(candidates, order, max_people, tag_threshold)
     keypoints, mean_tags = _collect(candidates, found, tags.shape[1])
     scores = keypoints[:, :, 2].mean(1)
-    missing = found < 0
     for j in range(k):
-        present = ~missing[:, j]
-        keypoints[present, j, :2] = locate(heatmaps[j], keypoints[present, j, :2].astype(int), adjust)
-        if refine and missing[:, j].any():
-            position, score = refine_joint(heatmaps[j], tags[j], mean_tags[missing[:, j]])
-            filled = np.column_stack([locate(heatmaps[j], position, True), score])
-            keypoints[missing[:, j], j] = np.where(score[:, None] > 0, filled, 0)
+        missing = found[:, j] < 0
+        keypoints[~missing, j, :2] = locate(heatmaps[j], keypoints[~missing, j, :2].astype(int), adjust)
+        if refine and missing.any():
+            keypoints[missing, j] = _refined(heatmaps[j], tags[j], mean_tags[missing])
     return keypoints.astype(np.float32), scores.astype(np.float32)
+
+
+def _refined(heatmap: np.ndarray, tags: np.ndarray, mean_tags: np.ndarray) -> np.ndarray:
+    """(N, 3) of one joint for the people who lack it; zeros where it is not found either."""
+    position, score = refine_joint(heatmap, tags, mean_tags)
+    return np.where(score[:, None] > 0, np.column_stack([locate(heatmap, position, True), score]), 0)
 
 
 def _check_maps(heatmaps: np.ndarray, tags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ def person_scores(
 
 
 def oks(
-    person: np.ndarray, others: np.ndarray, area: float, areas: np.ndarray, sigmas: np.ndarray,
+    person: np.ndarray, others: np.ndarray, area: float | np.ndarray, areas: np.ndarray, sigmas: np.ndarray,
     counted: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
     """(N,) object keypoint similarity of a (K, 3) person to (N, K, 3) others, at the mean of their areas.

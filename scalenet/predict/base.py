@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -19,7 +19,9 @@ from ..runtime.device import Device, pick_device
 from ..runtime.pipeline import neighbours, prefetch
 from ..tasks import TaskSpec
 
-Item, Output, Found = TypeVar("Item"), TypeVar("Output"), TypeVar("Found")
+Item = TypeVar("Item")
+Output = TypeVar("Output")
+Found = TypeVar("Found")
 
 
 class WrongTask(ValueError):
@@ -31,7 +33,7 @@ class WrongTask(ValueError):
 
 
 class Predictor:
-    """A network in evaluation mode, ready to look at images; the predictors of the tasks are made of it.
+    """Base of the predictors: a network in evaluation mode, ready to run on images.
 
     The network is copied, with every BatchNorm folded into its convolution: what later becomes of the one that was
     handed over (other weights, another device, another active sub-network) does not change the predictor.
@@ -39,7 +41,7 @@ class Predictor:
     Args:
         name_or_model: a network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
         device: default cuda, mps or cpu, the first there is.
-        batch_size: how many run together.
+        batch_size: images or crops per forward pass.
 
     Attributes:
         model: the folded copy, on ``device``; its parameters are of ``dtype``, those of the network.
@@ -93,15 +95,17 @@ class Predictor:
     def _batches(
         self, items: Iterable[Item], kind: Callable[[Item], Hashable], run: Callable[[list[Item]], Output]
     ) -> Iterator[tuple[list[Item], Output]]:
-        """Neighbours of one kind, up to ``batch_size``, with what ``run`` makes of them. From a size of 2 on the next
-        ones run while the caller uses those before."""
+        """Neighbours of one kind, up to ``batch_size``, with what ``run`` makes of them.
+
+        From a size of 2 on the next ones run while the caller uses those before.
+        """
         return prefetch(run, neighbours(items, self.batch_size, kind), self.batch_size > 1)
 
     def _flips(self, flip: bool | None) -> bool:
         """Whether a call looks at mirrored people too; None: as the estimator was made.
 
         Raises:
-            ValueError: if that is asked for of joints without known flip pairs.
+            ValueError: if ``flip`` is asked for and the labels have no ``flip_pairs``.
         """
         flip = self.flip if flip is None else flip
         if flip and not self.labels.flip_pairs:
@@ -112,7 +116,7 @@ class Predictor:
 def knowing(images: list[ImageLike], stream: Callable[[list[ImageLike]], Iterable[Found]]) -> list[Found]:
     """``stream(images)``, each result told its image: as it was given, or the pixels of what can be read but once."""
     images = [load_image(i) if is_url(i) or hasattr(i, "read") else i for i in images]
-    return [replace(result, image=image) for result, image in zip(stream(images), images, strict=True)]
+    return [replace(cast(Any, result), image=image) for result, image in zip(stream(images), images, strict=True)]
 
 
 def progress(items: Iterable[Item], total: int | None = None, unit: str = "it", bar: bool = True) -> Iterable[Item]:

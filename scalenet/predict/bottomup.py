@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +32,10 @@ LONGEST = 4  # times the short side: what is longer is made to fit, so that memo
 
 
 def canvas_size(height: int, width: int, short: int) -> tuple[int, int]:
-    """(H, W) of the network's input for an image: ``short`` for its short side and the long one in proportion, both
-    rounded up to a multiple of 64, the long one at most 4 times the short one."""
+    """(H, W) of the network's input for an image: ``short`` for its short side, the long one in proportion.
+
+    Both are rounded up to a multiple of 64; the long one is at most 4 times the short one.
+    """
     side = _round_up(short)
     long = min(_round_up(-(-short * max(height, width) // min(height, width))), LONGEST * side)
     return (side, long) if width >= height else (long, side)
@@ -58,15 +61,15 @@ class _Canvas:
 
 
 class BottomUpPoseEstimator(Predictor):
-    """Finds everybody's joints in an image.
+    """Bottom-up pose estimation: everybody's keypoints in one forward pass, grouped by tags.
 
     Args:
         name_or_model: a bottom-up network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one input size that run together.
-        flip: also look at the mirrored image (twice the time): mean of the heatmaps, tags of both.
-        scales: sizes to look at besides each other, as factors of the input; tags are those at 1, which must be there.
+        flip: flip test (twice the time): heatmaps are averaged, tags of both are used.
+        scales: multi-scale test, factors of the input size; tags are taken at scale 1, which must be among them.
         input_size: of the image's short side; default what the network was trained for.
         max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.pose.grouping.group_keypoints`; the
             last by default 1, HigherHRNet's, and 0.4 for networks of the "aligned" convention, whose people's tags
@@ -104,7 +107,7 @@ class BottomUpPoseEstimator(Predictor):
         self.person_threshold = person_threshold
         if tag_threshold is None:
             tag_threshold = OWN_TAG_THRESHOLD if self.aligned else TAG_THRESHOLD
-        self.grouping = {
+        self.grouping: dict[str, Any] = {
             "max_people": max_people, "detection_threshold": detection_threshold, "tag_threshold": tag_threshold,
         }  # fmt: skip
 
@@ -124,8 +127,9 @@ class BottomUpPoseEstimator(Predictor):
         return self._results(image, partial(self.stream, flip=flip))
 
     def stream(self, images: Iterable[ImageLike], flip: bool | None = None) -> Iterator[PoseResult]:
-        """Results in order; neighbours of one input size run together, up to ``batch_size``, and from 2 on the next
-        ones are taken while those before are grouped and given back.
+        """Results in order; neighbours of one input size run together, up to ``batch_size``.
+
+        From a ``batch_size`` of 2 on the next images are read while those before are grouped and given back.
 
         Raises:
             GroupingError: if the network gives NaN or infinity.
@@ -137,7 +141,7 @@ class BottomUpPoseEstimator(Predictor):
     def _canvases(self, images: Iterable[ImageLike]) -> Iterator[_Canvas]:
         for image in images:
             pixels = load_image(image)
-            yield _Canvas(pixels, canvas_size(*pixels.shape[:2], self.input_size))
+            yield _Canvas(pixels, canvas_size(pixels.shape[0], pixels.shape[1], self.input_size))
 
     def _group(self, batch: list[_Canvas], heatmaps: np.ndarray, tags: np.ndarray) -> Iterator[PoseResult]:
         for canvas, heat, tag in zip(batch, heatmaps, tags, strict=True):
@@ -154,9 +158,10 @@ class BottomUpPoseEstimator(Predictor):
     def maps(self, batch: list[_Canvas], flip: bool) -> tuple[np.ndarray, np.ndarray]:
         """Heatmaps (B, K, H, W) and tags (B, K, T, H, W) at the input's size; T is 2 with ``flip``, else 1."""
         size = batch[0].size
-        heatmaps, tags = None, None
+        heatmaps: Any = None
+        tags: Any = None
         for factor in self.scales:
-            inner = tuple(max(1, round(s * factor)) for s in size)
+            inner = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
             crops = [crop(c.image, c.matrix(inner, self.aligned)[0], inner) for c in batch]
             heat, tag = self._look(to_input(np.stack(crops), self.device, **self.statistics), flip)
             heat = _resize(heat, size)

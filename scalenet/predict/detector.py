@@ -1,4 +1,4 @@
-"""Who finds people in images that come without boxes."""
+"""Person detectors for images that come without boxes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHOICES = "bottomup, bottomup:NAME, torchvision:NAME, a .onnx file of YOLOX's fo
 def make_detector(
     spec: str | Path | Detector | BottomUpPoseEstimator | None, device: str | torch.device | None = None
 ) -> Detector | None:
-    """A detector from what names it.
+    """Make a person detector.
 
     Args:
         spec: "bottomup" (people of :class:`~scalenet.predict.people.BottomUpDetector`, whose network is loaded for the
@@ -79,26 +79,7 @@ def torchvision_detector(
         LookupError: for a name torchvision does not know, or one that does not find people.
         ValueError: if its weights were kept damaged.
     """
-    from torchvision.models import detection, get_model, get_model_weights, list_models
-
-    known = list_models(module=detection)
-    if name not in known:
-        raise LookupError(f"torchvision has no detector {name!r}; choose from {', '.join(known)}")
-    weights = get_model_weights(name).DEFAULT
-    categories = weights.meta["categories"]
-    if "person" not in categories:
-        raise LookupError(f"{name} does not find people")
-    person = categories.index("person")
-    try:
-        network = get_model(name, weights=weights).eval().to(device or "cpu")
-    except OSError as e:  # the download
-        raise OSError(
-            f"{name} could not be downloaded ({str(e)[:80]}): without a network connection put {weights.url} into "
-            f"{torch.hub.get_dir()}/checkpoints, or find people by bottomup, a .onnx file of YOLOX's form, or boxes"
-        ) from e
-    except Exception as e:  # a damaged file can make the reader fail in any way
-        where = f"{torch.hub.get_dir()}/checkpoints"
-        raise ValueError(f"{name}: what {where} holds of it is damaged ({str(e)[:80]}); remove it") from None
+    network, person = _torchvision_network(name, device or "cpu")
 
     @torch.inference_mode()
     def detect(image: np.ndarray) -> np.ndarray:
@@ -108,3 +89,23 @@ def torchvision_detector(
         return torch.cat([found["boxes"][keep], found["scores"][keep, None]], 1).float().cpu().numpy()
 
     return detect
+
+
+def _torchvision_network(name: str, device: str | torch.device) -> tuple[torch.nn.Module, int]:
+    """The network in evaluation mode, and the number of its class person."""
+    from torchvision.models import detection, get_model, get_model_weights, list_models
+
+    known = list_models(module=detection)
+    if name not in known:
+        raise LookupError(f"torchvision has no detector {name!r}; choose from {', '.join(known)}")
+    weights = get_model_weights(name).DEFAULT
+    categories = weights.meta["categories"]
+    if "person" not in categories:
+        raise LookupError(f"{name} does not find people")
+    try:
+        return get_model(name, weights=weights).eval().to(device), categories.index("person")
+    except OSError:  # the download
+        raise
+    except Exception as e:  # a damaged file can make the reader fail in any way
+        where = f"{torch.hub.get_dir()}/checkpoints"
+        raise ValueError(f"{name}: what {where} holds of it is damaged ({str(e)[:80]}); remove it") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -98,4 +98,5 @@ class BottomUpDetector:
         return BottomUpPoseEstimator(FINDER, self._device)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        return people_boxes(self.estimator(image), image.shape[:2])
+        """(N, 5) x1, y1, x2, y2, score of the people in an RGB (H, W, 3) uint8 image."""
+        return people_boxes(cast(PoseResult, self.estimator(image)), image.shape[:2])

@@ -33,13 +33,13 @@ SAID = 4  # classes or scores in a result's own description
 
 
 def percent(share: float) -> str:
-    """A share of 0..1 for reading."""
+    """A share of 0..1 as a percentage, for display."""
     return f"{share:.1%}" if share >= 0.001 else "<0.1%"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SegmentationResult(Result):
-    """Classes of one image's pixels. H, W size of the original image, C classes.
+    """The segmentation of one image of (H, W) pixels into C classes.
 
     Args:
         mask: (H, W) uint8 class indices.
@@ -135,7 +135,8 @@ class SegmentationResult(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: data set, size [H, W], all class names and their shares, the share of unknown pixels if
-        there are any, mean confidence and note if they are known. The mask stays out."""
+        there are any, mean confidence and note if they are known. The mask stays out.
+        """
         mean = self.mean_confidence
         extra = {
             "unknown": round(self.unknown, 6) or None, "confidence": None if mean is None else round(mean, 4),
@@ -151,12 +152,14 @@ class SegmentationResult(Result):
 
     def save_palette(self, path: str | Path) -> Path:
         """Write the mask as a PNG of one channel whose palette holds the classes' colours; returns its path. Pillow
-        reads the indices (OpenCV the colours)."""
+        reads the indices (OpenCV the colours).
+        """
         return exports.save_palette(path, self.mask, self.labels.colours)
 
     def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
         """The classes in COCO's form of results of stuff: a region each, run-length encoded as plain numbers;
-        ``category_id`` is the class's index."""
+        ``category_id`` is the class's index.
+        """
         return exports.stuff_results(self.mask, image_id)
 
     def to_supervision(self) -> supervision.Detections:
@@ -176,7 +179,7 @@ class SegmentationResult(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PoseResult(Result):
-    """People in one image; nobody found: arrays of length 0.
+    """The people in one image; arrays of length 0 if nobody is found.
 
     Iterating gives each :class:`Person`; ``result[0]`` is one, ``result[:2]`` and ``result[result.scores > 0.5]`` are
     results of those people alone.
@@ -210,12 +213,13 @@ class PoseResult(Result):
 
     def __getitem__(self, which: Any) -> Any:
         if not isinstance(which, (int, np.integer)):
-            fields = {name: getattr(self, name) for name in ("keypoints", "scores", "boxes", "ids")}
-            return replace(self, **{name: None if v is None else v[which] for name, v in fields.items()})
-        known = self.ids is not None and self.ids[which] >= 0
+            parts: dict[str, Any] = {name: getattr(self, name) for name in ("keypoints", "scores", "boxes", "ids")}
+            parts = {name: None if v is None else v[which] for name, v in parts.items()}
+            return replace(self, **parts)
+        number = -1 if self.ids is None else int(self.ids[which])
         return Person(
             self.keypoints[which], float(self.scores[which]), None if self.boxes is None else self.boxes[which],
-            int(self.ids[which]) if known else None, self.labels.names,
+            number if number >= 0 else None, self.labels.names,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -257,8 +261,10 @@ class PoseResult(Result):
         return exports.key_points(self.keypoints, self.scores)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box. If people are
-        followed their ids too, null for who cannot be."""
+        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box.
+
+        If people are tracked their ids too, null for whoever could not be.
+        """
         boxes = None if self.boxes is None else np.round(self.boxes.astype(float), 2).tolist()
         return {
             "dataset": self.labels.dataset,

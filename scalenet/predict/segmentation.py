@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -32,11 +33,11 @@ Fitted = tuple[np.ndarray, Size, Size]  # an image as the network sees it, the s
 
 
 class OutputError(ValueError):
-    """A network whose outputs are no numbers: half precision that overflowed, or broken weights."""
+    """Outputs with NaN or infinity: half precision that overflowed, or broken weights."""
 
 
 class Segmenter(Predictor):
-    """Gives every pixel of an image its class.
+    """Semantic segmentation: a class for every pixel.
 
     A network takes any size, but knows things at the size it saw them in training: an image of more pixels than the
     network's input is reduced to as many (the aspect is kept) and its logits are resized back to the original pixels.
@@ -51,8 +52,8 @@ class Segmenter(Predictor):
             ``.safetensors`` file. One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one size that run together.
-        flip: also look at the mirrored image; logits are averaged.
-        scales: look at the image at these scales; logits are averaged.
+        flip: flip test; logits are averaged.
+        scales: multi-scale test, factors of the image's size; logits are averaged.
         window: (h, w), rounded up to multiples of 4: slide a window of this size over the image as it is; logits are
             blended where windows overlap.
         overlap: share of a window that the next one covers again, 0 to below 1.
@@ -111,8 +112,9 @@ class Segmenter(Predictor):
         return self._results(images, self.stream)
 
     def stream(self, images: Iterable[ImageLike]) -> Iterator[SegmentationResult]:
-        """Results in order; neighbours of one size run together, up to ``batch_size``, and from 2 on the next ones are
-        taken while those before are given back.
+        """Results in order; neighbours of one size run together, up to ``batch_size``.
+
+        From a ``batch_size`` of 2 on the next images are read while the results of those before are given back.
 
         Raises:
             OutputError: if the network gives NaN or infinity.
@@ -156,8 +158,10 @@ class Segmenter(Predictor):
 
     @torch.inference_mode()
     def logits(self, images: np.ndarray) -> torch.Tensor:
-        """(B, C, h, w) stride-4 logits of (B, H, W, 3) RGB uint8 images as they are: mean over flips and scales,
-        blended over windows."""
+        """(B, C, h, w) stride-4 logits of (B, H, W, 3) RGB uint8 images at their own size.
+
+        They are the mean over flips and scales, blended over windows.
+        """
         if self.window is None:
             return self._average(images)
         size = _stride4(images.shape[1:3])
@@ -182,7 +186,7 @@ class Segmenter(Predictor):
             y = x if scale == 1 else F.interpolate(x, size=size, mode="bilinear", antialias=scale < 1)
             for part in self._sides(y):
                 parts.append(_resize(part, base))
-        return sum(parts) / len(parts)
+        return sum(parts[1:], parts[0]) / len(parts)
 
     def _sides(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         yield parallel_forward(self._forward, x)
@@ -195,7 +199,8 @@ class Segmenter(Predictor):
             rows, columns = (torch.from_numpy(mirrored(n, COARSEST)).to(x.device) for n in (h, w))
             x = x[:, :, rows][..., columns].contiguous(memory_format=torch.channels_last)
         features = self.model.forward_features(x.to(self.dtype))
-        return self.model.forward_head(features)[..., : h // STRIDE, : w // STRIDE].float()
+        logits = cast(torch.Tensor, self.model.forward_head(features))
+        return logits[..., : h // STRIDE, : w // STRIDE].float()
 
 
 def _check_options(scales: Sequence[float], window: Size | None, overlap: float) -> None:
@@ -212,7 +217,8 @@ def _stride4(size: Sequence[int]) -> Size:
 
 
 def _scaled(size: Sequence[int], factor: float) -> Size:
-    return tuple(max(STRIDE, STRIDE * round(n * factor / STRIDE)) for n in size)
+    h, w = (max(STRIDE, STRIDE * round(n * factor / STRIDE)) for n in size)
+    return h, w
 
 
 def _resize(x: torch.Tensor, size: Size) -> torch.Tensor:

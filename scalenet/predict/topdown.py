@@ -53,7 +53,7 @@ class _People:
 
 
 class PoseEstimator(Predictor):
-    """Finds the joints of every person in a box, in batches over people and images.
+    """Top-down pose estimation: the keypoints of the person in each box, batched over people and images.
 
     Where no boxes are given a detector finds people first. By default that is a bottom-up network, and each of those
     it finds is looked at once more.
@@ -62,8 +62,8 @@ class PoseEstimator(Predictor):
         name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
-        batch_size: people a time; with thousands of boxes memory stays bounded by it.
-        flip: also look at the mirrored person and take the mean (needs joints with known flip pairs).
+        batch_size: crops per forward pass, which bounds memory.
+        flip: flip test: average with the mirrored crop (needs labels with ``flip_pairs``).
         decode: "oks", "dark" or "quarter", see :class:`~scalenet.pose.codec.HeatmapCodec`; default what
             the network's labels say, else "dark".
         detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
@@ -98,13 +98,16 @@ class PoseEstimator(Predictor):
         self.flip = flip and bool(self.labels.flip_pairs)
         self.detector = make_detector(detector, self.device)
         self.scored_by_itself = isinstance(self.detector, BottomUpDetector)  # whose scores are no probabilities
-        self.input_size = tuple(input_size or self.trained_size)
+        height, width = input_size or self.trained_size
+        self.input_size = (height, width)
         sigmas = tuple(likely_sigmas(self.labels).tolist())
         decode = decode or self.labels.decode or "dark"
-        self.codec = HeatmapCodec(self.input_size, None, sigma, self.labels.convention, decode, sigmas)
-        self.person_threshold = person_threshold
+        self.codec = HeatmapCodec(
+            self.input_size, sigma=sigma, convention=self.labels.convention, decode_method=decode, sigmas=sigmas
+        )
         if person_threshold is None:
-            self.person_threshold = FOUND_THRESHOLD if decode == "oks" else 0.0
+            person_threshold = FOUND_THRESHOLD if decode == "oks" else 0.0
+        self.person_threshold = person_threshold
 
     def __call__(
         self, image: ImageLike | Sequence[ImageLike], boxes: Any = None, flip: bool | None = None
@@ -146,7 +149,7 @@ class PoseEstimator(Predictor):
             images, boxes, flip: as in a call, images and sets of boxes one by one.
 
         Raises:
-            BoxError: naming the image, from 0, whose boxes are none.
+            BoxError: naming the image, from 0, whose boxes are malformed.
         """
         flip = self._flips(flip)
         batch, waiting = _Batch(), []
@@ -221,11 +224,11 @@ class PoseEstimator(Predictor):
             areas = crop_regions(rows, self.input_size)[:, 2:].prod(1)
             kept = oks_nms(keypoints, scores, areas, likely_sigmas(self.labels))
             kept = [i for i in kept if scores[i] >= self.person_threshold]
-            keypoints, scores, boxes = keypoints[kept], scores[kept], boxes[kept]
+            keypoints, scores, boxes = keypoints[kept], scores[kept], rows[kept, :4].astype(np.float32)
         return PoseResult(keypoints, scores, boxes, self.labels)
 
 
 def _beyond(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(N, K) bool, which joints lie beyond the (H, W) image's edge."""
     xy = keypoints[..., :2]
-    return ((xy < -0.5) | (xy > np.array(size[::-1]) - 0.5)).any(-1)
+    return np.any((xy < -0.5) | (xy > np.array(size[::-1]) - 0.5), axis=-1)

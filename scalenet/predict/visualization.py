@@ -39,7 +39,7 @@ def overlay(
     canvas = cv2.addWeighted(coloured, strength, image, 1 - strength, 0, dst=coloured)
     borders = _borders(mask)
     if borders.any():  # in a single pixel OpenCV would take the colour for an image
-        cv2.bitwise_or(canvas, PAPER, dst=canvas, mask=borders)
+        cv2.bitwise_or(canvas, PAPER, dst=canvas, mask=borders)  # type: ignore[call-overload]  # a colour will do
     if len(bare):
         left = np.isin(mask, bare)
         canvas[left] = image[left]
@@ -132,17 +132,17 @@ def draw_skeletons(
     if colour_by not in COLOURED_BY:
         raise ValueError(f"colour_by is 'person', 'joint' or None, got {colour_by!r}")
     canvas = np.ascontiguousarray(image).copy()
-    plates = []
+    plates: list[tuple[int, np.ndarray, Colour]] = []
     for number, person in enumerate(keypoints):
         seen = (person[:, 2] >= threshold) & (person[:, 2] > 0) & np.isfinite(person).all(1)
         if not seen.any():
             continue
-        known = ids is not None and ids[number] >= 0
-        own = person_colour(ids[number] if known else number)
-        by_person = colour_by == "person" or (colour_by is None and known)
+        identity = -1 if ids is None else int(ids[number])
+        own = person_colour(identity if identity >= 0 else number)
+        by_person = colour_by == "person" or (colour_by is None and identity >= 0)
         _draw_person(canvas, person, seen, labels, own if by_person else None)
-        if known:
-            plates.append((int(ids[number]), person[seen, :2], own))
+        if identity >= 0:
+            plates.append((identity, person[seen, :2], own))
     for plate in plates:  # over everybody's limbs
         _draw_number(canvas, *plate)
     return canvas

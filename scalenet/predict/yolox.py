@@ -52,9 +52,10 @@ class YoloxDetector:
         shape = inputs[0].shape if len(inputs) == 1 else None
         if len(outputs) != 1 or shape is None:
             raise self._wrong(f"{len(inputs)} inputs and {len(outputs)} outputs")
-        self.size = _input_size(shape)
-        if self.size is None or inputs[0].type != "tensor(float)":
+        size = _input_size(shape)
+        if size is None or inputs[0].type != "tensor(float)":
             raise self._wrong(f"an input {_text(shape)} of {inputs[0].type}")
+        self.size = size
         self._input = inputs[0].name
         self(np.full((*self.size, 3), GREY, np.uint8))
 
@@ -138,9 +139,9 @@ def _input_size(shape: list[Any]) -> tuple[int, int] | None:
     """(S, T) of a session's input (B, 3, S, T), where a text or None is free; None if it is no such input."""
     if len(shape) != 4 or (isinstance(shape[0], int) and shape[0] != 1) or shape[1] != 3:
         return None
-    size = tuple(n if isinstance(n, int) else free for n, free in zip(shape[2:], FREE_SIZE, strict=True))
-    fine = all(0 < n <= LARGEST and n % STRIDES[-1] == 0 for n in size)
-    return size if fine else None
+    s, t = (n if isinstance(n, int) else free for n, free in zip(shape[2:], FREE_SIZE, strict=True))
+    fine = all(0 < n <= LARGEST and n % STRIDES[-1] == 0 for n in (s, t))
+    return (s, t) if fine else None
 
 
 def _text(shape: Any) -> str:

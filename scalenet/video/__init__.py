@@ -1,0 +1,1 @@
+"""Videos in, videos out: reading, processing, tracking, writing."""

@@ -29,8 +29,10 @@ WAITING_BYTES = 1 << 27  # of frames that wait on either side of the network
 
 
 class Estimator(Protocol):
-    """A :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` or :class:`~scalenet.BottomUpPoseEstimator`, or
-    whatever else gives a result with ``draw(image)`` and ``to_dict()`` for every image, in order."""
+    """A predictor, or whatever else gives a result with ``draw(image)`` and ``to_dict()`` for every image, in order.
+
+    :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` and :class:`~scalenet.BottomUpPoseEstimator` do.
+    """
 
     def stream(self, images: Iterable[np.ndarray]) -> Iterator[Any]:
         """One result for each image."""
@@ -82,16 +84,10 @@ class VideoInterrupted(KeyboardInterrupt):
 
 
 def process_video(
-    source: str | Path,
-    target: str | Path,
-    estimator: Estimator,
-    *,
-    draw: Draw | None = None,
-    json_path: str | Path | None = None,
-    tracker: Tracker | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
-    max_frames: int | None = None,
-) -> VideoSummary:
+    source: str | Path, target: str | Path, estimator: Estimator, *, draw: Draw | None = None,
+    json_path: str | Path | None = None, tracker: Tracker | None = None,
+    progress: Callable[[int, int | None], None] | None = None, max_frames: int | None = None,
+) -> VideoSummary:  # fmt: skip
     """Run an estimator over a video and write the video with what it found.
 
     Frames run in the estimator's own batches (its ``batch_size``). They are turned upright, keep their size (an odd
@@ -115,20 +111,11 @@ def process_video(
     """
     started = time.perf_counter()
     info, target = probe(source), check_target(source, target)
-    total = info.frames if max_frames is None else min(max_frames, info.frames or max_frames)
-    json_path = Path(json_path) if json_path is not None else None
-    if json_path is not None:
-        _check_other(source, json_path)
-    stopped = False
+    json_path = None if json_path is None else _check_other(source, Path(json_path))
     with ExitStack() as stack:
         lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
         job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines)
-        try:
-            _run(job, estimator, tracker, progress, total, max_frames)
-        except KeyboardInterrupt:
-            if not job.frames:
-                raise
-            stopped = True
+        stopped = _run(job, estimator, tracker, progress, max_frames)
     summary = VideoSummary(
         info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
         time.perf_counter() - started, job.sound, job.found(),
@@ -150,19 +137,34 @@ def check_target(source: str | Path, target: str | Path) -> Path:
     if target.is_dir() or not target.parent.is_dir():
         what = target if target.is_dir() else target.parent
         raise VideoError(f"{what} is a folder" if target.is_dir() else f"there is no folder {what}")
-    _check_other(source, target)
-    return target
+    return _check_other(source, target)
 
 
-def _check_other(source: str | Path, target: Path) -> None:
+def _check_other(source: str | Path, target: Path) -> Path:
     if target.exists() and target.samefile(source):
         raise VideoError(f"{target} is the video that is read: give another name for the result")
+    return target
 
 
 def _run(
     job: _Job, estimator: Estimator, tracker: Tracker | None, progress: Callable[[int, int | None], None] | None,
-    total: int | None, max_frames: int | None,
+    max_frames: int | None,
+) -> bool:  # fmt: skip
+    """Do all frames; whether Ctrl-C ended it after the first."""
+    try:
+        _do_frames(job, estimator, tracker, progress, max_frames)
+    except KeyboardInterrupt:
+        if not job.frames:
+            raise
+        return True
+    return False
+
+
+def _do_frames(
+    job: _Job, estimator: Estimator, tracker: Tracker | None, progress: Callable[[int, int | None], None] | None,
+    max_frames: int | None,
 ) -> None:  # fmt: skip
+    total = job.info.frames if max_frames is None else min(max_frames, job.info.frames or max_frames)
     batch, frame_bytes = getattr(estimator, "batch_size", 1), 3 * job.info.size[0] * job.info.size[1]
     most = max(2, min(2 * batch, WAITING_BYTES // frame_bytes))
     waiting: deque[Frame] = deque()
@@ -222,7 +224,10 @@ class _Job:
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the written frames."""
-        return tuple(n + p for n, p in zip(self.writer.size, self.writer.padding, strict=True))
+        if self.writer is None:
+            raise RuntimeError("no frame is written yet")
+        (h, w), (below, beside) = self.writer.size, self.writer.padding
+        return h + below, w + beside
 
     def found(self) -> dict[str, Any]:
         """What all frames hold together."""

@@ -29,8 +29,9 @@ class _Style:
 
 
 def drawer(strength: float | None = None, legend: bool = True, threshold: float = DRAWN_THRESHOLD) -> Draw:
-    """A ``draw`` for :func:`~scalenet.video.process.process_video` that leaves frames their size; make one for each
-    video. Results of other kinds than this package's draw themselves.
+    """A ``draw`` for :func:`~scalenet.video.process.process_video` that keeps the frames' size; make one a video.
+
+    Results of other kinds than this package's draw themselves.
 
     Args:
         strength: opacity of what is drawn, 0..1; default 0.6 for classes and 1 for skeletons.
@@ -74,7 +75,8 @@ class Tally:
 class _Shares(Tally):
     def __init__(self) -> None:
         self.total: np.ndarray | float = 0.0
-        self.frames, self.classes = 0, ()
+        self.frames = 0
+        self.classes: tuple[str, ...] = ()
 
     def add(self, result: SegmentationResult) -> None:
         self.total, self.frames, self.classes = self.total + result.shares, self.frames + 1, result.classes

@@ -204,10 +204,10 @@ def test_partners_loss_sees_what_tells_left_from_right():
     flip_pairs, seen = torch.tensor([[0, 1]]), torch.ones(1, 3)
     target = torch.zeros(1, 3, 2, 2)
     both = torch.ones(1, 3, 2, 2)  # wrong, but in the same way for left and right
-    assert losses.partner_mse(both, target, seen, flip_pairs).item() == 0
+    assert losses.flip_pair_mse(both, target, seen, flip_pairs).item() == 0
     target[0, 0] = 1  # left is right, right is one off
-    assert losses.partner_mse(both, target, seen, flip_pairs).item() == 0.5
-    assert losses.partner_mse(both, target, torch.tensor([[1.0, 0.0, 1.0]]), flip_pairs).item() == 0
+    assert losses.flip_pair_mse(both, target, seen, flip_pairs).item() == 0.5
+    assert losses.flip_pair_mse(both, target, torch.tensor([[1.0, 0.0, 1.0]]), flip_pairs).item() == 0
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_the_task_learns_where_joints_are(recipe):
 def test_the_recipe_weighs_partners(recipe):
     task = PoseTask(dataclasses.replace(recipe, flip_pairs=3.0), torch.device("cpu"))
     output, target, seen = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.ones(2, 3)
-    apart = losses.partner_mse(output, target, seen, torch.tensor([[0, 1]]))
+    apart = losses.flip_pair_mse(output, target, seen, torch.tensor([[0, 1]]))
     plain = losses.joint_mse(output, target, seen)
     assert apart > 0 and task.loss(output, target, seen).item() == pytest.approx((plain + 3 * apart).item())
 
@@ -317,7 +317,7 @@ def test_what_the_validation_needs_is_missed_before_the_training(recipe, tmp_pat
         file.write_text(json.dumps(data))
     with pytest.raises(DataError, match="no OKS sigma is known for joint 'paw'"):
         Run(dataclasses.replace(recipe, root=str(other), flip_pairs=0.0))
-    with pytest.raises(DataError, match="names no left and right joints, flip pairs=2"):
+    with pytest.raises(DataError, match="names no left and right joints, flip_pairs=2"):
         Run(dataclasses.replace(recipe, root=str(other), flip_pairs=2.0))
     with pytest.raises(DataError, match="no split 'nowhere'"):
         Run(dataclasses.replace(recipe, val_split="nowhere"))

@@ -48,7 +48,7 @@ def run(monkeypatch, tmp_path):
 
     def run(name, scorer=None, **changes):
         monkeypatch.setattr("search.run.make_evaluator", lambda recipe: scorer or Scorer())
-        monkeypatch.setattr("search.run.plot", lambda *args: None)
+        monkeypatch.setattr("search.run.plot_front", lambda *args: None)
         folder = search(dataclasses.replace(TINY, out=str(tmp_path / name), **changes))
         return {(r.key, r.score, r.generation) for r in Archive(folder / "archive.jsonl").records.values()}
 
@@ -144,6 +144,6 @@ def test_a_mistyped_record_is_one_line_that_names_its_line(tmp_path, capsys, nam
 
 
 def test_a_search_stopped_before_its_first_record_reports_nothing(tmp_path):
-    from search.report import plot, table
+    from search.report import plot_front, table
 
-    assert table([], "miou").startswith("0 evaluated") and plot([], tmp_path / "a.png", "miou").is_file()
+    assert table([], "miou").startswith("0 evaluated") and plot_front([], tmp_path / "a.png", "miou").is_file()

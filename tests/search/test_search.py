@@ -116,8 +116,8 @@ def test_fronts_peel_and_thin():
     records = [record(s, m) for s, m in [(0.5, 10), (0.6, 20), (0.55, 30), (0.7, 40), (0.4, 5)]]
     front = evolution.pareto_front(records)
     assert [(r.score, r.macs) for r in front] == [(0.4, 5), (0.5, 10), (0.6, 20), (0.7, 40)]
-    assert len(evolution.select(records, 5)) == 5 and records[2] in evolution.select(records, 5)
-    two = evolution.select(records, 2)
+    assert len(evolution.select_parents(records, 5)) == 5 and records[2] in evolution.select_parents(records, 5)
+    two = evolution.select_parents(records, 2)
     assert {r.macs for r in two} == {5, 40}, "a thinned front keeps its ends"
 
 

@@ -45,14 +45,14 @@ class Source(Protocol):
 class Joined:
     """Several sources of like samples, one after the other."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Any]) -> None:
         self.sources = sources
         self.ends = np.cumsum([len(s) for s in sources]).tolist()
 
     def __len__(self) -> int:
         return self.ends[-1]
 
-    def _find(self, index: int) -> tuple[Source, int]:
+    def _find(self, index: int) -> tuple[Any, int]:
         part = bisect.bisect_right(self.ends, index)
         return self.sources[part], index - (self.ends[part - 1] if part else 0)
 

@@ -149,9 +149,9 @@ class Backgrounds:
             points = (rng.uniform(0.12, 0.88, (6, 2)) * [w, h]).astype(np.int32)
             cv2.polylines(alpha, [points], False, 255, max(2, round(0.25 * min(h, w))))
         alpha = cv2.GaussianBlur(alpha, (0, 0), max(0.7, rng.uniform(0.2, 0.8) * inset))
-        corner = tuple(int(rng.integers(-extent // 2, s - extent // 2)) for extent, s in zip((h, w), size, strict=True))
+        y, x = (int(rng.integers(-extent // 2, s - extent // 2)) for extent, s in zip((h, w), size, strict=True))
         pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
-        return pixels, alpha.astype(np.float32) / 255, corner
+        return np.asarray(pixels), alpha.astype(np.float32) / 255, (y, x)
 
 
 def _things(root: Path, split: str) -> list[bytes]:

@@ -5,7 +5,7 @@ N people, K joints, (H, W) images; keypoints (N, K, 3) are x, y in pixels and vi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,7 +223,7 @@ def region_matrix(
     return crop_matrices(np.concatenate([centre, shown])[None], size, aligned, angle)
 
 
-def crowd_mask(annotations: list[Mapping[str, Any]], size: Size) -> np.ndarray:
+def crowd_mask(annotations: Sequence[Mapping[str, Any]], size: Size) -> np.ndarray:
     """(H, W) uint8: 0 on crowds and people without labelled joints, by their outline or else their box."""
     mask = np.ones(size, np.uint8)
     for a in annotations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ def tar_images(path: Path) -> Iterator[tuple[Path, bytes]]:
         with tarfile.open(path) as tar:
             for member in tar:
                 if member.isfile() and member.name.lower().endswith(SUFFIXES) and not hidden(Path(member.name)):
-                    yield Path(member.name), tar.extractfile(member).read()
+                    yield Path(member.name), cast(IO[bytes], tar.extractfile(member)).read()
     except (tarfile.TarError, EOFError, OSError) as e:
         raise DataError(f"{path} is damaged or no tar file ({str(e)[:80]})") from None
 

@@ -70,8 +70,10 @@ class CrowdSource:
         return len(self.cast)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> Arrays:
-        """An image (H, W, 3) uint8 around person ``index`` or without anybody, and its
-        :func:`~training.data.bottomup.targets`."""
+        """An image (H, W, 3) uint8 around person ``index`` or without anybody, and its targets.
+
+        These are :func:`~training.data.bottomup.targets`'s.
+        """
         scene = self.draw(index, rng, size)
         image = jitter(scene.image, rng, self.colour) if self.colour else scene.image
         return image, *targets(dataclasses.replace(scene, image=image), self.labels)
@@ -115,7 +117,8 @@ class CrowdSource:
     def _gather(self, canvas: Canvas, rng: np.random.Generator, chosen: list[int], others: int) -> None:
         """Lay the ``chosen`` and up to ``others`` people more over a canvas, farther ones first, and things."""
         chosen = [*chosen, *(self.cut[i] for i in rng.integers(len(self.cut), size=others))]
-        heights = np.exp(rng.uniform(*np.log(HEIGHTS), len(chosen)))
+        low, high = np.log(HEIGHTS)
+        heights = np.exp(rng.uniform(low, high, len(chosen)))
         things = rng.integers(0, len(chosen) + 1, rng.integers(0, THINGS + 1)).tolist()
         for n, i in enumerate(np.argsort(heights, kind="stable"), 1):
             canvas.put(self.cast[chosen[i]], float(heights[i]), rng)
@@ -151,7 +154,8 @@ def write_crowds(
         DataError: if ``out`` exists already, or as :class:`CrowdSource`.
     """
     source = CrowdSource(roots, split, backgrounds)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     with atomic_folder(out) as partial:
         folder = partial / "images" / split
         folder.mkdir(parents=True)

@@ -69,7 +69,8 @@ class KeypointSource:
         people = self.data.people()
         if not len(people.keypoints):
             raise DataError(f"{self.data.path} labels nobody")
-        self.labels, self.sigma = labels or self.data.labels, sigma
+        self.labels: Labels = labels or self.data.labels
+        self.sigma = sigma
         self.augmentation = mirrored_where_known(augmentation, self.labels)
         names, wanted = self.data.labels.names, self.labels.names
         if not shared_joints(names, wanted):
@@ -85,7 +86,7 @@ class KeypointSource:
         self._kept: dict[object, np.ndarray] | None = {} if size * max(1, workers) <= KEEP_BYTES else None
 
     def _codec(self, size: Size) -> HeatmapCodec:
-        return HeatmapCodec(size, None, self.sigma, self.labels.convention)
+        return HeatmapCodec(size, sigma=self.sigma, convention=self.labels.convention)
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -29,8 +29,9 @@ PART = 0.85  # share of somebody found within the labelled person's box from whi
 
 
 def finder(name: str, device: str | None = None) -> Finder:
-    """Who finds people at a low threshold: a bottom-up network, a segmentation network with a class "person" (small
-    squares that people fill), or a detector in a ``.onnx`` file.
+    """Who finds people at a low threshold: a network, or a detector in a ``.onnx`` file.
+
+    The network is bottom-up, or one for segmentation with a class "person" (then boxes are small squares in its mask).
 
     Raises:
         ValueError, LookupError, FileNotFoundError: for what is none of these, or not there.
@@ -42,12 +43,13 @@ def finder(name: str, device: str | None = None) -> Finder:
         segmenter = Segmenter(model, device)
         if "person" not in segmenter.labels.names:
             raise ValueError(f"{name} does not tell people from other things: it has no class person")
-        return lambda image: squares(segmenter(image).mask == segmenter.labels.names.index("person"))
+        person = segmenter.labels.names.index("person")
+        return lambda image: squares(next(segmenter.stream([image])).mask == person)
     estimator = BottomUpPoseEstimator(model, device, detection_threshold=JOINT, input_size=SIDE, person_threshold=0.0)
 
     def find(image: np.ndarray) -> np.ndarray:
         """(N, 4) corner boxes."""
-        found = estimator(image)
+        found = next(estimator.stream([image]))
         boxes = []
         for joints, score in zip(found.keypoints, found.scores, strict=True):
             sure = joints[:, 2] > JOINT
@@ -80,8 +82,8 @@ def find_people(finders: Sequence[Finder], root: str, split: str, limit: int = 0
     for image_id in tqdm(sorted(data.images)[: limit or None], desc="images", disable=None):
         image = read_rgb(data.image(image_id))
         h, w = image.shape[:2]
-        found = [np.reshape(box, -1)[:4].astype(float) for find in finders for box in find(image)]
-        found = np.clip(np.reshape(found, (-1, 4)), 0, [w, h, w, h])
+        rows = [np.reshape(box, -1)[:4].astype(float) for find in finders for box in find(image)]
+        found = np.clip(np.reshape(rows, (-1, 4)), 0, [w, h, w, h])
         labelled = people.boxes[people.image_ids == image_id]
         others = [box for box in found if not any(_same(box, own) for own in labelled)]
         boxes[str(image_id)] = [[round(float(v), 1) for v in (x, y, x1 - x, y1 - y)] for x, y, x1, y1 in others]

@@ -117,7 +117,8 @@ class SegmentationSource:
     def class_counts(self) -> np.ndarray:
         """(C,) labelled pixels of each class in the split."""
         labels = (read_label(label, self.classes) for _, label in self.pairs)
-        return sum(np.bincount(x.ravel(), minlength=256)[: self.classes] for x in labels)
+        counts = (np.bincount(x.ravel(), minlength=256)[: self.classes] for x in labels)
+        return sum(counts, np.zeros(self.classes, np.int64))
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
         """A (H, W) crop at a random scale, flipped, mixed and recoloured; outside the image the label is 255."""
@@ -147,7 +148,7 @@ class SegmentationSource:
         other = (index + 1 + int(rng.integers(max(1, len(self) - 1)))) % len(self)
         pixels, classes = self._crop(other, rng, label.shape)
         present = np.flatnonzero(np.bincount(classes.ravel(), minlength=256)[: self.classes])
-        if not present.size:
+        if not present.size or self._rarity is None:
             return
         chance = self._rarity[present]
         chosen = rng.choice(present, (len(present) + 1) // 2, replace=False, p=chance / chance.sum())

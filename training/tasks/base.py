@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,16 +17,18 @@ from scalenet.models.checkpoint import read_weights, select
 from scalenet.network import ScaleNet
 
 from ..config import Recipe
-from ..data import Size, Source, spread
+from ..data import Size, spread
 from ..start import start_file
 from .losses import distillation
+
+Metrics = Mapping[str, Any]  # numbers; None where nobody counts
 
 
 class Task(ABC):
     """One kind of training. A task holds ``recipe``, ``device`` and the training ``source``."""
 
     metric: str  # of what ``evaluate`` returns, the one that says which network is better
-    source: Source
+    source: Any  # a Source, with what the task itself asks of it
     calibration_batch = 32
     sized = False  # whether inputs have a size of their own, and not the images'
     teaches_largest = False  # whether the teacher has something to tell the largest network of the space
@@ -56,7 +58,7 @@ class Task(ABC):
         return spread(load, len(self.source), images, batch or self.calibration_batch, self.device, seed)
 
     @abstractmethod
-    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> Metrics:
         """Metrics of a network in evaluation mode on the validation images (the first ``limit``).
 
         Args:
@@ -70,7 +72,7 @@ class Task(ABC):
 
     def backbone(self, model: nn.Module) -> ScaleNet:
         """The multi-resolution network within what :meth:`build` made."""
-        return model
+        return cast(ScaleNet, model)
 
     def teacher(self) -> nn.Module:
         """The network of the file or name ``recipe.teacher``: the largest of the space, folded, in evaluation mode.

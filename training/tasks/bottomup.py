@@ -21,15 +21,18 @@ from ..config import Recipe
 from ..data import DataError, Size
 from ..data.bottomup import BottomUpSource, RandomAffine
 from ..data.crowds import VAL_SIZE, CrowdSource, write_crowds
-from .base import Task
+from .base import Metrics, Task
 from .losses_bottomup import bottom_up_loss
 
 VAL_CROWDS = 150
 
 
 class BottomUpTask(Task):
-    """Heatmaps at two resolutions and tags: from COCO or CrowdPose, or, where the recipe names backgrounds, from crowds
-    composed of single people and from their photographs."""
+    """Heatmaps at two resolutions and tags.
+
+    The data is COCO or CrowdPose, or, where the recipe names backgrounds, crowds composed of single people and their
+    photographs.
+    """
 
     metric = "ap"
     calibration_batch = 4
@@ -57,16 +60,21 @@ class BottomUpTask(Task):
 
     @property
     def validation(self) -> str:
+        """The validation split's name, for people."""
         return "composed crowds" if self.composed else super().validation
 
     def build(self, arch: Arch) -> nn.Module:
+        """A bottom-up network of the recipe's input size."""
         arch = arch.replace(input_size=self.recipe.size)  # the architecture may be one of people in boxes
         return ScaleNet(arch, task="bottomup", num_classes=self.recipe.classes, labels=self.labels)
 
     def loss(self, output: BottomUpOutput, *targets: torch.Tensor) -> torch.Tensor:
-        return bottom_up_loss(output, *targets, self.recipe.tags, self.recipe.peaks)
+        """Heatmap and tag losses; the targets are :func:`~training.data.bottomup.targets`'s."""
+        heatmaps, heatmaps_x2, mask, mask_x2, joints = targets
+        recipe = self.recipe
+        return bottom_up_loss(output, heatmaps, heatmaps_x2, mask, mask_x2, joints, recipe.tags, recipe.peaks)
 
-    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> Metrics:
         """COCO's or CrowdPose's metrics with flip test; of composed crowds (1-8 people, 512x512) COCO's."""
         if not self.composed:
             return self._score(model, self.val, size or self.recipe.size, limit)
@@ -76,9 +84,9 @@ class BottomUpTask(Task):
             crowds = write_crowds(self.roots, self.recipe.val_split, self.recipe.backgrounds, out, count)
             return self._score(model, crowds, size or VAL_SIZE, 0)
 
-    def _score(self, model: nn.Module, val: KeypointSet, size: Size, limit: int) -> dict[str, float]:
+    def _score(self, model: nn.Module, val: KeypointSet, size: Size, limit: int) -> Metrics:
         estimator = BottomUpPoseEstimator(
-            fold(model), self.device, flip=True, input_size=min(size), person_threshold=0.0
+            fold(self.backbone(model)), self.device, flip=True, input_size=min(size), person_threshold=0.0
         )
         image_ids = sorted(val.images)[: limit or None]
         results = read_results(estimate(estimator, val, image_ids, bar=False), val)

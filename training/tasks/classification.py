@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -61,12 +63,16 @@ class ClassificationTask(Task):
         self.source = ClassificationSource(recipe.root, recipe.split)
 
     def build(self, arch: Arch) -> nn.Module:
+        """A classifier of the data's classes."""
         return Classifier(arch, self.source.classes)
 
     def backbone(self, model: nn.Module) -> ScaleNet:
-        return model.network
+        """The classifier's network."""
+        return cast(Classifier, model).network
 
-    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, *targets: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of (B, classes) logits with (B,) class numbers, labels smoothed by 0.1."""
+        (target,) = targets
         return F.cross_entropy(output, target, label_smoothing=0.1)
 
     @torch.inference_mode()

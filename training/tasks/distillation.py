@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -38,10 +39,12 @@ class DistillationTask(Task):
         self._teacher: Teacher | None = None
 
     def build(self, arch: Arch) -> nn.Module:
+        """A classifier of ImageNet's classes, with the teacher's features to imitate."""
         return Classifier(arch, CLASSES, self.widths)
 
     def backbone(self, model: nn.Module) -> ScaleNet:
-        return model.network
+        """The classifier's network."""
+        return cast(Classifier, model).network
 
     def teacher(self) -> nn.Module:
         """The teacher that the recipe names; see :func:`~training.tasks.teachers.load_teacher` for what it raises."""
@@ -49,7 +52,7 @@ class DistillationTask(Task):
             self._teacher = load_teacher(self.recipe.teacher)
         return self._teacher
 
-    def loss(self, output: Wanted) -> torch.Tensor:
+    def loss(self, output: Wanted, *targets: torch.Tensor) -> torch.Tensor:
         """Nothing: there are no labels."""
         return output.logits.float().sum() * 0
 
@@ -60,8 +63,7 @@ class DistillationTask(Task):
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
-        """The share of validation images, spread over the folders, whose first class is the teacher's; the divergence
-        in nats."""
+        """The share of held-out images whose first class is the teacher's, and the divergence from it in nats."""
         teacher = self.teacher().to(self.device)
         load = partial(self.held_out.load, size=size or self.recipe.size)
         same, nats, n = 0, 0.0, 0

@@ -6,6 +6,7 @@ All of them count in float32, whatever type a network's outputs have.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -91,14 +92,14 @@ def joint_mse(heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
     return 0.5 * (((heatmaps.float() - target) ** 2).mean((2, 3)) * weight).mean()
 
 
-def partner_mse(
+def flip_pair_mse(
     heatmaps: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, flip_pairs: torch.Tensor
 ) -> torch.Tensor:
-    """Half the mean squared error of the differences between partners' heatmaps: what tells left from right.
+    """Half the mean squared error of the differences between left and right joints' heatmaps.
 
     Args:
         heatmaps, target, weight: as of :func:`joint_mse`; a pair counts where both joints are visible.
-        flip pairs: (P, 2) joint indices.
+        flip_pairs: (P, 2) joint indices.
     """
     left, right = flip_pairs.unbind(1)
     error = heatmaps.float() - target
@@ -133,9 +134,9 @@ def distillation(student: torch.Tensor | BottomUpOutput, teacher: torch.Tensor |
 
     Of a bottom-up network the heatmaps count; tags mean nothing by themselves.
     """
-    if isinstance(student, BottomUpOutput):
-        return sum(distillation(getattr(student, m), getattr(teacher, m)) for m in ("heatmaps", "heatmaps_x2"))
-    return F.mse_loss(student.float(), teacher.float())
+    if isinstance(student, BottomUpOutput) and isinstance(teacher, BottomUpOutput):
+        return distillation(student.heatmaps, teacher.heatmaps) + distillation(student.heatmaps_x2, teacher.heatmaps_x2)
+    return F.mse_loss(cast(torch.Tensor, student).float(), cast(torch.Tensor, teacher).float())
 
 
 def softened_class_weights(counts: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from ..config import Recipe
 from ..data import DataError, Joined, Size
 from ..data.keypoints import Augmentation, KeypointSource
 from . import losses
-from .base import Task
+from .base import Metrics, Task
 
 
 class PoseTask(Task):
@@ -54,25 +54,28 @@ class PoseTask(Task):
         if labels is None or recipe.classes != len(labels.names):
             raise DataError(f"{data.path} has {len(labels.names) if labels else 0} joints, classes={recipe.classes}")
         if recipe.flip_pairs and not labels.flip_pairs:
-            raise DataError(f"{data.path} names no left and right joints, flip pairs={recipe.flip_pairs}")
+            raise DataError(f"{data.path} names no left and right joints, flip_pairs={recipe.flip_pairs}")
         decode = "oks" if recipe.peaks and labels.sigmas else ""
         return replace(labels, convention=recipe.convention or labels.convention, decode=decode)
 
     def build(self, arch: Arch) -> nn.Module:
+        """A top-down pose network."""
         return ScaleNet(arch, num_classes=self.recipe.classes, labels=self.labels)
 
-    def loss(self, output: torch.Tensor, heatmaps: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, *targets: torch.Tensor) -> torch.Tensor:
+        """Heatmap losses of (B, K, h, w) outputs; the targets are heatmaps like them and (B, K) weights."""
+        heatmaps, weights = targets
         loss = losses.joint_mse(output, heatmaps, weights)
         if self.recipe.flip_pairs:
-            loss = loss + self.recipe.flip_pairs * losses.partner_mse(output, heatmaps, weights, self.flip_pairs)
+            loss = loss + self.recipe.flip_pairs * losses.flip_pair_mse(output, heatmaps, weights, self.flip_pairs)
         if self.recipe.peaks:
             loss = loss + self.recipe.peaks * losses.peak_divergence(output, heatmaps, weights)
         return loss
 
-    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> Metrics:
         """PCK@0.2 on LSP, COCO's metrics elsewhere; annotated boxes, flip test, DARK decoding."""
         val, size = self.val, size or self.recipe.size
-        estimator = PoseEstimator(fold(model), self.device, input_size=size, sigma=self.recipe.sigma)
+        estimator = PoseEstimator(fold(self.backbone(model)), self.device, input_size=size, sigma=self.recipe.sigma)
         image_ids = sorted(val.images)[: limit or None]
         results = estimate(estimator, val, image_ids, bar=False)
         if val.labels == LSP:

@@ -11,7 +11,7 @@ from torch import nn
 
 from scalenet.arch import Arch
 from scalenet.data.images import pad_to_multiple
-from scalenet.evaluate.segmentation import count
+from scalenet.evaluate.segmentation import confusion_matrix
 from scalenet.fuse import fold
 from scalenet.labels import DATASETS
 from scalenet.network import ScaleNet
@@ -46,9 +46,12 @@ class SegmentationTask(Task):
         return losses.softened_class_weights(torch.from_numpy(np.asarray(self.source.class_counts())))
 
     def build(self, arch: Arch) -> nn.Module:
+        """A segmentation network."""
         return ScaleNet(arch, num_classes=self.recipe.classes, labels=DATASETS.get(Path(self.recipe.root).name.lower()))
 
-    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, *targets: torch.Tensor) -> torch.Tensor:
+        """Pixel losses of (B, classes, H, W) logits; the target is (B, H, W) class numbers."""
+        (target,) = targets
         recipe = self.recipe
         if recipe.ohem:
             loss = losses.ohem_cross_entropy(output, target, recipe.ohem, recipe.ohem_pixels, self.weight)
@@ -71,7 +74,7 @@ class SegmentationTask(Task):
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """mIoU on the validation images at full size, one by one."""
         pairs = self.val[: limit or None]
-        segmenter = Segmenter(fold(model), self.device, resize=False)
+        segmenter = Segmenter(fold(self.backbone(model)), self.device, resize=False)
         results = segmenter.stream(image for image, _ in pairs)
-        matrix = count(pairs, (result.mask for result in results), self.recipe.classes)
+        matrix = confusion_matrix(pairs, (result.mask for result in results), self.recipe.classes)
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -59,8 +59,12 @@ class Teacher(nn.Module):
     its gradients a feature looks at the middle of its own cell, TensorFlow's one-sided padding notwithstanding.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    gain: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, network: Any) -> None:
         super().__init__()
+        self.network: Any
         self.network = network.eval().requires_grad_(False)
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
         own_mean, own_std = (torch.tensor(network.default_cfg[k]).view(3, 1, 1) for k in ("mean", "std"))

@@ -1,0 +1,1 @@
+"""Metrics of results against annotations: mIoU, COCO, CrowdPose, PCK, recall."""

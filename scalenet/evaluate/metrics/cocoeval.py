@@ -39,15 +39,15 @@ def run_cocoeval(
         from pycocotools.cocoeval import COCOeval
     except ImportError:
         raise DataError("figures of keypoints need pycocotools: pip install pycocotools") from None
-    sigmas = np.asarray(sigmas if len(sigmas) else sigmas_of(data.labels), np.float64)
-    if len(sigmas) != len(data.labels.names):
-        raise DataError(f"{len(data.labels.names)} joints need as many sigmas, got {len(sigmas)}")
+    spread = np.asarray(sigmas if len(sigmas) else sigmas_of(data.labels), np.float64)
+    if len(spread) != len(data.labels.names):
+        raise DataError(f"{len(data.labels.names)} joints need as many sigmas, got {len(spread)}")
     numbers = {image_id: number for number, image_id in enumerate(sorted(set(image_ids)), 1)}
     found = [_detection(r) for r in results]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
         tables = [_table(numbers, rows) for rows in (data.annotations if people is None else people, found)]
         evaluation = COCOeval(*tables, "keypoints")
-        evaluation.params.kpt_oks_sigmas = sigmas
+        evaluation.params.kpt_oks_sigmas = spread
         evaluation.params.areaRng = evaluation.params.areaRng[:sizes]
         evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:sizes]
         evaluation.evaluate()

@@ -1,5 +1,6 @@
-"""CrowdPose's metrics by pycocotools: what CrowdPose's own evaluator changes is the data it is given, so the data is
-changed here and the evaluator is COCO's.
+"""CrowdPose's metrics by pycocotools.
+
+CrowdPose's own evaluator differs from COCO's in the data it is given: here that is changed, the evaluator is COCO's.
 """
 
 from __future__ import annotations
