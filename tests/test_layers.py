@@ -16,7 +16,7 @@ FORBIDDEN = {  # room: what it may not import
     "benchmarks": {"training", "search", "tests"},
     "demo": {"training", "search", "tests"},
 }
-LATER = {"pycocotools", "gradio", "matplotlib", "onnx", "onnxruntime", "onnxscript", "sklearn", "scipy"}
+LATER = {"pycocotools", "gradio", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "sklearn", "scipy"}
 
 
 def imported(path: Path) -> set[str]:

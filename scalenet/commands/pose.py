@@ -9,7 +9,7 @@ from typing import Any
 
 from ..labels import DECODERS
 from .clip import frames_together, run_video, target_of, the_video
-from .options import numbers, positive
+from .options import add_engine, numbers, positive
 from .segment import keep_inputs, unique_names
 
 # Corners. The portrait ends at the chest, the person does not: a network that learned from whole people is told where
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scales", type=numbers, help="bottom-up: look at several sizes, for example 0.5,1,2")
     parser.add_argument("--decode", choices=DECODERS, help="joints from heatmaps (default: the network's)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    add_engine(parser)
     parser.add_argument(
         "--batch-size", type=positive,
         help="people that run together (default: 32), or images for bottom-up (1); for videos 4, on a GPU 8",
@@ -112,14 +113,15 @@ def _estimator(args: argparse.Namespace, batch_size: int) -> Any:
             raise ValueError("--decode is for people in boxes: leave it out with --bottom-up")
         from ..predict.bottomup import BottomUpPoseEstimator
 
-        scales = args.scales or (1.0,)
-        return BottomUpPoseEstimator(args.model, args.device, batch_size, flip=bool(args.flip), scales=scales)
+        looks = {"flip": bool(args.flip), "scales": args.scales or (1.0,)}
+        return BottomUpPoseEstimator(args.model, args.device, batch_size, engine=args.engine, dtype=args.dtype, **looks)
     if args.scales:
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
     from ..predict.topdown import PoseEstimator
 
     detector = None if args.detector == "none" else args.detector or "bottomup"
     options = {"flip": args.flip is not False, "decode": args.decode, "detector": detector}
+    options |= {"engine": args.engine, "dtype": args.dtype}
     return PoseEstimator(args.model, args.device, batch_size, **options)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .clip import frames_together, run_video, target_of, the_video
-from .options import height_width, numbers, positive
+from .options import add_engine, height_width, numbers, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    add_engine(parser)
     parser.add_argument(
         "--batch-size", type=positive, help="images of one size that run together (default: 1, videos 4, on a GPU 8)"
     )
@@ -67,7 +68,7 @@ def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
 
     return Segmenter(
         args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
-        overlap=args.overlap, resize=not args.full_size,
+        overlap=args.overlap, resize=not args.full_size, engine=args.engine, dtype=args.dtype,
     )  # fmt: skip
 
 

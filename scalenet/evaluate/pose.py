@@ -40,6 +40,8 @@ def evaluate(
     flip: bool | None = None,
     device: Device = None,
     batch_size: int | None = None,
+    engine: str = "torch",
+    dtype: str | None = None,
     boxes: str | Path | None = None,
     detector: str | Path | None = None,
     input_size: tuple[int, int] | None = None,
@@ -59,6 +61,7 @@ def evaluate(
             ``images/SPLIT/``, or ``json/crowdpose_SPLIT.json`` and ``images/``.
         limit: only the first images.
         flip: mirror test; default yes.
+        engine, dtype: as in :class:`~scalenet.predict.base.Predictor`.
         boxes: top-down: a detector's result file; default the annotations' boxes.
         detector: top-down: who finds people instead, as in :func:`~scalenet.predict.detector.make_detector`.
         input_size: top-down: (H, W) of the crops; default the network's.
@@ -89,9 +92,12 @@ def evaluate(
         raise DataError(f"nobody in {data.path} has labelled joints and a box with an area: give a detector's boxes")
     image_ids = sorted(data.images)[:limit]
     if bottom_up:
-        estimate, settings = _bottom_up(network, device, flip, batch_size, scales or (1.0,))
+        everybody = {"flip": flip is not False, "scales": scales or (1.0,), "person_threshold": 0.0}
+        finder = BottomUpPoseEstimator(network, device, batch_size or 1, engine=engine, dtype=dtype, **everybody)
+        estimate, settings = _bottom_up(finder)
     else:
         given = {"decode": decode, "flip": flip is not False, "input_size": input_size, "person_threshold": 0.0}
+        given |= {"engine": engine, "dtype": dtype}
         estimator = PoseEstimator(network, device, batch_size or 32, detector=detector, **given)
         estimate, settings = _top_down(estimator, boxes, detector, joints)
     if flip and not settings["flip"]:
@@ -121,12 +127,8 @@ def _score(
     return metrics(read_results(mapped, data), data, image_ids, joints=[own[i] for i, _ in joints])
 
 
-def _bottom_up(
-    network: ScaleNet, device: Device, flip: bool | None, batch_size: int | None, scales: Sequence[float]
-) -> tuple[Estimate, dict[str, Any]]:
-    everybody = {"flip": flip is not False, "scales": scales, "person_threshold": 0.0}
-    estimator = BottomUpPoseEstimator(network, device, batch_size or 1, **everybody)
-    settings = {"flip": estimator.flip, "scales": list(scales), "input_size": estimator.input_size}
+def _bottom_up(estimator: BottomUpPoseEstimator) -> tuple[Estimate, dict[str, Any]]:
+    settings = {"flip": estimator.flip, "scales": list(estimator.scales), "input_size": estimator.input_size}
     return partial(bottomup.estimate, estimator), settings
 
 

@@ -80,13 +80,18 @@ class BottomUpDetector:
 
     Args:
         estimator: who finds them; default ScaleNet-P0's bottom-up form, which is loaded for the first image.
-        device: where the default runs.
+        device, engine, dtype: where the default runs, and in what, as in its estimator.
     """
 
     def __init__(
-        self, estimator: BottomUpPoseEstimator | None = None, device: str | torch.device | None = None
+        self,
+        estimator: BottomUpPoseEstimator | None = None,
+        device: str | torch.device | None = None,
+        engine: str = "torch",
+        dtype: str | None = None,
     ) -> None:
-        self._given, self._device = estimator, device
+        self._given = estimator
+        self._where = {"device": device, "engine": engine, "dtype": dtype}
 
     @cached_property
     def estimator(self) -> BottomUpPoseEstimator:
@@ -95,7 +100,7 @@ class BottomUpDetector:
             return self._given
         from .bottomup import BottomUpPoseEstimator
 
-        return BottomUpPoseEstimator(FINDER, self._device)
+        return BottomUpPoseEstimator(FINDER, **self._where)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         return people_boxes(self.estimator(image), image.shape[:2])

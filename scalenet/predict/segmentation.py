@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from ..data.images import ImageLike, load_image, mirrored, pad_to_multiple, to_input
 from ..network import ScaleNet
 from ..runtime.device import Device
-from ..runtime.parallel import parallel_forward
 from ..tasks import SEGMENTATION
 from .base import Predictor
 from .results import SegmentationResult
@@ -50,6 +49,7 @@ class Segmenter(Predictor):
             ``.safetensors`` file. One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one size that run together.
+        engine, dtype: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
         flip: also look at the mirrored image; logits are averaged.
         scales: look at the image at these scales; logits are averaged.
         window: (h, w), rounded up to multiples of 4: slide a window of this size over the image as it is; logits are
@@ -70,6 +70,8 @@ class Segmenter(Predictor):
         device: Device = None,
         batch_size: int = 1,
         *,
+        engine: str = "torch",
+        dtype: str | None = None,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         window: Size | None = None,
@@ -77,7 +79,7 @@ class Segmenter(Predictor):
         resize: bool = True,
     ) -> None:
         _check_options(scales, window, overlap)
-        super().__init__(name_or_model, device, batch_size)
+        super().__init__(name_or_model, device, batch_size, engine, dtype)
         self.input_size = self.trained_size
         self.flip, self.scales = flip, tuple(scales)
         self.window = window and tuple(STRIDE * n for n in _stride4(window))
@@ -117,9 +119,9 @@ class Segmenter(Predictor):
         """Whatever compares with NaN would be class 0 in silence. A sum tells it at no cost, unless it overflows."""
         if math.isfinite(logits.sum()) or logits.isfinite().all():
             return
-        name = str(self.dtype).removeprefix("torch.")
+        name = self.engine.dtype
         half = f"{name} overflowed: run it in float32, as model.float()"
-        cause = half if torch.finfo(self.dtype).bits < 32 else "its weights or the image's values are broken"
+        cause = half if torch.finfo(getattr(torch, name)).bits < 32 else "its weights or the image's values are broken"
         raise OutputError(f"the network's logits hold NaN or infinity: {cause}")
 
     def _run(self, group: list[Fitted]) -> torch.Tensor:
@@ -166,17 +168,16 @@ class Segmenter(Predictor):
         return sum(parts) / len(parts)
 
     def _sides(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        yield parallel_forward(self._forward, x)
+        yield self._forward(x)
         if self.flip:
-            yield parallel_forward(self._forward, x.flip(3)).flip(3)
+            yield self._forward(x.flip(3)).flip(3)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         h, w = x.shape[-2:]
         if h % COARSEST or w % COARSEST:
             rows, columns = (torch.from_numpy(mirrored(n, COARSEST)).to(x.device) for n in (h, w))
             x = x[:, :, rows][..., columns].contiguous(memory_format=torch.channels_last)
-        features = self.model.forward_features(x.to(self.dtype))
-        return self.model.forward_head(features)[..., : h // STRIDE, : w // STRIDE].float()
+        return self.engine(x)[0][..., : h // STRIDE, : w // STRIDE]
 
 
 def _check_options(scales: Sequence[float], window: Size | None, overlap: float) -> None:
