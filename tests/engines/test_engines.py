@@ -165,6 +165,23 @@ def test_names_and_types_that_are_none(net, tmp_path, capsys):
     assert main(given) == 0
 
 
+def test_a_network_with_hooks_stays_in_pytorch(net):
+    net, seen = copy.deepcopy(net), []
+    net.conv1.register_forward_hook(lambda *_: seen.append(1))
+    with pytest.raises(EngineError, match="engine openvino would not call the network's hooks: use torch"):
+        scalenet.BottomUpPoseEstimator(net, "cpu", engine="openvino")
+    scalenet.BottomUpPoseEstimator(net, "cpu", engine="torch")(sample_image(64, 64))
+    assert seen
+
+
+def test_a_network_in_training_runs_as_it_is_evaluated(net):
+    training, x = copy.deepcopy(net).train(), torch.randn(2, 3, 64, 64)
+    estimators = [scalenet.BottomUpPoseEstimator(made, "cpu") for made in (training, net)]
+    for a, b in zip(*(made._forward(x) for made in estimators), strict=True):
+        torch.testing.assert_close(a, b)
+    assert training.training
+
+
 def test_an_engine_that_fails_is_said_once_and_pytorch_takes_over(net):
     network = Folded(fold(net))
 
