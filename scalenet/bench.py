@@ -147,7 +147,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         base = first.setdefault((row["name"], *row["size"], row["batch_size"]), row["ms_min"])
         lines.append(
-            f"| {row['name']} | {row['size'][0]}x{row['size'][1]} | {row['batch_size']} | {row['engine']} "
+            f"| {Path(row['name']).name} | {row['size'][0]}x{row['size'][1]} | {row['batch_size']} | {row['engine']} "
             f"{row['dtype']} | {row['ms_min']:.1f} | {row['ms']:.1f} | {row['ms_min'] / base:.2f} | "
             f"{row['gmacs_per_s']:.1f} | {row['matmul_share']:.2f} |"
         )

@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if not args.json:
             _print(rows[-len(found) :])
     if args.table:
-        head = f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        threads = torch.get_num_threads()
+        head = f"{processor()}, {threads} thread{'s' * (threads > 1)}, torch {torch.__version__}"
         write_text(args.table, f"{head}\n\n{table(rows)}")
     return {"results": rows}
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 
 from ..fuse import Folded
+from .graph import cache_folder
 
 ENGINES = ("auto", "torch", "compile", "onnxruntime", "openvino")
 DTYPES = ("auto", "float32", "bfloat16")
@@ -62,8 +63,16 @@ def make_engine(network: Folded, name: str, dtype: str) -> Engine:
         raise EngineError(f"engine {name} runs on processors, not on {device}: use torch, or device cpu")
     if any(m._forward_hooks or m._forward_pre_hooks for m in network.modules()):
         raise EngineError(f"engine {name} would not call the network's hooks: use torch, or take them off")
-    engine = Made(network, dtype)
-    check(engine, network)
+    try:
+        engine = Made(network, dtype)
+        check(engine, network)
+    except (EngineError, ImportError):
+        raise
+    except Exception as e:  # each engine has errors of its own
+        reason = " ".join(str(e).split())[:100] or type(e).__name__
+        raise EngineError(
+            f"engine {name} cannot run this network ({reason}); if a graph was kept damaged, remove {cache_folder()}"
+        ) from None
     return engine
 
 

@@ -96,7 +96,7 @@ def _ready(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> dic
         try:
             engines[name, dtype] = engine = make_engine(network, name, dtype)
             check(engine, network, size)
-        except (EngineError, ImportError) as e:
+        except Exception as e:  # PyTorch has others where a device does not know a type
             engines.pop((name, dtype), None)
             refused.append(str(e))
     if not engines:
