@@ -47,7 +47,8 @@ class Folded(nn.Module):
         self.network, self.full_size = network, full_size
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        y = self.network(x) if self.full_size else self.network.forward_head(self.network.forward_features(x))
+        resized = self.network.spec.full_size and not self.full_size
+        y = self.network.forward_head(self.network.forward_features(x)) if resized else self.network(x)
         return (y,) if isinstance(y, torch.Tensor) else tuple(y)
 
     @property
