@@ -12,7 +12,6 @@ import statistics
 import tempfile
 import time
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,12 @@ def bare_seconds(segmenter: Any, images: list[np.ndarray], dealt: bool = False) 
     import torch
 
     from scalenet.data.images import to_input
-    from scalenet.runtime.parallel import parallel_forward
+    from scalenet.engines.eager import TorchEngine
+    from scalenet.fuse import Folded
 
-    forward = partial(parallel_forward, segmenter._forward) if dealt else segmenter._forward
+    engine = segmenter.engine
+    if not dealt:
+        segmenter.engine = TorchEngine(Folded(segmenter.model), engine.dtype).forward
     batches = [
         to_input(np.stack(images[i : i + segmenter.batch_size]), segmenter.device, **segmenter.statistics)
         for i in range(0, len(images), segmenter.batch_size)
@@ -55,9 +57,10 @@ def bare_seconds(segmenter: Any, images: list[np.ndarray], dealt: bool = False) 
     started = time.perf_counter()
     with torch.inference_mode():
         for x in batches:
-            forward(x)
+            segmenter._forward(x)
         if segmenter.device.type == "cuda":
             torch.cuda.synchronize()
+    segmenter.engine = engine
     return time.perf_counter() - started
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
 from torch.export import Dim
 
 from .data.io import atomic_write
-from .fuse import fold
+from .fuse import Folded, fold
 from .models.preprocessing import model_input
 from .network import ScaleNet
 
@@ -25,19 +24,6 @@ Outputs = Sequence[torch.Tensor]
 
 class ExportError(ValueError):
     """An exported file that does not compute what the network does."""
-
-
-class Folded(nn.Module):
-    """A network in evaluation mode, its BatchNorms folded into the convolutions, its outputs a plain tuple."""
-
-    def __init__(self, model: ScaleNet) -> None:
-        super().__init__()
-        self.network = fold(model).cpu()
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The network's outputs for (B, in_chans, H, W) images."""
-        y = self.network(x)
-        return (y,) if isinstance(y, torch.Tensor) else tuple(y)
 
 
 def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[str, Any]:
@@ -66,7 +52,7 @@ def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[s
     write, load = (_write_onnx, _load_onnx) if form == "onnx" else (_write_pt2, _load_pt2)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, f".{form}") as temporary:
-        folded = Folded(model).eval()
+        folded = Folded(fold(model).cpu(), full_size=True).eval()
         write(folded, temporary, _metadata(model), model.spec.output_names)
         difference = _difference(model, load(temporary))
         if not difference <= TOLERANCE:
@@ -103,7 +89,12 @@ def _load_pt2(path: Path) -> Callable[[torch.Tensor], Outputs]:
     return torch.export.load(path).module()
 
 
-def _write_onnx(folded: Folded, path: Path, metadata: dict[str, str], outputs: Sequence[str]) -> None:
+def onnx_model(folded: Folded, metadata: dict[str, str], outputs: Sequence[str]) -> bytes:
+    """An ONNX model of free batch, height and width, from ``images`` to the named outputs.
+
+    Raises:
+        ImportError: if a package for ONNX is missing.
+    """
     onnx = _onnx("onnx")
     _onnx("onnxscript")
     program = torch.onnx.export(
@@ -111,7 +102,11 @@ def _write_onnx(folded: Folded, path: Path, metadata: dict[str, str], outputs: S
     )
     proto = cast(torch.onnx.ONNXProgram, program).model_proto
     onnx.helper.set_model_props(proto, metadata)
-    path.write_bytes(proto.SerializeToString())
+    return proto.SerializeToString()
+
+
+def _write_onnx(folded: Folded, path: Path, metadata: dict[str, str], outputs: Sequence[str]) -> None:
+    path.write_bytes(onnx_model(folded, metadata, outputs))
 
 
 def _load_onnx(path: Path) -> Callable[[torch.Tensor], Outputs]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+if TYPE_CHECKING:
+    from .network import ScaleNet
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -29,3 +32,43 @@ def fold(model: Network) -> Network:
                 setattr(parent, name, folded.to(dtype))
                 setattr(parent, after, nn.Identity())
     return model
+
+
+class Folded(nn.Module):
+    """A folded network whose outputs are a plain tuple, for engines and files.
+
+    Args:
+        network: as :func:`fold` gives it; it is kept, not copied.
+        full_size: resize logits to the input, as the network itself does; else they stay at stride 4.
+    """
+
+    def __init__(self, network: ScaleNet, full_size: bool = False) -> None:
+        super().__init__()
+        self.network, self.full_size = network, full_size
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The network's outputs for (B, in_chans, H, W) images."""
+        resized = self.network.spec.full_size and not self.full_size
+        y = self.network.forward_head(self.network.forward_features(x)) if resized else self.network(x)
+        return (y,) if isinstance(y, torch.Tensor) else tuple(y)
+
+    @property
+    def in_chans(self) -> int:
+        """Channels of its images."""
+        return self.network.in_chans
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.network.conv1.weight.device
+
+    @property
+    def dtype_name(self) -> str:
+        """Of its weights, such as "float32"."""
+        return str(self.network.conv1.weight.dtype).removeprefix("torch.")
+
+    def in_dtype(self, dtype: torch.dtype) -> Folded:
+        """Itself if its weights are of ``dtype``, else a copy."""
+        if self.network.conv1.weight.dtype == dtype:
+            return self
+        return copy.deepcopy(self).to(dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from .options import height_width, positive
@@ -12,31 +13,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="networks; registered ones run with random weights")
     parser.add_argument("--size", type=height_width, help="HxW (default: the network's own)")
+    parser.add_argument(
+        "--engines", default="torch", metavar="LIST",
+        help="all, or for example torch,onnxruntime,openvino:bfloat16: timed in turn (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=positive, default=1, help="images together (default: %(default)s)")
     parser.add_argument("--threads", type=positive, help="processor threads")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to measure each (default: %(default)s)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    parser.add_argument("--table", metavar="FILE", help="also write a Markdown table, with the processor's name")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Time each network; returns one row for each."""
+    """Time each network; returns one row for each, or for each engine."""
     import torch
 
-    from ..bench import bench
+    from ..bench import bench_engines, parse_pairs, processor, table
+    from ..data.io import write_text
     from ..models.factory import load_model
 
+    pairs = parse_pairs(args.engines)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     # time does not depend on weights: registered networks need none
     models = {name: load_model(name, pretrained=False) for name in args.names}
     rows = []
     if not args.json:
-        print(f"{'name':24} {'ms':>9} {'parameters':>12} {'GMACs':>9}  size, device")
+        print(
+            f"{'name':24} {'ms':>9} {'least':>9} {'parameters':>12} {'GMACs':>9} {'of matmul':>9}  engine, size, device"
+        )
+    refused = _say if args.engines == "all" else None
     for name, model in models.items():
-        row = {"name": name, **bench(model, args.size, args.device, args.seconds)}
-        rows.append(row)
+        found = bench_engines(model, pairs, args.size, args.device, args.seconds, args.batch_size, refused)
+        rows += [{"name": name, **row} for row in found]
         if not args.json:
-            print(
-                f"{name:24} {row['ms']:>9.2f} {row['params']:>12,} {row['macs'] / 1e9:>9.3f}  "
-                f"{row['size'][0]}x{row['size'][1]}, {row['device']}, {row['threads']} threads"
-            )
+            _print(rows[-len(found) :])
+    if args.table:
+        threads = torch.get_num_threads()
+        head = f"{processor()}, {threads} thread{'s' * (threads > 1)}, torch {torch.__version__}"
+        write_text(args.table, f"{head}\n\n{table(rows)}")
     return {"results": rows}
+
+
+def _say(reason: str) -> None:
+    print(f"left out: {reason}", file=sys.stderr)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        print(
+            f"{row['name']:24} {row['ms']:>9.2f} {row['ms_min']:>9.2f} {row['params']:>12,} {row['macs'] / 1e9:>9.3f} "
+            f"{row['matmul_share']:>9.2f}  {row['engine']} {row['dtype']}, {row['size'][0]}x{row['size'][1]}, "
+            f"{row['device']}, {row['threads']} threads"
+        )

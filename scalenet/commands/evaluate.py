@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 from ..labels import DECODERS
-from .options import height_width, numbers, positive
+from .options import add_engine, height_width, numbers, positive
 
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict
     "camvid": "segmentation",
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scales", type=numbers, help="look at several sizes, for example 0.5,1,2 (segmentation and bottom-up)"
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    add_engine(parser)
     parser.add_argument("--batch-size", type=positive, help="images, or people, that run together")
     segmentation = parser.add_argument_group("segmentation")
     segmentation.add_argument("--prefix", metavar="P", help="segmentation: only images whose file name begins with P")
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     scales = {} if args.scales is None else {"scales": args.scales}
     result = module.evaluate(
         args.name, args.dataset, args.root, args.split, checkpoint=args.checkpoint, limit=args.limit, flip=args.flip,
-        device=args.device, batch_size=args.batch_size, **scales, **given,
+        device=args.device, batch_size=args.batch_size, engine=args.engine, dtype=args.dtype, **scales, **given,
     )  # fmt: skip
     if not args.json:
         print_metrics(result)

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
+from ..engines.base import DTYPES, ENGINES
+
+
+def add_engine(parser: ArgumentParser) -> None:
+    """``--engine`` and ``--dtype``, of every command that runs a network."""
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="torch",
+        help="what runs the network; auto: the fastest here, found by trying and remembered (default: torch)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dtype", choices=DTYPES, help="what it computes in (default: the weights' own; for --engine auto the faster)"
+    )
+
 
 def height_width(text: str) -> tuple[int, int]:
     """A size as text, "360x480", to (360, 480)."""

@@ -15,7 +15,7 @@ from . import inputs
 from .batch import Batch, Job, is_file_name, keep_results, plan
 from .clip import frames_together, run_video, target_of, the_video
 from .keypoint_file import KeypointFile, image_id, part_of
-from .options import add_threads, numbers, positive, use_threads
+from .options import add_engine, add_threads, numbers, positive, use_threads
 
 RESULTS = "keypoints.json"
 NETWORK, BOTTOMUP_NETWORK = "scalenet_p0", "scalenet_p0_bottomup"
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decode", choices=DECODERS, help="joints from heatmaps (default: the network's)")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     add_threads(parser)
+    add_engine(parser)
     parser.add_argument(
         "--batch-size", type=positive,
         help=f"people that run together (default: {PEOPLE_TOGETHER}), or images for bottom-up (1); for videos 4, on a "
@@ -163,6 +164,7 @@ def _estimator(args: argparse.Namespace, batch_size: int | None) -> Any:
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
     detector = None if args.detector == "none" else args.detector or "bottomup"
     options = {"flip": args.flip is not False, "decode": args.decode, "detector": detector}
+    options |= {"engine": args.engine, "dtype": args.dtype}
     try:
         return PoseEstimator(args.model, args.device, batch_size or PEOPLE_TOGETHER, **options)
     except WrongTask as e:
@@ -179,8 +181,8 @@ def _bottomup(args: argparse.Namespace, batch_size: int | None) -> Any:
             raise ValueError(
                 f"--{option} is for people in boxes, {args.model} looks at everybody at once: leave it out"
             )
-    scales = args.scales or (1.0,)
-    return BottomUpPoseEstimator(args.model, args.device, batch_size or 1, flip=bool(args.flip), scales=scales)
+    looks = {"flip": bool(args.flip), "scales": args.scales or (1.0,), "engine": args.engine, "dtype": args.dtype}
+    return BottomUpPoseEstimator(args.model, args.device, batch_size or 1, **looks)
 
 
 def sample_portrait() -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from . import inputs
 from .batch import Batch, Job, keep_results, plan
 from .clip import frames_together, run_video, target_of, the_video
-from .options import add_threads, height_width, numbers, positive, use_threads
+from .options import add_engine, add_threads, height_width, numbers, positive, use_threads
 
 KINDS = ("overlay", "mask")
 NETWORK = "scalenet_s0"
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     add_threads(parser)
+    add_engine(parser)
     parser.add_argument(
         "--batch-size", type=positive, help="images of one size that run together (default: 1, videos 4, on a GPU 8)"
     )
@@ -82,7 +83,7 @@ def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
     unsure = {} if args.min_confidence is None else {"min_confidence": args.min_confidence}
     return Segmenter(
         args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
-        overlap=args.overlap, resize=not args.full_size, **unsure,
+        overlap=args.overlap, resize=not args.full_size, engine=args.engine, dtype=args.dtype, **unsure,
     )  # fmt: skip
 
 

@@ -29,6 +29,20 @@ Device = str | torch.device | None
 Estimate = Callable[[KeypointSet, Sequence[Any]], list[Result]]
 
 
+class Running(NamedTuple):
+    """How a network is run, see :func:`evaluate`."""
+
+    device: Device
+    batch_size: int | None
+    flip: bool | None
+    engine: str
+    dtype: str | None
+
+    def options(self) -> dict[str, Any]:
+        """What every predictor takes by name."""
+        return {"flip": self.flip is not False, "engine": self.engine, "dtype": self.dtype, "person_threshold": 0.0}
+
+
 class TopDown(NamedTuple):
     """What holds for people in boxes alone, see :func:`evaluate`."""
 
@@ -41,9 +55,9 @@ class TopDown(NamedTuple):
 def evaluate(
     name: str | Path | ScaleNet, dataset: str, root: str | Path, split: str = "val", *,
     checkpoint: str | Path | None = None, limit: int | None = None, flip: bool | None = None, device: Device = None,
-    batch_size: int | None = None, boxes: str | Path | None = None, detector: str | Path | None = None,
-    input_size: tuple[int, int] | None = None, decode: str | None = None, scales: Sequence[float] | None = None,
-    results: str | Path | None = None,
+    batch_size: int | None = None, engine: str = "torch", dtype: str | None = None, boxes: str | Path | None = None,
+    detector: str | Path | None = None, input_size: tuple[int, int] | None = None, decode: str | None = None,
+    scales: Sequence[float] | None = None, results: str | Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Metrics of a pose network over a split, and what they hold for.
 
@@ -52,7 +66,7 @@ def evaluate(
         dataset: "coco", "stanford40", "crowdpose" or "lsp", with :func:`scalenet.evaluate.scores.score`'s metrics. The
             joints must be the network's; for "lsp" the shared ones (joints_compared) do if the torso's are among them.
         root, split: as in :func:`scalenet.data.keypoints.find_annotations`; limit: only the first images.
-        flip: mirror test; default yes.
+        flip: mirror test; default yes. engine, dtype: as in :class:`~scalenet.predict.base.Predictor`.
         boxes, detector: top-down: a detector's result file, or who finds people, see
             :func:`~scalenet.predict.detector.make_detector`; default the annotations' boxes.
         input_size, decode: top-down: as in :class:`~scalenet.PoseEstimator`.
@@ -70,7 +84,8 @@ def evaluate(
     _check_options(network, top_down, scales)
     metrics, data = scorer(dataset), KeypointSet.open(root, split)
     joints = data.match(_names(network), network.num_classes, ENOUGH.get(dataset, ()))
-    estimate, settings = _estimate(network, device, batch_size, flip, top_down, scales, data, joints)
+    running = Running(device, batch_size, flip, engine, dtype)
+    estimate, settings = _estimate(network, running, top_down, scales, data, joints)
     image_ids = sorted(data.images)[:limit]
     found, seconds = _timed(estimate, data, image_ids, results)
     return {
@@ -117,32 +132,29 @@ def _score(
 
 
 def _estimate(
-    network: ScaleNet, device: Device, batch_size: int | None, flip: bool | None, top_down: TopDown,
-    scales: Sequence[float] | None, data: KeypointSet, joints: Joints | None,
+    network: ScaleNet, running: Running, top_down: TopDown, scales: Sequence[float] | None, data: KeypointSet,
+    joints: Joints | None,
 ) -> tuple[Estimate, dict[str, Any]]:  # fmt: skip
     """Who finds people, and the settings that the metrics hold for."""
     if network.spec.boxed:
-        estimate, settings = _top_down(network, device, batch_size, flip, top_down, data, joints)
+        estimate, settings = _top_down(network, running, top_down, data, joints)
     else:
-        estimate, settings = _bottom_up(network, device, batch_size, flip, scales or (1.0,))
-    if flip and not settings["flip"]:
+        estimate, settings = _bottom_up(network, running, scales or (1.0,))
+    if running.flip and not settings["flip"]:
         raise DataError("the network names no left and right joints: evaluate it with --no-flip")
     return estimate, settings
 
 
-def _bottom_up(
-    network: ScaleNet, device: Device, batch_size: int | None, flip: bool | None, scales: Sequence[float]
-) -> tuple[Estimate, dict[str, Any]]:
+def _bottom_up(network: ScaleNet, running: Running, scales: Sequence[float]) -> tuple[Estimate, dict[str, Any]]:
     estimator = BottomUpPoseEstimator(
-        network, device, batch_size or 1, flip=flip is not False, scales=scales, person_threshold=0.0
+        network, running.device, running.batch_size or 1, scales=scales, **running.options()
     )
     settings = {"flip": estimator.flip, "scales": list(scales), "input_size": estimator.input_size}
     return partial(bottomup.estimate, estimator), settings
 
 
 def _top_down(
-    network: ScaleNet, device: Device, batch_size: int | None, flip: bool | None, given: TopDown, data: KeypointSet,
-    joints: Joints | None,
+    network: ScaleNet, running: Running, given: TopDown, data: KeypointSet, joints: Joints | None
 ) -> tuple[Estimate, dict[str, Any]]:  # fmt: skip
     """Boxes are from a file, a detector, or the annotations."""
     if not (given.boxes or given.detector or data.annotations):
@@ -152,8 +164,8 @@ def _top_down(
     if given.boxes and given.detector:
         raise DataError("boxes are from a file or from a detector, not from both: leave one of them out")
     estimator = PoseEstimator(
-        network, device, batch_size or 32, flip=flip is not False, decode=given.decode, detector=given.detector,
-        input_size=given.input_size, person_threshold=0.0,
+        network, running.device, running.batch_size or 32, decode=given.decode, detector=given.detector,
+        input_size=given.input_size, **running.options(),
     )  # fmt: skip
     settings = {
         "flip": estimator.flip, "boxes": Path(given.boxes or given.detector or "ground truth").name,

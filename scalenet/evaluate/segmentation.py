@@ -50,7 +50,8 @@ def confusion_matrix(
 def evaluate(
     name: str | Path | ScaleNet, dataset: str, root: str | Path, split: str = "val", *,
     checkpoint: str | Path | None = None, limit: int | None = None, flip: bool | None = None,
-    device: str | torch.device | None = None, batch_size: int | None = None, scales: Sequence[float] = (1.0,),
+    device: str | torch.device | None = None, batch_size: int | None = None, engine: str = "torch",
+    dtype: str | None = None, scales: Sequence[float] = (1.0,),
     prefix: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """mIoU, IoU per class and pixel accuracy over a split.
@@ -62,6 +63,7 @@ def evaluate(
         root, split: as in :func:`scalenet.data.segmentation.find_pairs`.
         limit: only the first images.
         flip: mean with the mirrored image; default not.
+        engine, dtype: as in :class:`~scalenet.predict.base.Predictor`.
         scales: factors of the image's size to look at.
         prefix: only images whose file name begins so; ``limit`` counts these.
 
@@ -76,7 +78,9 @@ def evaluate(
     model = load_model(name, checkpoint)
     if model.spec.people:
         raise DataError(f"{dataset} is for segmentation, {name_of(name)} is a {model.task} network")
-    segmenter = Segmenter(model, device, batch_size or 1, flip=bool(flip), scales=scales, resize=False)
+    segmenter = Segmenter(
+        model, device, batch_size or 1, flip=bool(flip), scales=scales, resize=False, engine=engine, dtype=dtype
+    )
     names = segmenter.labels.names if dataset == FOLDER else DATASETS[dataset].names
     _check_classes(model, name_of(name), names, dataset)
     pairs = _begin_with(prefix, find_pairs(root, split))[:limit]

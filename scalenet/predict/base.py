@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from ..data.images import ImageLike, as_list, load_image
 from ..data.sources import is_url
-from ..fuse import fold
+from ..engines.base import ON_PROCESSORS
+from ..engines.choose import start
+from ..fuse import Folded, fold
 from ..models.factory import load_model
 from ..models.preprocessing import model_input
 from ..network import ScaleNet
@@ -42,35 +44,44 @@ class Predictor:
         name_or_model: a network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images or crops per forward pass.
+        engine: what runs it: "torch", "compile" (torch.compile), "onnxruntime", "openvino" (both on a processor), or
+            "auto", the fastest here, see :func:`scalenet.engines.choose.start`.
+        dtype: what it computes in: "float32", "bfloat16", or "auto", the faster one; default what its weights are in,
+            and for the engine "auto" the faster one.
 
     Attributes:
-        model: the folded copy, on ``device``; its parameters are of ``dtype``, those of the network.
+        model: the folded copy, on ``device``.
+        engine: what runs it: its ``name`` and its ``dtype``.
         labels: what the outputs mean; of a network that does not say, the usual ones or numbers.
         trained_size: (H, W) that the network was made for.
         statistics: ``mean`` and ``std`` of its inputs.
 
     Raises:
-        WrongTask, ValueError: if the network is for something else, or there is no such device.
+        WrongTask, ValueError: if the network is for something else, or there is no such device or engine.
+        ImportError: if the engine's package is missing.
     """
 
     spec: ClassVar[TaskSpec]
     flip: bool
 
-    def __init__(self, name_or_model: str | Path | ScaleNet, device: Device, batch_size: int) -> None:
+    def __init__(
+        self, name_or_model: str | Path | ScaleNet, device: Device, batch_size: int, engine: str, dtype: str | None
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         model = load_model(name_or_model)
         self._check(model)
-        self.device, self.batch_size = pick_device(device), batch_size
+        on_processor = device is None and engine in ON_PROCESSORS
+        self.device, self.batch_size = pick_device("cpu" if on_processor else device), batch_size
         self.model = fold(model).to(self.device)
-        self.dtype = model.conv1.weight.dtype
         self.labels = self.spec.labels_of(model.labels, model.num_classes)
         self.trained_size, self.statistics = model_input(model)
+        self.engine = start(Folded(self.model), engine, dtype, self.trained_size)
 
     def __repr__(self) -> str:
         height, width = self.trained_size
         what = f"{len(self.labels.names)} {'joints' if self.spec.people else 'classes'} of {self.labels.dataset}"
-        kind, dtype = type(self).__name__, str(self.dtype).removeprefix("torch.")
+        kind, dtype = type(self).__name__, self.engine.dtype
         name = self.model.arch.name or self.model.arch.digest
         return f"<{kind} {name}: {what}, {height}x{width}, {self.device}, {dtype}>"
 

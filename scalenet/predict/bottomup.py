@@ -20,7 +20,6 @@ from ..data.transforms import crop, crop_matrices, invert, transform
 from ..network import ScaleNet
 from ..pose.grouping import group_keypoints
 from ..runtime.device import Device
-from ..runtime.parallel import parallel_forward
 from ..tasks import BOTTOMUP
 from .base import Predictor
 from .results import PoseResult
@@ -68,6 +67,7 @@ class BottomUpPoseEstimator(Predictor):
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one input size that run together.
+        engine, dtype: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
         flip: flip test (twice the time): heatmaps are averaged, tags of both are used.
         scales: multi-scale test, factors of the input size; tags are taken at scale 1, which must be among them.
         input_size: of the image's short side; default what the network was trained for.
@@ -88,6 +88,8 @@ class BottomUpPoseEstimator(Predictor):
         device: Device = None,
         batch_size: int = 1,
         *,
+        engine: str = "torch",
+        dtype: str | None = None,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         input_size: int | None = None,
@@ -96,7 +98,7 @@ class BottomUpPoseEstimator(Predictor):
         tag_threshold: float | None = None,
         person_threshold: float = PERSON_THRESHOLD,
     ) -> None:
-        super().__init__(name_or_model, device, batch_size)
+        super().__init__(name_or_model, device, batch_size, engine, dtype)
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
         self.aligned = self.labels.convention == "aligned"
@@ -173,17 +175,16 @@ class BottomUpPoseEstimator(Predictor):
 
     def _look(self, x: torch.Tensor, flip: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Heatmaps (B, K, 2h, 2w) at stride 2, tags (B, K, T, h, w) at stride 4."""
-        heat, tags = parallel_forward(self._forward, x)
+        heat, tags = self._forward(x)
         if not flip:
             return heat, tags[:, :, None]
         order = self.labels.flip_order()
-        mirrored_heat, mirrored_tags = (m.flip(3)[:, order] for m in parallel_forward(self._forward, x.flip(3)))
+        mirrored_heat, mirrored_tags = (m.flip(3)[:, order] for m in self._forward(x.flip(3)))
         return (heat + mirrored_heat) / 2, torch.stack([tags, mirrored_tags], 2)
 
     def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        output = self.model(x.to(self.dtype))
-        fine = output.heatmaps_x2.float()
-        return (fine + _resize(output.heatmaps.float(), fine.shape[2:])) / 2, output.tags.float()
+        coarse, tags, fine = self.engine(x)
+        return (fine + _resize(coarse, fine.shape[2:])) / 2, tags
 
 
 def _resize(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

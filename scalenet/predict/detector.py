@@ -17,7 +17,10 @@ CHOICES = "bottomup, bottomup:NAME, torchvision:NAME, a .onnx file of YOLOX's fo
 
 
 def make_detector(
-    spec: str | Path | Detector | BottomUpPoseEstimator | None, device: str | torch.device | None = None
+    spec: str | Path | Detector | BottomUpPoseEstimator | None,
+    device: str | torch.device | None = None,
+    engine: str = "torch",
+    dtype: str | None = None,
 ) -> Detector | None:
     """Make a person detector.
 
@@ -28,13 +31,14 @@ def make_detector(
             ``.onnx`` file (:class:`~scalenet.predict.yolox.YoloxDetector`), a function from an RGB (H, W, 3) uint8
             image to (N, 4 or 5) boxes, which is taken as it is, or None: nobody looks, the image is one person.
         device: where networks run; ONNX files run on the processor.
+        engine, dtype: what runs a bottom-up network that is named here, as in its estimator.
 
     Raises:
         ValueError: naming the choices, for anything else, or for a file or network of another kind.
         LookupError, FileNotFoundError, ImportError: for a name or file that is not there, or a missing package.
     """
     if isinstance(spec, (str, Path)):
-        return _named(str(spec), device)
+        return _named(str(spec), device, engine, dtype)
     if spec is not None and not callable(spec):
         raise ValueError(f"no detector {spec!r}; choose from {CHOICES}")
     from .bottomup import BottomUpPoseEstimator
@@ -43,16 +47,16 @@ def make_detector(
     return BottomUpDetector(spec) if isinstance(spec, BottomUpPoseEstimator) else spec
 
 
-def _named(text: str, device: str | torch.device | None) -> Detector:
+def _named(text: str, device: str | torch.device | None, engine: str, dtype: str | None) -> Detector:
     from .people import BottomUpDetector
 
     kind, colon, name = text.partition(":")
     if kind == "bottomup" and not colon:
-        return BottomUpDetector(device=device)
+        return BottomUpDetector(device=device, engine=engine, dtype=dtype)
     if kind == "bottomup" and name:
         from .bottomup import BottomUpPoseEstimator
 
-        return BottomUpDetector(BottomUpPoseEstimator(name, device))
+        return BottomUpDetector(BottomUpPoseEstimator(name, device, engine=engine, dtype=dtype))
     if kind == "torchvision" and name:
         return torchvision_detector(name, device=device)
     if text.lower().endswith(".onnx"):

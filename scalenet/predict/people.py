@@ -80,13 +80,18 @@ class BottomUpDetector:
 
     Args:
         estimator: who finds them; default ScaleNet-P0's bottom-up form, which is loaded for the first image.
-        device: where the default runs.
+        device, engine, dtype: where the default runs, and in what, as in its estimator.
     """
 
     def __init__(
-        self, estimator: BottomUpPoseEstimator | None = None, device: str | torch.device | None = None
+        self,
+        estimator: BottomUpPoseEstimator | None = None,
+        device: str | torch.device | None = None,
+        engine: str = "torch",
+        dtype: str | None = None,
     ) -> None:
-        self._given, self._device = estimator, device
+        self._given = estimator
+        self._where = device, engine, dtype
 
     @cached_property
     def estimator(self) -> BottomUpPoseEstimator:
@@ -95,7 +100,8 @@ class BottomUpDetector:
             return self._given
         from .bottomup import BottomUpPoseEstimator
 
-        return BottomUpPoseEstimator(FINDER, self._device)
+        device, engine, dtype = self._where
+        return BottomUpPoseEstimator(FINDER, device, engine=engine, dtype=dtype)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(N, 5) x1, y1, x2, y2, score of the people in an RGB (H, W, 3) uint8 image."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import cv2
 import numpy as np
@@ -19,7 +18,6 @@ import torch.nn.functional as F
 from ..data.images import ImageLike, load_image, mirrored, pad_to_multiple, to_input
 from ..network import ScaleNet
 from ..runtime.device import Device
-from ..runtime.parallel import parallel_forward
 from ..tasks import SEGMENTATION
 from .base import Predictor
 from .confidence import UNKNOWN, calibration_of
@@ -52,6 +50,7 @@ class Segmenter(Predictor):
             ``.safetensors`` file. One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one size that run together.
+        engine, dtype: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
         flip: flip test; logits are averaged.
         scales: multi-scale test, factors of the image's size; logits are averaged.
         window: (h, w), rounded up to multiples of 4: slide a window of this size over the image as it is; logits are
@@ -73,6 +72,8 @@ class Segmenter(Predictor):
         device: Device = None,
         batch_size: int = 1,
         *,
+        engine: str = "torch",
+        dtype: str | None = None,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         window: Size | None = None,
@@ -84,7 +85,7 @@ class Segmenter(Predictor):
         if not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence must be from 0 to 1, got {min_confidence}")
         self.min_confidence = min_confidence
-        super().__init__(name_or_model, device, batch_size)
+        super().__init__(name_or_model, device, batch_size, engine, dtype)
         self.input_size = self.trained_size
         self.flip, self.scales = flip, tuple(scales)
         self.window = window and tuple(STRIDE * n for n in _stride4(window))
@@ -138,9 +139,9 @@ class Segmenter(Predictor):
         """Whatever compares with NaN would be class 0 in silence. A sum tells it at no cost, unless it overflows."""
         if math.isfinite(logits.sum()) or logits.isfinite().all():
             return
-        name = str(self.dtype).removeprefix("torch.")
+        name = self.engine.dtype
         half = f"{name} overflowed: run it in float32, as model.float()"
-        cause = half if torch.finfo(self.dtype).bits < 32 else "its weights or the image's values are broken"
+        cause = half if torch.finfo(getattr(torch, name)).bits < 32 else "its weights or the image's values are broken"
         raise OutputError(f"the network's logits hold NaN or infinity: {cause}")
 
     def _run(self, group: list[Fitted]) -> torch.Tensor:
@@ -189,18 +190,16 @@ class Segmenter(Predictor):
         return sum(parts[1:], parts[0]) / len(parts)
 
     def _sides(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        yield parallel_forward(self._forward, x)
+        yield self._forward(x)
         if self.flip:
-            yield parallel_forward(self._forward, x.flip(3)).flip(3)
+            yield self._forward(x.flip(3)).flip(3)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         h, w = x.shape[-2:]
         if h % COARSEST or w % COARSEST:
             rows, columns = (torch.from_numpy(mirrored(n, COARSEST)).to(x.device) for n in (h, w))
             x = x[:, :, rows][..., columns].contiguous(memory_format=torch.channels_last)
-        features = self.model.forward_features(x.to(self.dtype))
-        logits = cast(torch.Tensor, self.model.forward_head(features))
-        return logits[..., : h // STRIDE, : w // STRIDE].float()
+        return self.engine(x)[0][..., : h // STRIDE, : w // STRIDE]
 
 
 def _check_options(scales: Sequence[float], window: Size | None, overlap: float) -> None:

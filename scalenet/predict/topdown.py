@@ -20,7 +20,6 @@ from ..network import ScaleNet
 from ..pose.codec import HeatmapCodec
 from ..pose.oks import likely_sigmas, oks_nms, person_scores
 from ..runtime.device import Device
-from ..runtime.parallel import parallel_forward
 from ..tasks import POSE
 from .base import Predictor, knowing
 from .detector import Detector, make_detector
@@ -63,6 +62,7 @@ class PoseEstimator(Predictor):
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: crops per forward pass, which bounds memory.
+        engine, dtype: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
         flip: flip test: average with the mirrored crop (needs labels with ``flip_pairs``).
         decode: "oks", "dark" or "quarter", see :class:`~scalenet.pose.codec.HeatmapCodec`; default what
             the network's labels say, else "dark".
@@ -87,6 +87,8 @@ class PoseEstimator(Predictor):
         device: Device = None,
         batch_size: int = 32,
         *,
+        engine: str = "torch",
+        dtype: str | None = None,
         flip: bool = True,
         decode: str | None = None,
         detector: str | Path | Detector | BottomUpPoseEstimator | None = "bottomup",
@@ -94,9 +96,9 @@ class PoseEstimator(Predictor):
         sigma: float = 0.0,
         person_threshold: float | None = None,
     ) -> None:
-        super().__init__(name_or_model, device, batch_size)
+        super().__init__(name_or_model, device, batch_size, engine, dtype)
         self.flip = flip and bool(self.labels.flip_pairs)
-        self.detector = make_detector(detector, self.device)
+        self.detector = make_detector(detector, self.device, engine, dtype)
         self.scored_by_itself = isinstance(self.detector, BottomUpDetector)  # whose scores are no probabilities
         height, width = input_size or self.trained_size
         self.input_size = (height, width)
@@ -195,8 +197,7 @@ class PoseEstimator(Predictor):
             yield crop(image, matrix, self.input_size), matrix, i
 
     def _heatmaps(self, x: torch.Tensor) -> np.ndarray:
-        x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return parallel_forward(self.model, x).float().cpu().numpy()
+        return self.engine(x)[0].cpu().numpy()
 
     def _flush(self, batch: _Batch, flip: bool) -> None:
         if not batch.crops:

@@ -31,6 +31,11 @@ def stand_in(monkeypatch, module, name):
     monkeypatch.setattr(module, name, ask)
 
 
+PLAIN = {"engine": "torch", "dtype": None}
+OPENVINO = {"engine": "openvino", "dtype": "bfloat16"}
+AS_OPENVINO = ("--engine", "openvino", "--dtype", "bfloat16")
+
+
 def asked(*argv):
     with pytest.raises(Asked) as found:
         cli.main([*map(str, argv)])
@@ -45,29 +50,54 @@ def photo(tmp_path):
 def test_segment(monkeypatch, photo, tmp_path):
     stand_in(monkeypatch, segmenter, "Segmenter")
     plain = asked("segment", photo, "-o", tmp_path)
-    wanted = {"batch_size": 1, "flip": False, "scales": (1.0,), "window": None, "overlap": 0.25, "resize": True}
+    wanted = {
+        **PLAIN,
+        "batch_size": 1,
+        "flip": False,
+        "scales": (1.0,),
+        "window": None,
+        "overlap": 0.25,
+        "resize": True,
+    }
     assert plain == {"name_or_model": "scalenet_s0", "device": None, **wanted}
     options = ["--flip", "--scales", "0.5,1", "--window", "64x96", "--overlap", "0.5", "--full-size"]
-    every = asked("segment", photo, "-o", tmp_path, "-m", "x", "--device", "cpu", "--batch-size", 3, *options)
-    wanted = {"batch_size": 3, "flip": True, "scales": (0.5, 1.0), "window": (64, 96), "overlap": 0.5, "resize": False}
+    every = asked(
+        "segment", photo, "-o", tmp_path, "-m", "x", "--device", "cpu", "--batch-size", 3, *options, *AS_OPENVINO
+    )
+    wanted = {
+        **OPENVINO,
+        "batch_size": 3,
+        "flip": True,
+        "scales": (0.5, 1.0),
+        "window": (64, 96),
+        "overlap": 0.5,
+        "resize": False,
+    }
     assert every == {"name_or_model": "x", "device": "cpu", **wanted}
 
 
 def test_pose(monkeypatch, photo, tmp_path):
     stand_in(monkeypatch, topdown, "PoseEstimator")
     stand_in(monkeypatch, bottomup, "BottomUpPoseEstimator")
-    common = {"device": None, "flip": True, "decode": None, "batch_size": 32, "detector": "bottomup"}
+    common = {**PLAIN, "device": None, "flip": True, "decode": None, "batch_size": 32, "detector": "bottomup"}
     assert asked("pose", photo, "-o", tmp_path) == {"name_or_model": "scalenet_p0", **common}
     options = ["--decode", "quarter", "--batch-size", 4, "--device", "cpu", "--detector"]
-    every = asked("pose", photo, "-m", "x", "--no-flip", *options, "torchvision:y")
-    common = {"device": "cpu", "flip": False, "decode": "quarter", "batch_size": 4, "detector": "torchvision:y"}
+    every = asked("pose", photo, "-m", "x", "--no-flip", *options, "torchvision:y", *AS_OPENVINO)
+    common = {
+        **OPENVINO,
+        "device": "cpu",
+        "flip": False,
+        "decode": "quarter",
+        "batch_size": 4,
+        "detector": "torchvision:y",
+    }
     assert every == {"name_or_model": "x", **common}
     assert asked("pose", photo, "--detector", "none")["detector"] is None
     plain = asked("pose", photo, "--bottom-up")
-    common = {"device": None, "flip": False, "scales": (1.0,), "batch_size": 1}
+    common = {**PLAIN, "device": None, "flip": False, "scales": (1.0,), "batch_size": 1}
     assert plain == {"name_or_model": "scalenet_p0_bottomup", **common}
-    every = asked("pose", photo, "--bottom-up", "-m", "x", "--flip", "--scales", "1,2", "--batch-size", 4)
-    common = {"device": None, "flip": True, "scales": (1.0, 2.0), "batch_size": 4}
+    every = asked("pose", photo, "--bottom-up", "-m", "x", "--flip", "--scales", "1,2", "--batch-size", 4, *AS_OPENVINO)
+    common = {**OPENVINO, "device": None, "flip": True, "scales": (1.0, 2.0), "batch_size": 4}
     assert every == {"name_or_model": "x", **common}
 
 
@@ -83,14 +113,24 @@ def test_evaluate(monkeypatch, capsys, dataset, module):
     stand_in(monkeypatch, module, "evaluate")
     plain = asked("evaluate", "net", "--dataset", dataset, "--root", "R")
     head = {"name": "net", "dataset": dataset, "root": "R", "split": "val"}
-    rest = {"checkpoint": None, "limit": None, "flip": None, "device": None, "batch_size": None}
+    rest = {**PLAIN, "checkpoint": None, "limit": None, "flip": None, "device": None, "batch_size": None}
     assert plain == {**head, **rest}
     options = ["--split", "test", "--checkpoint", "w", "--limit", 5, "--no-flip", "--scales", "1,2", "--device", "cpu"]
     pose_only = {"boxes": "b.json", "decode": "quarter", "results": "r.json"}
     own, others = ({"prefix": "p"}, pose_only) if module is segmentation else (pose_only, {"prefix": "p"})
     more = [w for key, value in own.items() for w in (f"--{key}", value)]
-    every = asked("evaluate", "net", "--dataset", dataset, "--root", "R", "--batch-size", 7, *options, *more)
-    rest = {"checkpoint": "w", "limit": 5, "flip": False, "device": "cpu", "batch_size": 7, "scales": (1.0, 2.0)}
+    every = asked(
+        "evaluate", "net", "--dataset", dataset, "--root", "R", "--batch-size", 7, *options, *more, *AS_OPENVINO
+    )
+    rest = {
+        **OPENVINO,
+        "checkpoint": "w",
+        "limit": 5,
+        "flip": False,
+        "device": "cpu",
+        "batch_size": 7,
+        "scales": (1.0, 2.0),
+    }
     assert every == {**head, "split": "test", **rest, **own}
     for key, value in others.items():
         assert cli.main(["evaluate", "net", "--dataset", dataset, "--root", "R", f"--{key}", value]) == 2

@@ -68,7 +68,7 @@ def two_people(height: int, width: int) -> list[list[tuple[float, float]]]:
 
 def estimator(**options) -> BottomUpPoseEstimator:
     made = BottomUpPoseEstimator(network(), device="cpu", input_size=options.pop("input_size", 128), **options)
-    made.model = Dots(made.flip)
+    made.engine = Dots(made.flip)
     return made
 
 
@@ -101,7 +101,7 @@ def test_joints_are_where_they_were_planted(size, options):
 def test_scales_look_at_several_sizes_and_tags_come_from_one():
     made = estimator(scales=(2.0, 0.5, 1.0), flip=True)
     made(dots(100, 100, two_people(100, 100), 4))
-    assert [s[2:] for s in made.model.sizes] == [(256, 256)] * 2 + [(64, 64)] * 2 + [(128, 128)] * 2
+    assert [s[2:] for s in made.engine.sizes] == [(256, 256)] * 2 + [(64, 64)] * 2 + [(128, 128)] * 2
 
 
 def test_a_flip_test_is_the_mean_of_both_looks_with_the_tags_of_both():
@@ -113,7 +113,7 @@ def test_a_flip_test_is_the_mean_of_both_looks_with_the_tags_of_both():
         n = next(looks)
         return BottomUpOutput(*(m[n : n + 1] for m in (coarse, tags, fine)))
 
-    made.model = model
+    made.engine = model
     heat, tag = made._look(torch.rand(1, 3, 64, 64), True)
     up = torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bilinear", align_corners=False)
     both = (fine + up) / 2
@@ -139,7 +139,7 @@ def test_lists_run_in_batches_of_one_size():
     ]
     together, alone = estimator(batch_size=4), estimator()
     results = together(images)
-    assert [s[0] for s in together.model.sizes] == [2, 1]
+    assert [s[0] for s in together.engine.sizes] == [2, 1]
     assert [len(r) for r in results] == [2, 0, 2]
     for image, result in zip(images, results, strict=True):
         np.testing.assert_array_equal(alone(image).keypoints, result.keypoints)
@@ -155,7 +155,7 @@ def test_a_very_wide_image_is_made_to_fit():
     made = estimator()
     people = two_people(200, 10000)
     result = made(dots(200, 10000, people, 60))
-    assert made.model.sizes == [(1, 3, 128, 512)]
+    assert made.engine.sizes == [(1, 3, 128, 512)]
     assert len(result) == 2
     by_side = result.keypoints[np.argsort(result.keypoints[:, 0, 0])]
     np.testing.assert_allclose(by_side[..., 0], np.array(people)[..., 0], atol=60)  # an input pixel is 20 of these
@@ -163,7 +163,7 @@ def test_a_very_wide_image_is_made_to_fit():
 
 def test_broken_output_is_an_error():
     made = estimator()
-    made.model = lambda x: BottomUpOutput(*(t * np.nan for t in Dots()(x)))
+    made.engine = lambda x: BottomUpOutput(*(t * np.nan for t in Dots()(x)))
     with pytest.raises(GroupingError, match="NaN"):
         made(np.zeros((64, 64, 3), np.uint8))
 

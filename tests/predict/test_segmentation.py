@@ -95,14 +95,9 @@ def test_the_index_of_the_largest_is_that_of_argmax():
 class Blocks(torch.nn.Module):
     """Stands in for a network: logits that depend on their own 4x4 pixels only."""
 
-    num_classes = 3
-
-    def forward_features(self, x):
+    def forward(self, x):
         pad = (0, -x.shape[3] % 4, 0, -x.shape[2] % 4)
-        return F.avg_pool2d(F.pad(x, pad, mode="replicate"), 4)
-
-    def forward_head(self, x):
-        return x
+        return (F.avg_pool2d(F.pad(x, pad, mode="replicate"), 4).repeat(1, 4, 1, 1)[:, : len(CAMVID.names)],)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (101, 203), (40, 30)])
@@ -110,32 +105,27 @@ class Blocks(torch.nn.Module):
 def test_windows_blend_into_what_one_look_gives(net, size, window, overlap):
     image = sample_image(*size)[None]
     whole, windows = Segmenter(net, resize=False), Segmenter(net, window=window, overlap=overlap)
-    whole.model = windows.model = Blocks()
+    whole.engine = windows.engine = Blocks()
     torch.testing.assert_close(windows.logits(image), whole.logits(image), rtol=1e-4, atol=1e-4)
 
 
 class Numbers(torch.nn.Module):
     """Stands in for a network: every look gives its own number everywhere, 0, 1, 2 …"""
 
-    num_classes = 1
-
     def __init__(self):
         super().__init__()
         self.looks = 0
 
-    def forward_features(self, x):
+    def forward(self, x):
         self.looks += 1
-        return torch.full((1, 1, -(-x.shape[2] // 4), -(-x.shape[3] // 4)), self.looks - 1.0)
-
-    def forward_head(self, x):
-        return x
+        return (torch.full((1, len(CAMVID.names), -(-x.shape[2] // 4), -(-x.shape[3] // 4)), self.looks - 1.0),)
 
 
 def test_a_window_counts_most_in_its_middle(net):
     segmenter = Segmenter(net, window=(32, 32), overlap=0.25)
-    segmenter.model = Numbers()
+    segmenter.engine = Numbers()
     logits = segmenter.logits(sample_image(32, 56)[None])[0, 0]
-    assert segmenter.model.looks == 2
+    assert segmenter.engine.looks == 2
     row = [0] * 6 + [0.25, 0.75] + [1] * 6  # two shared columns: 3/8 of the one against 1/8 of the other, and back
     torch.testing.assert_close(logits, torch.tensor([row] * 8, dtype=torch.float32))
 

@@ -1,0 +1,148 @@
+"""What an engine is, and how one is made for a network.
+
+B images of one size (H, W). An engine takes (B, C, H, W) float32 images, normalised, and gives the network's outputs
+at their own strides as float32 tensors, whatever it computes in.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+from ..fuse import Folded
+from .graph import cache_folder
+
+ENGINES = ("auto", "torch", "compile", "onnxruntime", "openvino")
+DTYPES = ("auto", "float32", "bfloat16")
+ON_PROCESSORS = ("onnxruntime", "openvino")
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}  # of the largest output, against PyTorch in float32
+SMALL = (64, 96)  # (H, W) that an engine is looked at with before it is used
+INSTALL = 'pip install "scalenet[engines]"'
+
+Outputs = tuple[torch.Tensor, ...]
+
+
+class EngineError(ValueError):
+    """An engine that cannot run a network, or that computes something else than PyTorch does."""
+
+
+class Engine(Protocol):
+    """A network made ready; ``name`` is the engine's, ``dtype`` what it computes in."""
+
+    name: str
+    dtype: str
+
+    def __call__(self, x: torch.Tensor) -> Outputs:
+        """The network's outputs, in float32, for normalised (B, in_chans, H, W) images."""
+        ...
+
+
+def make_engine(network: Folded, name: str, dtype: str) -> Engine:
+    """``network`` in the engine ``name``, on the device its weights are on, with as many threads as torch has now.
+
+    Args:
+        name: one of :data:`ENGINES` but "auto".
+        dtype: "float32" or "bfloat16"; PyTorch takes the name of any floating-point type.
+
+    Raises:
+        EngineError: if the engine does not run there or in that type, or computes something else.
+        ImportError: if its package is missing, with the way to install it.
+    """
+    if name in ("torch", "compile"):
+        from .eager import TorchEngine
+
+        return TorchEngine(network, dtype, compiled=name == "compile")
+    if name == "onnxruntime":
+        from .onnx_runtime import OnnxRuntimeEngine
+
+        made: Callable[[Folded, str], Engine] = OnnxRuntimeEngine
+    elif name == "openvino":
+        from .openvino import OpenVinoEngine
+
+        made = OpenVinoEngine
+    else:
+        raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    device = network.device
+    if device.type != "cpu":
+        raise EngineError(f"engine {name} runs on processors, not on {device}: use torch, or device cpu")
+    if any(m._forward_hooks or m._forward_pre_hooks for m in network.modules()):
+        raise EngineError(f"engine {name} would not call the network's hooks: use torch, or take them off")
+    try:
+        engine = made(network, dtype)
+        check(engine, network)
+    except (EngineError, ImportError):
+        raise
+    except Exception as e:  # each engine has errors of its own
+        reason = " ".join(str(e).split())[:100] or type(e).__name__
+        raise EngineError(
+            f"engine {name} cannot run this network ({reason}); if a graph was kept damaged, remove {cache_folder()}"
+        ) from None
+    return engine
+
+
+def check(engine: Engine, network: Folded, size: tuple[int, int] = SMALL) -> None:
+    """Compare an engine with PyTorch in float32 on one random image.
+
+    Raises:
+        EngineError: if an output differs by more than :data:`TOLERANCE` of its largest value.
+    """
+    found = difference(engine, network, size)
+    if not found <= TOLERANCE[engine.dtype]:
+        raise EngineError(
+            f"{engine.name} in {engine.dtype} differs from PyTorch by {found:.2g} of the largest output "
+            f"(at most {TOLERANCE[engine.dtype]:g}): it is not used"
+        )
+
+
+@torch.inference_mode()
+def difference(engine: Engine, network: Folded, size: tuple[int, int]) -> float:
+    """Largest difference to PyTorch in float32, as a share of an output's largest value, on a random image."""
+    x = torch.rand(1, network.in_chans, *size, generator=torch.Generator().manual_seed(0)).to(network.device)
+    expected = network.in_dtype(torch.float32)(4 * x - 2)
+    worst = 0.0
+    for a, b in zip(expected, engine(4 * x - 2), strict=True):
+        if a.shape != b.shape:
+            raise EngineError(f"{engine.name} gives {tuple(b.shape)} where PyTorch gives {tuple(a.shape)}")
+        share = (a - b).abs().max() / a.abs().max().clamp_min(1e-6)
+        worst = max(worst, share.item() if share.isfinite() else float("inf"))
+    return worst
+
+
+class Running:
+    """An engine at work; if another than PyTorch fails, that is said once and PyTorch takes over.
+
+    Attributes:
+        name, dtype: of the engine that runs now.
+    """
+
+    def __init__(self, engine: Engine, network: Folded) -> None:
+        self._engine, self._network = engine, network
+
+    @property
+    def name(self) -> str:
+        """One of :data:`ENGINES`."""
+        return self._engine.name
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in, such as "float32"."""
+        return self._engine.dtype
+
+    def __call__(self, x: torch.Tensor) -> Outputs:
+        """The network's outputs, in float32, for normalised (B, in_chans, H, W) images."""
+        engine = self._engine
+        try:
+            return engine(x)
+        except Exception as e:
+            if engine.name == "torch":
+                raise
+            reason = " ".join(str(e).split())[:100] or type(e).__name__
+        warnings.warn(f"engine {engine.name} failed ({reason}): PyTorch takes over", stacklevel=2)
+        self._engine = make_engine(self._network, "torch", self._network.dtype_name)
+        return self._engine(x)
+
+    def __repr__(self) -> str:
+        return f"{self.name}, {self.dtype}"

@@ -1,0 +1,167 @@
+"""The fastest engine of this machine, found by trying; what was found is remembered in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ..fuse import Folded
+from .base import ENGINES, ON_PROCESSORS, Engine, EngineError, Running, check, make_engine
+from .graph import cache_folder, digest, keep
+
+SECONDS = 3.0  # of trying, after all are warm
+ROUNDS = 3, 30  # least and most
+HOPELESS = 4.0  # times the best: not tried again after the first round
+REMEMBERED = 200
+FILE = "engines.json"
+Size = tuple[int, int]
+
+
+def start(network: Folded, name: str, dtype: str | None, size: Size) -> Running:
+    """A folded network at work in an engine.
+
+    Args:
+        name: one of :data:`~scalenet.engines.base.ENGINES`. "auto": the fastest of those installed, see :func:`choose`;
+            "compile" is not among them, because its first call takes about a minute.
+        dtype: one of :data:`~scalenet.engines.base.DTYPES`, or None: that of the network's weights, and for "auto"
+            any. "auto": the faster one.
+        size: (H, W) that "auto" tries.
+
+    Raises:
+        EngineError: for another name, or an engine that cannot run this network.
+        ImportError: if its package is missing, with the way to install it.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    dtypes = _dtypes(network, name, dtype)
+    names = ("torch", *ON_PROCESSORS) if name == "auto" else (name,)
+    if len(dtypes) == 1 and len(names) == 1:
+        return Running(make_engine(network, names[0], dtypes[0]), network)
+    return Running(choose(network, [(n, d) for d in dtypes for n in names], size), network)
+
+
+def _dtypes(network: Folded, name: str, dtype: str | None) -> tuple[str, ...]:
+    if dtype == "auto" or (dtype is None and name == "auto"):
+        return "float32", "bfloat16"
+    if dtype is None:
+        return (network.dtype_name if name in ("torch", "compile") else "float32",)
+    if dtype not in ("float32", "bfloat16"):
+        raise EngineError(f"dtype must be auto, float32 or bfloat16, got {dtype!r}")
+    return (dtype,)
+
+
+def choose(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> Engine:
+    """The fastest of some (engine, dtype) pairs for one image of ``size``.
+
+    Those that are not installed, cannot run the network or compute something else than PyTorch in float32 (see
+    :data:`~scalenet.engines.base.TOLERANCE`) are left out. The others are timed in turn for some seconds, and the
+    choice is remembered for this machine, these versions, network, size and number of threads.
+
+    Raises:
+        EngineError: if none can run it.
+    """
+    key = _key(network, pairs, size)
+    if remembered := _read().get(key):
+        with suppress(EngineError, ImportError, TypeError, KeyError):
+            return make_engine(network, remembered["engine"], remembered["dtype"])
+    engines = _ready(network, pairs, size)
+    times = time_in_turn(engines, random_image(network, size), SECONDS, HOPELESS)
+    best = min(times, key=lambda pair: min(times[pair]))
+    found = {"engine": best[0], "dtype": best[1], "ms": {", ".join(p): min(t) for p, t in times.items()}}
+    _remember(key, found)
+    return engines[best]
+
+
+def random_image(network: Folded, size: Size, batch: int = 1) -> torch.Tensor:
+    """(batch, C, H, W) normal noise on the network's device."""
+    return torch.randn(batch, network.in_chans, *size, device=network.device)
+
+
+def _ready(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> dict[tuple[str, str], Engine]:
+    engines, refused = {}, []
+    for name, dtype in tqdm(pairs, desc="trying engines", disable=None, leave=False):
+        try:
+            engines[name, dtype] = engine = make_engine(network, name, dtype)
+            check(engine, network, size)
+        except Exception as e:  # PyTorch has others where a device does not know a type
+            engines.pop((name, dtype), None)
+            refused.append(str(e))
+    if not engines:
+        raise EngineError(f"no engine can run this network: {'; '.join(refused)}")
+    return engines
+
+
+def time_in_turn(
+    engines: Mapping[Any, Engine], x: torch.Tensor, seconds: float, hopeless: float = math.inf
+) -> dict[Any, list[float]]:
+    """Milliseconds of each engine on ``x``, round by round, so that all see the same machine.
+
+    Each runs twice before, untimed. Who is ``hopeless`` times slower than the best of a round is not run again.
+    """
+    for engine in engines.values():
+        engine(x)
+        engine(x)
+    times: dict[Any, list[float]] = {key: [] for key in engines}
+    begun, rounds, running = time.perf_counter(), 0, list(engines)
+    while rounds < ROUNDS[0] or (rounds < ROUNDS[1] and time.perf_counter() - begun < seconds):
+        for key in running:
+            wait_for(x.device)
+            started = time.perf_counter()
+            engines[key](x)
+            wait_for(x.device)
+            times[key].append(round(1000 * (time.perf_counter() - started), 3))
+        best, rounds = min(min(t) for t in times.values()), rounds + 1
+        running = [key for key in running if min(times[key]) <= hopeless * best]
+    return times
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _key(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> str:
+    facts = [_machine(), str(network.device), digest(network), list(size), torch.get_num_threads(), sorted(pairs)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=1)
+def _machine() -> list[Any]:
+    """What times hold for: processor, its abilities and cores, and the engines' versions."""
+    versions = []
+    for package in ("torch", *ON_PROCESSORS):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(errors="replace").splitlines() if info.is_file() else [platform.processor()]
+    facts = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    return [platform.machine(), platform.system(), facts, os.cpu_count(), versions]
+
+
+def _read() -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        found = json.loads((cache_folder() / FILE).read_text())
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _remember(key: str, found: dict[str, Any]) -> None:
+    entries = list({**_read(), key: found}.items())[-REMEMBERED:]
+    keep(cache_folder() / FILE, json.dumps(dict(entries), indent=1).encode())
