@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+from ..budget import BudgetError, Limit, parse_count, parse_milliseconds
 
 
 def height_width(text: str) -> tuple[int, int]:
@@ -30,3 +33,20 @@ def positive(text: str) -> int:
     if not text.isdigit() or not int(text):
         raise ArgumentTypeError(f"a whole number of at least 1 is needed, got {text!r}")
     return int(text)
+
+
+def counted(text: str) -> int:
+    """ "1.5G" to 1500000000."""
+    return _limit(parse_count, text)
+
+
+def milliseconds(text: str) -> float:
+    """ "8ms" to 8.0."""
+    return _limit(parse_milliseconds, text)
+
+
+def _limit(parse: Callable[[str], Limit], text: str) -> Limit:
+    try:
+        return parse(text)
+    except BudgetError as e:
+        raise ArgumentTypeError(str(e)) from None

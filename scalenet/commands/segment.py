@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .clip import frames_together, run_video, target_of, the_video
-from .options import height_width, numbers, positive
+from .options import height_width, milliseconds, numbers, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=positive, help="images of one size that run together (default: 1, videos 4, on a GPU 8)"
     )
+    parser.add_argument(
+        "--max-latency", type=milliseconds, metavar="TIME",
+        help="the best network of the model's front that takes at most this for an image here, for example 20ms",
+    )  # fmt: skip
     parser.add_argument("--flip", action="store_true", help="also look at the mirrored image")
     parser.add_argument("--scales", type=numbers, default=(1.0,), help="average over scales, for example 0.75,1,1.25")
     parser.add_argument(
@@ -67,7 +71,7 @@ def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
 
     return Segmenter(
         args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
-        overlap=args.overlap, resize=not args.full_size,
+        overlap=args.overlap, resize=not args.full_size, max_latency_ms=args.max_latency,
     )  # fmt: skip
 
 

@@ -200,6 +200,10 @@ class Front:
             need = f'max_params="{short_count(min(m.params for m in self.members))}"'
         return f"no member of {self.name} is that small: the smallest needs {need}"
 
+    def statistics(self, member: Member) -> torch.Tensor:
+        """A member's BatchNorm statistics as the file holds them."""
+        return self._weights[statistics_name(self._place[member.name])]
+
     # -- using -----------------------------------------------------------------------------------------------
     def extract(self, member: Member | str | None = None) -> ScaleNet:
         """A plain static network of one member, as float32 in evaluation mode, which needs the front no more.
@@ -217,7 +221,7 @@ class Front:
         known = replace(self.metadata, arch=member.arch, metrics=member.metrics, space=None)
         model = described_model(self._weights, known)
         wanted = model.state_dict()
-        own = split_statistics(self._weights[statistics_name(self._place[member.name])], wanted)
+        own = split_statistics(self.statistics(member), wanted)
         state = select({**self._weights, **own}, model, str(self.path))
         model.load_state_dict({k: _own_copy(v) for k, v in state.items()}, assign=True)
         mark(model.requires_grad_(), known)

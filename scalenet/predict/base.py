@@ -8,15 +8,17 @@ from typing import ClassVar, TypeVar
 
 from tqdm import tqdm
 
+from ..budget import Budget, BudgetError
 from ..data.images import ImageLike, as_list
 from ..fuse import fold
-from ..models.factory import load_model
+from ..models.factory import load_model, network_within
 from ..models.preprocessing import model_input
 from ..network import ScaleNet
 from ..runtime.device import Device, pick_device
 from ..runtime.pipeline import neighbours, prefetch
 from ..tasks import TaskSpec
 
+NO_BUDGET = Budget()
 Item, Output, Found = TypeVar("Item"), TypeVar("Output"), TypeVar("Found")
 
 
@@ -30,6 +32,8 @@ class Predictor:
         name_or_model: a network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
         device: default cuda, mps or cpu, the first there is.
         batch_size: how many run together.
+        budget: take the best network of the name's front (:class:`scalenet.Front`) that keeps to it: ``max_macs``, for
+            example "1.5G", ``max_latency_ms`` of the network alone for one image on ``device``, for example "20ms".
 
     Attributes:
         model: the folded copy, on ``device``; its parameters are of ``dtype``, those of the network.
@@ -38,16 +42,22 @@ class Predictor:
         statistics: ``mean`` and ``std`` of its inputs.
 
     Raises:
-        ValueError: if the network is for something else, or there is no such device.
+        ValueError: if the network is for something else, there is no such device, or nothing keeps to the budget.
     """
 
     spec: ClassVar[TaskSpec]
     flip: bool
 
-    def __init__(self, name_or_model: str | Path | ScaleNet, device: Device, batch_size: int) -> None:
+    def __init__(
+        self, name_or_model: str | Path | ScaleNet, device: Device, batch_size: int, budget: Budget = NO_BUDGET
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        model = load_model(name_or_model)
+        if budget and not isinstance(name_or_model, (str, Path)):
+            raise BudgetError(
+                "a budget picks by the name or file of a front: a network that is given is taken as it is"
+            )
+        model = network_within(name_or_model, budget, device, self.spec) if budget else load_model(name_or_model)
         self._check(model)
         self.device, self.batch_size = pick_device(device), batch_size
         self.model = fold(model).to(self.device)
