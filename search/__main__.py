@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from scalenet.cli import MainParser
@@ -30,10 +31,13 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="search by a recipe; goes on where its archive ends")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     run.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
-    report = commands.add_parser("report", help="table and plot of an archive")
+    report = commands.add_parser("report", help="table and plot of an archive, or a page of all there is to say of it")
     report.add_argument("archive")
-    report.add_argument("-o", "--output", default="out/search/pareto.png", help="PNG to write")
+    report.add_argument(
+        "-o", "--output", default="out/search/pareto.png", help="PNG, or HTML page, to write (default: %(default)s)"
+    )
     report.add_argument("--metric", default="score", help="name of the score")
+    report.add_argument("--rank", metavar="FILE", help="rank.jsonl of search rank: compare with training alone (HTML)")
     score = commands.add_parser("score", help="score single architectures with the supernet's weights")
     score.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     score.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
@@ -104,11 +108,17 @@ def run(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """``report ARCHIVE``."""
-    from .report import plot, table
+    from training.plotting import read_lines
 
-    records = list(read_archive(args.archive).records.values())
+    from .report import plot, table
+    from .report_page import write_page
+
+    records, page = list(read_archive(args.archive).records.values()), Path(args.output).suffix.lower() == ".html"
+    if args.rank and not (page and Path(args.rank).is_file()):
+        raise ArchiveError(f"--rank takes a file, for an HTML page (-o FILE.html): {args.rank}")
+    alone = read_lines(Path(args.rank)) if args.rank else []
     print(table(records, args.metric))
-    print(plot(records, args.output, args.metric))
+    print(write_page(records, args.output, args.metric, alone) if page else plot(records, args.output, args.metric))
 
 
 def score(args: argparse.Namespace) -> None:
