@@ -86,6 +86,8 @@ class Front:
             "local-dir:folder".
 
     Attributes:
+        name, label: what it was asked for by, and that without folders and suffix.
+        path: its file.
         members: its networks, the least multiply-adds first.
         metadata: what is known of the weights that they share.
         metric: name of the metric that ranks them.
@@ -96,7 +98,7 @@ class Front:
     """
 
     def __init__(self, source: str | Path) -> None:
-        self.name, self.path = str(source), front_file(source)
+        self.name, self.label, self.path = str(source), parse_name(source).label, front_file(source)
         self._weights, header = read_weights(self.path)
         if "front" not in header:
             raise WeightsError(f"{self.path} holds one network and is no front; {BUILD}")

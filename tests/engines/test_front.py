@@ -250,9 +250,23 @@ def test_a_budget_goes_with_no_other_weights(shipped, options):
         create_model("scalenet_s0", max_macs="1G")
 
 
-def test_a_folder_holds_a_front(file, tmp_path):
-    (tmp_path / "front.safetensors").write_bytes(file.read_bytes())
-    assert Front(f"local-dir:{tmp_path}").members == Front(file).members
+def test_a_folder_holds_a_front_and_its_card(file, tmp_path):
+    front = Front(file)
+    folder = scalenet.save_pretrained(front, tmp_path / "folder")
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "front.safetensors", "front.svg"]
+    assert Front(f"local-dir:{folder}").members == front.members
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: scalenet\npipeline_tag: image-segmentation\n") and "- timm" not in card
+    assert front.table() in card and "front.svg" in card and "- Terms: toys" in card and "# toys.front" in card
+    with pytest.raises(TypeError, match="a network of this package is needed, got str"):
+        scalenet.save_pretrained("toys", tmp_path / "none")
+
+
+def test_a_front_comes_from_the_hub(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "scalenet.engines.front.hub_file", lambda *asked: asked == ("a/b", "front.safetensors", "v1") and file
+    )
+    assert Front("hf-hub:a/b@v1").members == Front(file).members
 
 
 def test_plots_and_tables(file, tmp_path):
