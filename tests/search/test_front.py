@@ -39,7 +39,7 @@ def world(tmp_path_factory):
     recipe = dataclasses.replace(RECIPES["s0_supernet"], root=str(data), classes=3, device="cpu")
     archive = Archive(root / "archive.jsonl")
     for score, arch in ((0.1, SPACE.smallest()), (0.2, SPACE.hrnet()), (0.3, SPACE.largest())):
-        archive.add(Record(arch, score, ScaleNet(arch, device="meta").cost().macs, 10, 0, 1.0))
+        archive.add(Record(arch, score, ScaleNet(arch, num_classes=3, device="meta").cost().macs, 10, 0, 1.0))
     return weights, recipe, archive
 
 
