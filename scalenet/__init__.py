@@ -13,14 +13,15 @@ from typing import Any as _Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "Arch", "ArchError", "BottomUpPoseEstimator", "NoWeights", "PoseEstimator", "ScaleNet", "SearchSpace", "Segmenter",
-    "WeightsError", "create_model", "list_models", "push_to_hub", "save_pretrained",
+    "Arch", "ArchError", "BottomUpPoseEstimator", "Front", "NoWeights", "PoseEstimator", "ScaleNet", "SearchSpace",
+    "Segmenter", "WeightsError", "create_model", "list_models", "push_to_hub", "save_pretrained",
 ]  # fmt: skip
 
 _LATER = {
     "Segmenter": "scalenet.predict.segmentation",
     "PoseEstimator": "scalenet.predict.topdown",
     "BottomUpPoseEstimator": "scalenet.predict.bottomup",
+    "Front": "scalenet.engines.front",
     "save_pretrained": "scalenet.models.hub",
     "push_to_hub": "scalenet.models.hub",
     "Arch": "scalenet.arch",

@@ -53,6 +53,11 @@ def count(
     return Cost(params, macs)
 
 
+def normalized_channels(arch: Arch, task: str, outputs: int) -> int:
+    """Channels that BatchNorm layers normalise, all layers together."""
+    return sum(c.cout for c in _convs(arch, task_spec(task), outputs, 3) if c.norm)
+
+
 def check_size(arch: Arch) -> None:
     """Refuse an architecture of a network beyond all measure before anything is built.
 

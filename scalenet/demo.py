@@ -20,33 +20,42 @@ CLEANING = (60, 900)  # seconds: how often to look for old files, and how old th
 MAX_FILE_SIZE = "200mb"
 
 
-def build_demo(models: Mapping[str, Sequence[str | Path]] | None = None) -> gr.Blocks:
+def build_demo(
+    models: Mapping[str, Sequence[str | Path]] | None = None, fronts: Sequence[str | Path] | None = None
+) -> gr.Blocks:
     """The app, ready for ``.launch()``, which has fitting defaults (no share link, bounded uploads, the look).
 
     Args:
         models: by task ("segmentation", "pose", "bottomup") the networks to offer: registered names, "hf-hub:…",
             "local-dir:…" or ``.safetensors`` files. Default: all whose weights are in this package.
+        fronts: what to offer in the Any-budget tab, which is left out where there are none: names or files, as
+            :class:`scalenet.Front` takes them. Default: with ``models`` none, else all that are in this package.
 
     Raises:
         ImportError: if gradio is not installed.
-        ValueError, LookupError, FileNotFoundError: if ``models`` names what does not exist.
+        ValueError, LookupError, FileNotFoundError: if ``models`` or ``fronts`` name what does not exist.
     """
     try:
         import gradio as gr
     except ModuleNotFoundError as e:
         raise ImportError(f"the demo needs gradio ({e}): pip install gradio matplotlib av") from None
+    from .app.budget import BudgetHandlers, build_budget_tab, shipped_fronts
     from .app.handlers import Handlers
     from .app.networks import Networks
     from .app.tabs import build_tab, image_tabs
     from .app.video import build_video_tab
 
     networks = Networks(models)
+    if fronts is None:
+        fronts = shipped_fronts() if models is None else ()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CLEANING) as demo:
         gr.Markdown(f"# {TITLE}\n{TEXT}", elem_classes="head")
         with gr.Tabs():
             for tab in image_tabs(Handlers(networks, demo.GRADIO_CACHE)):
                 build_tab(tab, networks)
             build_video_tab(networks, demo.GRADIO_CACHE)
+            if fronts:
+                build_budget_tab(BudgetHandlers(networks, fronts, demo.GRADIO_CACHE))
     demo.queue(max_size=QUEUE, default_concurrency_limit=1)
     demo.launch = _launcher(demo.launch, networks)
     return demo

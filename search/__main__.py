@@ -7,10 +7,11 @@ import itertools
 import json
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from scalenet.cli import MainParser
-from scalenet.commands.options import positive
+from scalenet.commands.options import counted, milliseconds, positive
 from scalenet.labels import DATASETS
 from training import distributed
 from training.cli import run_command
@@ -31,10 +32,13 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="search by a recipe; goes on where its archive ends")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     run.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
-    report = commands.add_parser("report", help="table and plot of an archive")
+    report = commands.add_parser("report", help="table and plot of an archive, or a page of all there is to say of it")
     report.add_argument("archive")
-    report.add_argument("-o", "--output", default="out/search/pareto.png", help="PNG to write")
+    report.add_argument(
+        "-o", "--output", default="out/search/pareto.png", help="PNG, or HTML page, to write (default: %(default)s)"
+    )
     report.add_argument("--metric", default="score", help="name of the score")
+    report.add_argument("--rank", metavar="FILE", help="rank.jsonl of search rank: compare with training alone (HTML)")
     score = commands.add_parser("score", help="score single architectures with the supernet's weights")
     score.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     score.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
@@ -45,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--seeds", type=positive, default=1, help="how often to recalibrate, on other images each time")
     score.add_argument("-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy")
     _add_deploy(commands)
+    _add_front(commands)
     rank = commands.add_parser("rank", help="Kendall's tau: inherited metrics against training each alone")
     rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     rank.add_argument("alone", help="training recipe that trains one encoding")
@@ -64,10 +69,31 @@ def _add_deploy(commands: Any) -> None:
     deploy.add_argument("--name", required=True, help="name of the network and its files")
     deploy.add_argument("--dataset", required=True, choices=DATASETS, help="whose classes or joints the outputs are")
     deploy.add_argument("--digest", default="", help="an architecture of the archive; default the best in the limits")
-    deploy.add_argument("--max-params", type=int, default=0, help="most parameters it may have")
-    deploy.add_argument("--max-macs", type=int, default=0, help="most multiply-adds, for example 2400000000")
+    deploy.add_argument("--max-params", type=counted, default=0, help="most parameters it may have, for example 1.2M")
+    deploy.add_argument("--max-macs", type=counted, default=0, help="most multiply-adds, for example 2.5G")
+    deploy.add_argument(
+        "--max-latency", type=milliseconds, default=0.0, help="most time for one image, for example 8ms"
+    )
+    deploy.add_argument(
+        "--device", help="where --max-latency is measured: cuda, mps or cpu (default: the first there is)"
+    )
     deploy.add_argument("--terms", default="", help="licence and data note for the file (default: the supernet's)")
     deploy.add_argument("-o", "--output", default="out/deploy", help="folder to write into")
+
+
+def _add_front(commands: Any) -> None:
+    front = commands.add_parser(
+        "front", help="write the best of an archive, at several sizes, as one file for every budget"
+    )
+    front.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    front.add_argument("archive")
+    front.add_argument("overrides", nargs="*", metavar="key=value", help=f"{FIELDS}; sizes: those of the members")
+    front.add_argument("-o", "--output", required=True, metavar="FRONT", help="file to write, NAME.front.safetensors")
+    front.add_argument(
+        "--members", type=positive, default=20,
+        help="how many to measure (default: %(default)s); those that no cheaper one beats become members",
+    )  # fmt: skip
+    front.add_argument("--check", action="store_true", help="measure the members of FRONT anew instead of writing it")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -83,11 +109,20 @@ def run(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """``report ARCHIVE``."""
-    from .report import plot_front, table
+    from training.plotting import read_lines
 
-    records = list(read_archive(args.archive).records.values())
+    from .report import plot_front, table
+    from .report_page import write_page
+
+    records, page = list(read_archive(args.archive).records.values()), Path(args.output).suffix.lower() == ".html"
+    if args.rank and not (page and Path(args.rank).is_file()):
+        raise ArchiveError(f"--rank takes a file, for an HTML page (-o FILE.html): {args.rank}")
+    alone = read_lines(Path(args.rank)) if args.rank else []
     print(table(records, args.metric))
-    print(plot_front(records, args.output, args.metric))
+    if page:
+        print(write_page(records, args.output, args.metric, alone))
+    else:
+        print(plot_front(records, args.output, args.metric))
 
 
 def score(args: argparse.Namespace) -> None:
@@ -118,14 +153,38 @@ def score(args: argparse.Namespace) -> None:
 
 def deploy(args: argparse.Namespace) -> None:
     """``deploy RECIPE ARCHIVE --name N --dataset D``."""
-    from .deploy import choose
+    from .deploy import choose, latency_of
     from .deploy import deploy as write
     from .run import make_evaluator
 
     archive = read_archive(args.archive)
-    record = choose(list(archive.records.values()), args.digest, args.max_params, args.max_macs)
+    records = list(archive.records.values())
+    choose(
+        records, args.digest, args.max_params, args.max_macs
+    )  # what nothing keeps to is said before anything is read
     evaluator = make_evaluator(get_recipe(args.recipe, args.overrides), join=False)
+    ms = latency_of(evaluator, args.device)
+    record = choose(records, args.digest, args.max_params, args.max_macs, args.max_latency, ms)
     print(json.dumps(write(evaluator, archive, record, args.name, args.output, args.dataset, args.terms)))
+
+
+def front(args: argparse.Namespace) -> None:
+    """``front RECIPE ARCHIVE [key=value ...] -o FRONT``."""
+    from scalenet.engines.front import Front
+
+    from .front import build, check
+    from .run import make_evaluator
+
+    recipe, archive = get_recipe(args.recipe, args.overrides), read_archive(args.archive)
+    written = Front(args.output) if args.check else None
+    evaluator = make_evaluator(recipe, join=False)
+    if written is None:
+        made = build(evaluator, archive, args.output, args.members, recipe.sizes)
+        print(made.table())
+        print(args.output)
+        return
+    for name, said, now in check(evaluator, written):
+        print(json.dumps({"member": name, "recorded": said, "measured": now, "same": abs((said or 0) - now) <= 1e-4}))
 
 
 def rank(args: argparse.Namespace) -> None:
@@ -160,7 +219,7 @@ def read_archive(path: str) -> Archive:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 2 for anything the user can fix."""
-    commands = {"run": run, "report": report, "score": score, "deploy": deploy, "rank": rank}
+    commands = {"run": run, "report": report, "score": score, "deploy": deploy, "front": front, "rank": rank}
     stopped = "stopped; a search resumes from its archive with the same command"
     return run_command(build_parser(), commands, SHARED, stopped, argv)
 

@@ -5,20 +5,37 @@ Nothing is trained here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import cast
 
+from scalenet.arch import Arch
+from scalenet.bench import bench
 from scalenet.data.io import write_text
+from scalenet.engines.latency import SECONDS, up_to
 from scalenet.labels import DATASETS
 from scalenet.models.checkpoint import digest_of, save_weights
+from scalenet.network import ScaleNet
 
 from .archive import Archive, ArchiveError, Record
 from .evaluator import Evaluator
+from .evolution import pareto_front
 
 
-def choose(records: Sequence[Record], digest: str = "", max_params: int = 0, max_macs: int = 0) -> Record:
+def choose(
+    records: Sequence[Record],
+    digest: str = "",
+    max_params: int = 0,
+    max_macs: int = 0,
+    max_latency: float = 0.0,
+    ms: Callable[[Record], float] | None = None,
+) -> Record:
     """The record of a digest (or its beginning), else the best within the limits.
+
+    Args:
+        max_latency: milliseconds, as ``ms`` measures a record's network; few of the best are measured.
 
     Raises:
         ArchiveError: if there is none.
@@ -32,7 +49,23 @@ def choose(records: Sequence[Record], digest: str = "", max_params: int = 0, max
     ]
     if not fit:
         raise ArchiveError("no record of the archive fits that digest and those limits")
+    if max_latency and ms is not None:
+        front = pareto_front(fit)
+        fit = list(up_to(front, max_latency, ms))
+        if not fit:
+            raise ArchiveError(f"no record is that fast here: the smallest needs {ms(front[0]):.1f}ms")
     return max(fit, key=lambda r: (r.score, -r.macs))
+
+
+def latency_of(evaluator: Evaluator, device: str | None) -> Callable[[Record], float]:
+    """A clock of records' networks for one image on ``device``; weights do not matter to it."""
+
+    @cache
+    def ms(arch: Arch) -> float:
+        network = cast(ScaleNet, evaluator.task.build(arch).eval())
+        return bench(network, evaluator.size(arch), device, SECONDS)["ms"]
+
+    return lambda record: ms(record.arch)
 
 
 def deploy(

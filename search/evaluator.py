@@ -54,8 +54,8 @@ class Evaluator:
         }  # fmt: skip
 
     def size(self, arch: Arch) -> Size | None:
-        """(H, W) that an architecture is run at, None where the images say it."""
-        return arch.input_size if self.task.sized else None
+        """(H, W) that an architecture is run at, None where the images say it (at the space's own size)."""
+        return arch.input_size if self.task.sized or arch.input_size != self.space.input_size else None
 
     def batches(self, arch: Arch, seed: int = 0) -> list[torch.Tensor]:
         """The training images for an architecture's BatchNorm statistics; another seed draws other ones."""

@@ -25,6 +25,7 @@ from .evaluator import Evaluator
 from .evolution import initial_population, offspring, select_parents
 from .recipes import SearchRecipe
 from .report import plot_front, table
+from .report_page import write_page
 
 
 def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:
@@ -102,7 +103,8 @@ NOT_OF_THE_SEARCH = ("name", "recipe", "supernet", "root", "evaluations", "calib
 
 
 def search(recipe: SearchRecipe) -> Path:
-    """Run a search recipe; writes ``archive.jsonl``, ``pareto.png`` and ``pareto.txt``; returns their folder.
+    """Run a search recipe; writes ``archive.jsonl``, ``pareto.png``, ``pareto.txt`` and ``report.html``;
+    returns their folder.
 
     SIGTERM and Ctrl-C end it in order after the architecture it is at.
 
@@ -127,4 +129,6 @@ def search(recipe: SearchRecipe) -> Path:
                 print("stopped; the same command goes on from here", file=sys.stderr)
             plot_front(records, folder / "pareto.png", evaluator.metric)
             write_text(folder / "pareto.txt", table(records, evaluator.metric) + "\n")
+            if records:
+                write_page(records, folder / "report.html", evaluator.metric)
     return folder

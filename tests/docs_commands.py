@@ -187,7 +187,7 @@ def check_training(args: object, arguments: Words) -> Callable[[], object] | Non
 
 
 def check_search(args: object, arguments: Words) -> Callable[[], object] | None:
-    if args.command in ("run", "score", "deploy"):
+    if args.command in ("run", "score", "deploy", "front"):
         wrong_keys(get_search_recipe, args.recipe, args.overrides)
     if args.command == "rank":
         wrong_keys(get_search_recipe, args.recipe)

@@ -26,6 +26,7 @@ from scalenet.labels import COCO, Labels
 from scalenet.network import ScaleNet
 
 from .small_data import camvid_form
+from .small_fronts import write_small_front
 from .small_networks import write
 from .small_pose import coco_form, person, results_of
 from .small_video import moving, write_clip
@@ -78,6 +79,7 @@ def make_folder(folder: Path) -> Path:
         cv2.imwrite(str(folder / name), cv2.resize(cv2.imread(str(source)), (240, 200), interpolation=cv2.INTER_AREA))
     smallest = SearchSpace("segmentation", 8, (64, 80), 8, 8, (1, 1, 1), (1, 1)).smallest()
     write(ScaleNet(smallest, num_classes=3, labels=Labels.plain(3)), folder / SMALL)
+    write_small_front(folder / "small.front.safetensors")
     write_clip(folder / "clip.mp4", moving(4))
     (folder / "boxes.json").write_text(json.dumps({"people.jpg": [[60, 30, 400, 560]]}))
     camvid_form(folder / "DATA" / "camvid", train=2, val=2, classes=11)

@@ -42,12 +42,18 @@ def run_online(page: str, folder: Path) -> int:
 @pytest.mark.parametrize("page", [page for page in WITH_BLOCKS if page not in ONLINE])
 def test_every_block_of_a_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(make_folder(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # times of fronts
     assert run_page(page) > 0 or python_blocks(page) == 0
 
 
 def test_every_block_of_the_pages_that_speak_with_the_hub(tmp_path, monkeypatch):
     with Hub() as hub:
-        for key, value in {**CLIENT, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}.items():
+        for key, value in {
+            **CLIENT,
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path / "hf"),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        }.items():
             monkeypatch.setenv(key, value)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             for number, page in enumerate(ONLINE):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
+    parser.add_argument("--draw", metavar="FILE.svg", help="also draw the architecture: branches, blocks, fusion paths")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -19,6 +20,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from ..models.info import model_info
 
     facts = model_info(args.name)
+    if args.draw:
+        from ..drawing import draw_arch, save_svg
+
+        save_svg(args.draw, draw_arch(facts.arch))
     if not args.json:
         _print(facts.to_dict(), facts.metadata)
     return facts.to_dict()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from typing import TypeVar
 
+from ..budget import BudgetError, parse_count, parse_milliseconds
 from ..engines.base import DTYPES, ENGINES
+
+Number = TypeVar("Number", int, float)
 
 
 def add_engine(parser: ArgumentParser) -> None:
@@ -56,3 +61,20 @@ def use_threads(args: Namespace) -> None:
         import torch
 
         torch.set_num_threads(args.threads)
+
+
+def counted(text: str) -> int:
+    """Read "1.5G" as 1500000000."""
+    return _limit(parse_count, text)
+
+
+def milliseconds(text: str) -> float:
+    """Read "8ms" as 8.0."""
+    return _limit(parse_milliseconds, text)
+
+
+def _limit(parse: Callable[[str], Number], text: str) -> Number:
+    try:
+        return parse(text)
+    except BudgetError as e:
+        raise ArgumentTypeError(str(e)) from None

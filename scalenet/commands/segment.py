@@ -10,7 +10,7 @@ from typing import Any
 from . import inputs
 from .batch import Batch, Job, keep_results, plan
 from .clip import frames_together, run_video, target_of, the_video
-from .options import add_engine, add_threads, height_width, numbers, positive, use_threads
+from .options import add_engine, add_threads, height_width, milliseconds, numbers, positive, use_threads
 
 KINDS = ("overlay", "mask")
 NETWORK = "scalenet_s0"
@@ -39,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=positive, help="images of one size that run together (default: 1, videos 4, on a GPU 8)"
     )
+    parser.add_argument(
+        "--max-latency", type=milliseconds, metavar="TIME",
+        help="the best network of the model's front that takes at most this for an image here, for example 20ms",
+    )  # fmt: skip
     parser.add_argument("--flip", action="store_true", help="also look at the mirrored image")
     parser.add_argument("--scales", type=numbers, default=(1.0,), help="average over scales, for example 0.75,1,1.25")
     parser.add_argument(
@@ -83,7 +87,8 @@ def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
     unsure = {} if args.min_confidence is None else {"min_confidence": args.min_confidence}
     return Segmenter(
         args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
-        overlap=args.overlap, resize=not args.full_size, engine=args.engine, dtype=args.dtype, **unsure,
+        overlap=args.overlap, resize=not args.full_size, engine=args.engine, dtype=args.dtype,
+        max_latency_ms=args.max_latency, **unsure,
     )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""How a network is run: PyTorch, torch.compile, ONNX Runtime, OpenVINO, or whichever is fastest on this machine."""
+"""How a network is run: PyTorch, torch.compile, ONNX Runtime, OpenVINO or the fastest here; families for any budget."""

@@ -85,10 +85,7 @@ def no_weights_message(entry: Entry) -> str:
     command = f"scalenet convert FILE.pth --model {entry.name} -o OUT.safetensors"
     drive = "from the Google Drive folder that their README links"
     convert = f"convert the authors' {entry.authors_file}.pth, {drive} ({command})"
-    ways = ([convert] if entry.authors_file else []) + [
-        TRAIN,
-        OWN_WEIGHTS,
-    ]
+    ways = ([convert] if entry.authors_file else []) + [TRAIN, OWN_WEIGHTS]
     return f"no weights are published for {entry.name}.{entry.tag}; {'; or '.join(ways)}"
 
 
@@ -197,6 +194,12 @@ def read_metadata(path: str | Path) -> CheckpointMetadata:
     return entry.metadata(said) if entry else said
 
 
+def holds_front(path: str | Path) -> bool:
+    """Whether a safetensors file is a front (:mod:`scalenet.engines.front`); errors are :func:`read_weights`'s."""
+    with _opened(path) as f:
+        return "front" in (f.metadata() or {})
+
+
 def published(path: str | Path) -> Entry | None:
     """The table's entry whose shipped weights this file holds, or None."""
     size = Path(path).stat().st_size
@@ -270,7 +273,7 @@ def read_network(path: str | Path) -> ScaleNet:
     if metadata.arch is None:
         raise WeightsError(f"{path} holds tensors but no architecture: it was not written by scalenet")
     try:
-        model = _described_model(state, metadata.arch, metadata)
+        model = described_model(state, metadata.arch, metadata)
     except (ValueError, TypeError, RecursionError) as e:
         raise WeightsError(f"{path}: {e}") from None
     selected = select(state, model, str(path), known=())
@@ -280,7 +283,7 @@ def read_network(path: str | Path) -> ScaleNet:
     return model.eval()
 
 
-def _described_model(state: Mapping[str, torch.Tensor], arch: Arch, metadata: CheckpointMetadata) -> ScaleNet:
+def described_model(state: Mapping[str, torch.Tensor], arch: Arch, metadata: CheckpointMetadata) -> ScaleNet:
     """The network that metadata describes, on the meta device: nothing is allocated before all shapes are known."""
     labels, task = metadata.labels, metadata.task or arch.task
     outputs = len(labels.names) if labels else count_outputs(state, task)

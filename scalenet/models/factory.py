@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 
+from ..budget import Budget, Limit
 from ..network import ScaleNet, unwrap
+from ..runtime.device import Device
+from ..tasks import TaskSpec
 from . import repository
 from .checkpoint import (
     NoWeights,
     WeightsError,
     adopt,
+    holds_front,
     read_metadata,
     read_network,
     read_weights,
@@ -39,7 +44,15 @@ def list_models(pattern: str | None = None, pretrained: bool = False) -> list[st
     return [n for n in names if n.startswith(PREFIX)]
 
 
-def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet:
+def create_model(
+    name: str,
+    pretrained: bool = False,
+    *,
+    max_macs: Limit | None = None,
+    max_params: Limit | None = None,
+    max_latency_ms: Limit | None = None,
+    **kwargs: Any,
+) -> ScaleNet:
     """``timm.create_model`` for this package's networks, with hints for unknown names.
 
     Args:
@@ -47,6 +60,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         pretrained: load the published weights; downloads only where the weights are not in the package.
         kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``arch``, ``checkpoint_path`` (a
             ``.safetensors`` file, or a plain state dict as ``torch.save(model.state_dict(), "x.pt")`` writes it)…
+        max_macs, max_params, max_latency_ms: the best network of the name's front within these limits, as
+            :meth:`scalenet.Front.pick` takes them; of the other keywords only ``num_classes`` goes with them.
 
     Raises:
         LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
@@ -54,7 +69,10 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> ScaleNet
         OSError: for a repository, folder or ``checkpoint_path`` that cannot be read.
         WeightsError, ArchError: for one that is damaged or another network's, or a pickled checkpoint.
         TypeError: for an unknown keyword.
+        BudgetError: for a limit that is none, or that no network of the front keeps.
     """
+    if budget := Budget.of(max_macs, max_params, max_latency_ms):
+        return _model_within(name, pretrained, budget, **kwargs)
     parsed, cache_dir = parse_name(name), kwargs.get("cache_dir")
     if parsed.kind == "file":
         raise LookupError(f"{name} is a file of weights: give the network's name, and the file as checkpoint_path=")
@@ -105,6 +123,36 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     return state
 
 
+def _model_within(name: str | Path, pretrained: bool, budget: Budget, **kwargs: Any) -> ScaleNet:
+    if not pretrained or kwargs.keys() - {"num_classes"}:
+        others = ", ".join(kwargs.keys() - {"num_classes"}) or "pretrained=False"
+        raise TypeError(f"a budget picks a trained network as it is: it does not go with {others}")
+    model = network_within(name, budget)
+    if kwargs.get("num_classes") not in (None, model.num_classes):
+        model.reset_classifier(kwargs["num_classes"])
+    return model
+
+
+def network_within(name: str | Path, budget: Budget, device: Device = None, spec: TaskSpec | None = None) -> ScaleNet:
+    """The best network of a front within a budget.
+
+    Args:
+        name: as :class:`scalenet.Front` takes it.
+        device: that a limit in milliseconds is for.
+        spec: the task it must be of.
+
+    Raises:
+        LookupError, OSError, WeightsError, BudgetError: as :class:`scalenet.Front` and its ``pick``.
+        ValueError: for a front of another task.
+    """
+    from ..engines.front import Front
+
+    front = Front(name)
+    if spec not in (None, front.spec):
+        raise ValueError(f"a {spec.title} network is needed, {name} is a front for {front.spec.name}")
+    return front.extract(front.pick(**asdict(budget), device=device))
+
+
 def load_model(
     name_or_model: str | Path | ScaleNet, checkpoint: str | Path | None = None, pretrained: bool = True
 ) -> ScaleNet:
@@ -112,8 +160,8 @@ def load_model(
 
     Args:
         name_or_model: a registered name, "hf-hub:user/repo", "local-dir:folder", a ``.safetensors`` file of this
-            project, or a network, which is taken as it is, also out of ``torch.compile`` or
-            ``DataParallel``.
+            project (of a front the best member), or a network, which is taken as it is, also out of
+            ``torch.compile`` or ``DataParallel``.
         checkpoint: a ``.safetensors`` file whose weights are read instead of the published ones.
         pretrained: with False a registered network has random weights; all else has its own.
 
@@ -131,7 +179,7 @@ def load_model(
     if str(name) == PREFIX:
         raise LookupError(NO_ARCH)
     if name.kind == "file":
-        model = read_network(name.place)
+        model = _network_of_file(name.place)
     elif name.kind == "registered":
         model = create_model(str(name), pretrained=pretrained and checkpoint is None)
     else:
@@ -139,6 +187,14 @@ def load_model(
     if checkpoint is not None:
         load_checkpoint(model, checkpoint)
     return model.eval()
+
+
+def _network_of_file(path: str) -> ScaleNet:
+    if not holds_front(path):
+        return read_network(path)
+    from ..engines.front import Front
+
+    return Front(path).extract()
 
 
 def _saved_model(name: str, pretrained: bool) -> ScaleNet:

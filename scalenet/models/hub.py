@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 
+from ..engines.front import HUB_FILE, Front
 from ..network import ScaleNet, unwrap
 from . import checkpoint
-from .model_card import model_card
+from .model_card import front_card, model_card
 from .provenance import recorded
 
 FILES = ("config.json", "model.safetensors", "README.md")
+FRONT_FILES = (HUB_FILE, "front.svg", "README.md")
 GENERIC = "scalenet"
 SOURCES = ("file", "hf_hub_id", "source", "url", "state_dict", "label_names")  # of a cfg: not of what is saved
 
@@ -49,34 +51,45 @@ def _save(model: ScaleNet, folder: Path, name: str) -> None:
     (folder / "README.md").write_text(model_card(model, name), encoding="utf-8")
 
 
-def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None) -> Path:
-    """Write a network as ``config.json``, ``model.safetensors`` and ``README.md``; each file is written atomically.
+def _save_front(front: Front, folder: Path, name: str) -> None:
+    shutil.copyfile(front.path, folder / HUB_FILE)
+    front.plot(folder / "front.svg")
+    (folder / "README.md").write_text(front_card(front, name), encoding="utf-8")
+
+
+def save_pretrained(model: ScaleNet | Front, folder: str | Path, name: str | None = None) -> Path:
+    """Write a network in timm's hub form, or a front with its card; each file appears whole.
 
     Args:
-        model: any network of this package, built by timm or directly, compiled or in ``DataParallel`` too.
-        folder: created if needed; other files in it stay.
-        name: title of the card; default the architecture's name.
+        model: any network of this package, built by timm or directly, compiled or in ``DataParallel`` too; or a
+            :class:`scalenet.Front`, of which ``front.safetensors``, ``front.svg`` and ``README.md`` are written.
+        folder: made if it is not there; other files in it stay.
+        name: title of the card; default the encoding's name.
 
     Returns:
-        the folder, which ``timm.create_model(f"local-dir:{folder}", pretrained=True)`` reads.
+        the folder, which ``timm.create_model(f"local-dir:{folder}", pretrained=True)`` reads, of a front
+        ``scalenet.Front(f"local-dir:{folder}")``.
 
     Raises:
         TypeError: for anything else.
     """
-    network = unwrap(model)
-    if not isinstance(network, ScaleNet):
-        raise TypeError(f"a network of this package is needed, got {type(network).__name__}")
+    kept = model if isinstance(model, Front) else unwrap(model)
+    if not isinstance(kept, (ScaleNet, Front)):
+        raise TypeError(f"a network of this package is needed, got {type(kept).__name__}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        _save(network, Path(temporary), name or network.arch.name or "scalenet")
-        for file in FILES:
+        if isinstance(kept, Front):
+            _save_front(kept, Path(temporary), name or kept.label)
+        else:
+            _save(kept, Path(temporary), name or kept.arch.name or "scalenet")
+        for file in FRONT_FILES if isinstance(kept, Front) else FILES:
             os.replace(Path(temporary) / file, folder / file)
     return folder
 
 
 def push_to_hub(
-    model: ScaleNet,
+    model: ScaleNet | Front,
     repo_id: str,
     *,
     private: bool = False,
@@ -84,7 +97,7 @@ def push_to_hub(
     token: str | None = None,
     commit_message: str = "Add model",
 ) -> str:
-    """Upload a network to the Hugging Face Hub as ``save_pretrained`` writes it; returns the commit's URL.
+    """Upload a network or front to the Hugging Face Hub as ``save_pretrained`` writes it; returns the commit's address.
 
     Args:
         repo_id: "user/name"; created if it does not exist. An existing model card is kept.

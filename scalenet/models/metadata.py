@@ -228,7 +228,12 @@ def read_preprocessing(value: Any) -> dict[str, Any]:
     return {"mean": mean, "std": std, "interpolation": _text(values["interpolation"]), "crop_pct": crop}
 
 
-def _metrics(value: Any) -> dict[str, dict[str, dict[str, float | None]]]:
+def read_metrics(value: Any) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Metrics, data set -> split -> metric.
+
+    Raises:
+        ValueError, AttributeError: for values of another form.
+    """
     found = {d: {s: {m: _metric(v) for m, v in ms.items()} for s, ms in ss.items()} for d, ss in value.items()}
     if len(flat_metrics(found)) > MAX_METRICS:
         raise ValueError(f"more than {MAX_METRICS:,} metrics")
@@ -251,5 +256,5 @@ def _space(value: Any) -> SearchSpace:
 
 READERS: Mapping[str, Callable[[Any], Any]] = {
     "arch": Arch.from_dict, "labels": Labels.from_dict, "preprocessing": read_preprocessing, "datasets": _datasets,
-    "metrics": _metrics, "steps": _count, "minutes": _minutes, "searched": _count, "space": _space,
+    "metrics": read_metrics, "steps": _count, "minutes": _minutes, "searched": _count, "space": _space,
 }  # fmt: skip

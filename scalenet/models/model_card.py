@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..budget import short_count
 from ..network import ScaleNet
+from ..tasks import TaskSpec
 from .metadata import UNUSABLE, CheckpointMetadata
 from .old_metadata import CONVERTED
 from .pretrained import TABLE, Entry
 from .provenance import metadata_of, start_terms
 
+if TYPE_CHECKING:
+    from ..engines.front import Front
+
 PAPER = "https://proceedings.mlr.press/v188/cheng22a.html"
 
 
-def _front_matter(model: ScaleNet, known: CheckpointMetadata, datasets: tuple[str, ...]) -> str:
-    lines = ["library_name: timm", f"pipeline_tag: {model.spec.pipeline_tag}", "tags:", "- scalenet", "- timm"]
+def _front_matter(spec: TaskSpec, known: CheckpointMetadata, datasets: tuple[str, ...], library: str = "timm") -> str:
+    tags = [f"- {tag}" for tag in dict.fromkeys(("scalenet", library))]
+    lines = [f"library_name: {library}", f"pipeline_tag: {spec.pipeline_tag}", "tags:", *tags]
     lines += [f"license: {json.dumps(known.license) if known.license else 'other'}"]
     if datasets:
         lines += ["datasets:", *(f"- {json.dumps(name)}" for name in datasets)]
@@ -68,7 +74,7 @@ def model_card(model: ScaleNet, name: str) -> str:
         began = f" It began from weights with these: {start}" if start else ""
         terms = f"those of the data it was trained on; whoever publishes it states them.{began}"
     lines = [
-        _front_matter(model, known, datasets), f"# {name}", "",
+        _front_matter(model.spec, known, datasets), f"# {name}", "",
         f"A ScaleNAS network for {model.task}: {cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs at "
         f"{size[0]}x{size[1]} (convolution multiply-adds).", "",
         f"- Outputs: {outputs}",
@@ -81,5 +87,26 @@ def model_card(model: ScaleNet, name: str) -> str:
         "## Use", "", "```python", "import scalenet", "",
         f'model = scalenet.create_model("local-dir:FOLDER", pretrained=True)  # or "hf-hub:user/{name}"',
         f'result = scalenet.{model.spec.predictor}(model)("photo.jpg")', "```", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def front_card(front: Front, name: str) -> str:
+    """Markdown with front matter: what a front is, its members, their plot, how to use it."""
+    known = front.metadata
+    terms = known.terms or "those of the data it was trained on; whoever publishes it states them."
+    lines = [
+        _front_matter(front.spec, known, known.datasets, "scalenet"), f"# {name}", "",
+        f"{len(front)} ScaleNAS networks for {front.spec.name} in one file, one for every budget; they share "
+        "the weights of one supernet.", "", "![Score over multiply-adds](front.svg)", "", front.table(), "",
+        f"- Outputs: {', '.join(known.labels.names) if known.labels else 'unnamed'}",
+        f"- Data: {', '.join(known.datasets) or 'not stated'}",
+        *([f"- Measured: {known.protocol} (`{known.command}`)"] if known.protocol else []),
+        *_provenance(known, terms),
+        f"- Method: [ScaleNAS]({PAPER}), Cheng et al., AutoML 2022", "",
+        "## Use", "", "```python", "import scalenet", "",
+        f'front = scalenet.Front("hf-hub:user/{name}")  # or "local-dir:FOLDER"',
+        f'model = front.extract(front.pick(max_macs="{short_count(front.members[0].macs)}"))',
+        f'result = scalenet.{front.spec.predictor}(model)("photo.jpg")', "```", "",
     ]  # fmt: skip
     return "\n".join(lines)

@@ -65,6 +65,11 @@ class Entry:
         return FILES / self.file
 
     @property
+    def front(self) -> Path:
+        """Where the front of its family is, if one is in the package (:mod:`scalenet.engines.front`)."""
+        return FILES / f"{Path(self.file or self.name).stem}.front.safetensors"
+
+    @property
     def is_file(self) -> bool:
         """Whether the weights ship inside the package."""
         return bool(self.file) and self.path.is_file()

@@ -9,18 +9,20 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from tqdm import tqdm
 
+from ..budget import Budget, BudgetError
 from ..data.images import ImageLike, as_list, load_image
 from ..data.sources import is_url
 from ..engines.base import ON_PROCESSORS
 from ..engines.choose import start
 from ..fuse import Folded, fold
-from ..models.factory import load_model
+from ..models.factory import load_model, network_within
 from ..models.preprocessing import model_input
 from ..network import ScaleNet
 from ..runtime.device import Device, pick_device
 from ..runtime.pipeline import neighbours, prefetch
 from ..tasks import TaskSpec
 
+NO_BUDGET = Budget()
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 Found = TypeVar("Found")
@@ -48,6 +50,8 @@ class Predictor:
             "auto", the fastest here, see :func:`scalenet.engines.choose.start`.
         dtype: what it computes in: "float32", "bfloat16", or "auto", the faster one; default what its weights are in,
             and for the engine "auto" the faster one.
+        budget: take the best network of the name's front (:class:`scalenet.Front`) that keeps to it: ``max_macs``, for
+            example "1.5G", ``max_latency_ms`` of the network alone for one image on ``device``, for example "20ms".
 
     Attributes:
         model: the folded copy, on ``device``.
@@ -57,7 +61,8 @@ class Predictor:
         statistics: ``mean`` and ``std`` of its inputs.
 
     Raises:
-        WrongTask, ValueError: if the network is for something else, or there is no such device or engine.
+        WrongTask, ValueError: if the network is for something else, there is no such device or engine, or nothing
+            keeps to the budget.
         ImportError: if the engine's package is missing.
     """
 
@@ -65,11 +70,17 @@ class Predictor:
     flip: bool
 
     def __init__(
-        self, name_or_model: str | Path | ScaleNet, device: Device, batch_size: int, engine: str, dtype: str | None
+        self,
+        name_or_model: str | Path | ScaleNet,
+        device: Device,
+        batch_size: int,
+        engine: str,
+        dtype: str | None,
+        budget: Budget = NO_BUDGET,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        model = load_model(name_or_model)
+        model = _within(name_or_model, budget, device, self.spec) if budget else load_model(name_or_model)
         self._check(model)
         on_processor = device is None and engine in ON_PROCESSORS
         self.device, self.batch_size = pick_device("cpu" if on_processor else device), batch_size
@@ -122,6 +133,12 @@ class Predictor:
         if flip and not self.labels.flip_pairs:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
         return flip
+
+
+def _within(name: str | Path | ScaleNet, budget: Budget, device: Device, spec: TaskSpec) -> ScaleNet:
+    if not isinstance(name, (str, Path)):
+        raise BudgetError("a budget picks by the name or file of a front: a network that is given is taken as it is")
+    return network_within(name, budget, device, spec)
 
 
 def knowing(images: list[ImageLike], stream: Callable[[list[ImageLike]], Iterable[Found]]) -> list[Found]:

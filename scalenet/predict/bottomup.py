@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..budget import Budget, Limit
 from ..data.images import ImageLike, load_image, to_input
 from ..data.transforms import crop, crop_matrices, invert, transform
 from ..network import ScaleNet
@@ -75,6 +76,7 @@ class BottomUpPoseEstimator(Predictor):
             last by default 1, HigherHRNet's, and 0.4 for networks of the "aligned" convention, whose people's tags
             lie closer together.
         person_threshold: people of a lower score are left out; 0 gives everybody, as COCO's metrics are measured.
+        max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
     Raises:
         ValueError: if it is no bottom-up network, or a setting is out of range.
@@ -97,8 +99,11 @@ class BottomUpPoseEstimator(Predictor):
         detection_threshold: float = 0.1,
         tag_threshold: float | None = None,
         person_threshold: float = PERSON_THRESHOLD,
+        max_macs: Limit | None = None,
+        max_latency_ms: Limit | None = None,
     ) -> None:
-        super().__init__(name_or_model, device, batch_size, engine, dtype)
+        budget = Budget.of(max_macs, None, max_latency_ms)
+        super().__init__(name_or_model, device, batch_size, engine, dtype, budget)
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
         self.aligned = self.labels.convention == "aligned"

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..budget import Budget, Limit
 from ..data.images import ImageLike, load_image, mirrored, pad_to_multiple, to_input
 from ..network import ScaleNet
 from ..runtime.device import Device
@@ -58,6 +59,7 @@ class Segmenter(Predictor):
         overlap: share of a window that the next one covers again, 0 to below 1.
         resize: reduce images larger than the network's input.
         min_confidence: pixels whose class is less probable, 0..1, are marked unknown: 255 in the mask.
+        max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
     Raises:
         ValueError: if it is no segmentation network, has one class alone (the largest of one is always it), or an
@@ -80,12 +82,15 @@ class Segmenter(Predictor):
         overlap: float = 0.25,
         resize: bool = True,
         min_confidence: float = 0.0,
+        max_macs: Limit | None = None,
+        max_latency_ms: Limit | None = None,
     ) -> None:
         _check_options(scales, window, overlap)
         if not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence must be from 0 to 1, got {min_confidence}")
         self.min_confidence = min_confidence
-        super().__init__(name_or_model, device, batch_size, engine, dtype)
+        budget = Budget.of(max_macs, None, max_latency_ms)
+        super().__init__(name_or_model, device, batch_size, engine, dtype, budget)
         self.input_size = self.trained_size
         self.flip, self.scales = flip, tuple(scales)
         self.window = window and tuple(STRIDE * n for n in _stride4(window))
@@ -150,12 +155,11 @@ class Segmenter(Predictor):
     def _fit(self, image: ImageLike) -> Fitted:
         pixels = load_image(image)
         h, w = pixels.shape[:2]
-        factor = math.sqrt(math.prod(self.input_size) / (h * w))
-        if not self.resize or factor >= 1:
+        seen = reduced(pixels, self.input_size) if self.resize else pixels
+        if seen is pixels:
             padded = pad_to_multiple(pixels, STRIDE)
             return padded, padded.shape[:2], (h, w)
-        size = _scaled((w, h), factor)
-        return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (h, w), (h, w)
+        return seen, (h, w), (h, w)
 
     @torch.inference_mode()
     def logits(self, images: np.ndarray) -> torch.Tensor:
@@ -209,6 +213,13 @@ def _check_options(scales: Sequence[float], window: Size | None, overlap: float)
         raise ValueError(f"window must be (height, width) of at least {MIN_WINDOW} pixels, got {window}")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must be from 0 to below 1, got {overlap}")
+
+
+def reduced(pixels: np.ndarray, input_size: Size) -> np.ndarray:
+    """An image of more pixels than a network's input reduced to as many, sides multiples of 4; else as it is."""
+    h, w = pixels.shape[:2]
+    factor = math.sqrt(math.prod(input_size) / (h * w))
+    return pixels if factor >= 1 else cv2.resize(pixels, _scaled((w, h), factor), interpolation=cv2.INTER_AREA)
 
 
 def _stride4(size: Sequence[int]) -> Size:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..budget import Budget, Limit
 from ..data.images import ImageLike, as_list, load_image, to_input
 from ..data.transforms import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from ..network import ScaleNet
@@ -74,6 +75,7 @@ class PoseEstimator(Predictor):
         sigma: of the heatmaps' Gaussians; default by the input size.
         person_threshold: people found by the detector are left out if their score is lower; default 0.3 where scores
             are expected similarities (``decode`` "oks"), else 0. COCO's metrics are measured with 0.
+        max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
     Raises:
         ValueError: if it is no top-down pose network, or the detector is none.
@@ -95,8 +97,11 @@ class PoseEstimator(Predictor):
         input_size: tuple[int, int] | None = None,
         sigma: float = 0.0,
         person_threshold: float | None = None,
+        max_macs: Limit | None = None,
+        max_latency_ms: Limit | None = None,
     ) -> None:
-        super().__init__(name_or_model, device, batch_size, engine, dtype)
+        budget = Budget.of(max_macs, None, max_latency_ms)
+        super().__init__(name_or_model, device, batch_size, engine, dtype, budget)
         self.flip = flip and bool(self.labels.flip_pairs)
         self.detector = make_detector(detector, self.device, engine, dtype)
         self.scored_by_itself = isinstance(self.detector, BottomUpDetector)  # whose scores are no probabilities

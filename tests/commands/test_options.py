@@ -1,11 +1,13 @@
 """What a command is given reaches what it calls, value for value."""
 
 import inspect
+from argparse import ArgumentTypeError
 
 import pytest
 
 from scalenet import cli, export
 from scalenet.arch import Arch
+from scalenet.commands import options
 from scalenet.data.images import save_image
 from scalenet.evaluate import pose, segmentation
 from scalenet.models import convert
@@ -158,3 +160,12 @@ def test_convert_and_export(monkeypatch, tmp_path):
 def test_an_option_without_a_meaning_is_refused(photo, tmp_path, capsys):
     assert cli.main(["pose", str(photo), "--bottom-up", "--decode", "quarter", "-o", str(tmp_path)]) == 2
     assert "--decode is for people in boxes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("read, text, value", [
+    (options.counted, "1.5G", 1_500_000_000), (options.milliseconds, "0.02s", 20.0), (options.milliseconds, "8", 8.0),
+])  # fmt: skip
+def test_limits(read, text, value):
+    assert read(text) == value
+    with pytest.raises(ArgumentTypeError, match="is needed, for example"):
+        read("little")

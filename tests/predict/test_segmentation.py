@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 import scalenet
 from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
 from scalenet.data.images import pad_to_multiple, to_input
+from scalenet.engines.front import Front
 from scalenet.labels import CAMVID, COCO, CROWDPOSE
 from scalenet.predict import segmentation
 from scalenet.predict.visualization import overlay, with_legend
 
+from ..small_fronts import write_small_front
 from ..small_networks import sample_image, small_network, write
 
 CPU = torch.device("cpu")
@@ -294,3 +296,20 @@ def test_networks_in_half_precision_predict(task):
     result = kind(half, device="cpu")(sample_image(64, 80))
     assert half.conv1.weight.dtype == torch.bfloat16
     assert result.mask.shape == (64, 80) if task == "segmentation" else np.isfinite(result.keypoints).all()
+
+
+def test_a_budget_picks_from_a_front(tmp_path, monkeypatch):
+    front = Front(write_small_front(tmp_path / "toys.safetensors"))
+    small = front.members[0]
+    assert Segmenter(front.path, max_macs=small.macs).trained_size == small.arch.input_size
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("scalenet.bench.bench", lambda model, **_: {"ms": model.cost().macs / 1e6})
+    middle = front.members[3]
+    picked = Segmenter(front.path, "cpu", max_latency_ms=f"{middle.macs / 1e6 + 1e-9}ms")
+    assert picked.model.arch == middle.arch
+    with pytest.raises(ValueError, match=r"a top-down pose network is needed, .* is a front for segmentation"):
+        scalenet.PoseEstimator(front.path, max_macs="1G")
+    with pytest.raises(ValueError, match="a network that is given is taken as it is"):
+        Segmenter(small_network(), max_macs="1G")
+    with pytest.raises(ValueError, match="the smallest needs max_macs"):
+        Segmenter(front.path, max_macs=9)

@@ -15,7 +15,7 @@ from scalenet.evaluate.segmentation import confusion_matrix
 from scalenet.fuse import fold
 from scalenet.labels import DATASETS
 from scalenet.network import ScaleNet
-from scalenet.predict.segmentation import COARSEST, Segmenter
+from scalenet.predict.segmentation import COARSEST, Segmenter, reduced
 
 from ..config import Recipe, RecipeError
 from ..data import Size, spread
@@ -64,17 +64,19 @@ class SegmentationTask(Task):
     def calibration(
         self, images: int, batch: int = 4, size: Size | None = None, seed: int = 0
     ) -> Iterator[torch.Tensor]:
-        """Training images at full size and as they are validated, for BatchNorm statistics."""
+        """Training images as they are validated, reduced to ``size`` if that is given, for BatchNorm statistics."""
 
         def load(i: int) -> np.ndarray:
-            return pad_to_multiple(self.source.load(i)[0], COARSEST)
+            image = self.source.load(i)[0]
+            return pad_to_multiple(reduced(image, size) if size else image, COARSEST)
 
         return spread(load, len(self.source), images, batch, self.device, seed)
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
-        """mIoU on the validation images at full size, one by one."""
+        """mIoU on the validation images, one by one, as they are or, if larger, reduced to ``size``; at full size."""
         pairs = self.val[: limit or None]
-        segmenter = Segmenter(fold(self.backbone(model)), self.device, resize=False)
+        segmenter = Segmenter(fold(self.backbone(model)), self.device, resize=size is not None)
+        segmenter.input_size = size or segmenter.input_size
         results = segmenter.stream(image for image, _ in pairs)
         matrix = confusion_matrix(pairs, (result.mask for result in results), self.recipe.classes)
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}

@@ -1,0 +1,134 @@
+"""A front built from an archive: measured from the file, resumed, checked; deploying within limits."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+import search.front
+from scalenet.arch import Arch
+from scalenet.engines.front import Front
+from scalenet.labels import DATASETS, Labels
+from scalenet.models.checkpoint import read_weights, save_weights
+from scalenet.network import ScaleNet
+from search.__main__ import main
+from search.archive import Archive, ArchiveError, Record
+from search.deploy import choose
+from search.evaluator import Evaluator
+from search.front import build, candidates, check
+from training.recipes import RECIPES
+
+from ..conftest import status_of
+from ..small_data import camvid_form
+from ..small_training import SPACE
+
+SIZES = ((32, 40), (64, 80))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A supernet whose scores differ, its recipe, and an archive of three."""
+    root = tmp_path_factory.mktemp("front")
+    data = camvid_form(root / "data")
+    torch.manual_seed(0)
+    net = ScaleNet(SPACE.supernet(), num_classes=3)
+    torch.nn.init.normal_(net.last_layer[3].weight, std=1)
+    meta = {"space": json.dumps(dataclasses.asdict(SPACE)), "recipe": "tiny", "license": "for all who test"}
+    weights = save_weights(root / "supernet.safetensors", net.state_dict(), meta, half=True)
+    recipe = dataclasses.replace(RECIPES["s0_supernet"], root=str(data), classes=3, device="cpu")
+    archive = Archive(root / "archive.jsonl")
+    for score, arch in ((0.1, SPACE.smallest()), (0.2, SPACE.hrnet()), (0.3, SPACE.largest())):
+        archive.add(Record(arch, score, ScaleNet(arch, num_classes=3, device="meta").cost().macs, 10, 0, 1.0))
+    return weights, recipe, archive
+
+
+def test_candidates_are_spread_over_structures_and_sizes(world):
+    archs = candidates(world[2], SPACE, SIZES, 4)
+    assert [a.input_size for a in archs] == [SIZES[0]] * 2 + [SIZES[1]] * 2
+    assert {a.digest for a in archs} == {SPACE.smallest().digest, SPACE.largest().digest}
+    assert len(candidates(world[2], SPACE, (), 99)) == 3, "no structure twice at one size"
+
+
+def test_a_front_says_what_its_members_score_as_written(world, tmp_path, monkeypatch):
+    weights, recipe, archive = world
+    evaluator = Evaluator(weights, recipe, calibration=2, limit=1)
+    front = build(evaluator, archive, tmp_path / "toys.front.safetensors", 6, SIZES)
+    assert [p.name for p in tmp_path.iterdir()] == ["toys.front.safetensors"]
+    assert [m.score for m in front.members] == sorted({m.score for m in front.members}), "each better than all cheaper"
+    assert 1 <= len(front) <= 6 and {m.arch.input_size for m in front.members} <= set(SIZES)
+    for _, said, now in check(Evaluator(weights, recipe, calibration=2, limit=1), Front(front.path)):
+        assert said == pytest.approx(now, abs=1e-9)
+    member = front.members[0]
+    fresh = evaluator.static(member.arch.replace(input_size=member.arch.input_size)).state_dict()
+    got = front.extract(member).state_dict()
+    assert all(torch.equal(fresh[k], got[k]) for k in got if "running" in k), "statistics of its own size and structure"
+    assert (front.metadata.searched, front.metadata.terms) == (3, "for all who test")
+    assert "the first 1 images of val" in front.metadata.protocol
+
+
+def test_a_stopped_build_goes_on(world, tmp_path, monkeypatch):
+    weights, recipe, archive = world
+    evaluator, out = Evaluator(weights, recipe, calibration=2, limit=1), tmp_path / "toys.front.safetensors"
+    measured, real = [], search.front._measured
+
+    def stopping(evaluator, metadata, arch, run_at):
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        measured.append(arch)
+        return real(evaluator, metadata, arch, run_at)
+
+    monkeypatch.setattr(search.front, "_measured", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        build(evaluator, archive, out, 4, SIZES)
+    assert not out.exists() and (tmp_path / "toys.front.partial.safetensors").is_file()
+    with pytest.raises(ArchiveError, match="another supernet, archive or settings"):
+        build(Evaluator(weights, recipe, calibration=1, limit=1), archive, out, 4, SIZES)
+    monkeypatch.setattr(search.front, "_measured", lambda *a: measured.append(a[2]) or real(*a))
+    build(evaluator, archive, out, 4, SIZES)
+    assert len(measured) == 4 == len({(a.digest, a.input_size) for a in measured}) and out.is_file()
+
+
+def test_the_commands(world, tmp_path, capsys, monkeypatch):
+    weights, recipe, archive = world
+    monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
+    monkeypatch.setitem(DATASETS, "camvid", Labels("three", ("a", "b", "c")))
+    out = str(tmp_path / "toys.front.safetensors")
+    command = ["front", "s0", str(archive.path), f"supernet={weights}", "calibration=2", "limit=1", "sizes=64x80,32x40"]
+    assert main([*command, "-o", out, "--members", "4"]) == 0
+    printed = capsys.readouterr().out
+    assert Front(out).table() in printed and out in printed
+    assert main([*command, "-o", out, "--check"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == len(Front(out)) and all(row["same"] for row in rows)
+    assert main([*command, "-o", str(tmp_path / "none.safetensors"), "--check"]) == 2
+    monkeypatch.setattr("search.deploy.bench", lambda model, *_: {"ms": model.cost().macs / 1e6})
+    dear = max(archive.records.values(), key=lambda r: r.macs)
+    for limits, digest in (
+        (["--max-macs", "9T"], dear.digest), (["--max-latency", f"{dear.macs / 1e6 - 0.01}ms"], SPACE.hrnet().digest),
+    ):  # fmt: skip
+        argv = ["deploy", "s0", str(archive.path), f"supernet={weights}", "calibration=2", "--dataset", "camvid"]
+        capsys.readouterr()
+        assert main([*argv, "--name", "n", *limits, "-o", str(tmp_path / "d")]) == 0
+        assert json.loads(capsys.readouterr().out)["digest"] == digest == Arch.load(tmp_path / "d" / "n.json").digest
+    assert main([*argv, "--name", "m", "--max-latency", "0.001ms", "-o", str(tmp_path / "d")]) == 2
+    assert "the smallest needs" in capsys.readouterr().err
+    assert status_of(main, [*argv, "--name", "m", "--max-macs", "few"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "d" / "m.json").exists()
+
+
+def test_time_chooses_among_the_best():
+    archs = [SPACE.smallest(), SPACE.hrnet(), SPACE.largest()]
+    records = [Record(a, s, m, 1, 0, 1.0) for a, s, m in zip(archs, (0.1, 0.3, 0.2), (1, 2, 3), strict=True)]
+    assert choose(records, max_latency=2.5, ms=lambda r: r.macs) is records[1]
+    assert choose(records, max_latency=1.0, ms=lambda r: r.macs) is records[0]
+    assert choose(records, max_macs=2, max_latency=9.0, ms=lambda r: r.macs) is records[1]
+
+
+def test_the_labels_are_kept(world, tmp_path):
+    weights, recipe, archive = world
+    state, header = read_weights(weights)
+    labels = Labels("toys", ("a", "b", "c"))
+    named = save_weights(tmp_path / "n.safetensors", state, header | {"labels": json.dumps(labels.to_dict())})
+    front = build(Evaluator(named, recipe, calibration=1, limit=1), archive, tmp_path / "f.safetensors", 1)
+    assert front.extract().labels == labels
