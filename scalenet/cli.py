@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from . import _register
 from .errors import one_line
+from ._interrupt import imports_done
 
 COMMANDS = {
     "list": "the networks there are, with their figures",
@@ -98,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser(chosen).parse_args(argv)
     try:
         _register()
+        imports_done()
         result = args.run(args)
         if args.json:
             print(json.dumps(result, allow_nan=False))

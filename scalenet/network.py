@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.models._features import feature_take_indices
-from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -24,6 +23,7 @@ from .cost import Cost, check_size, count
 from .execution import Execution, Steps
 from .heads import BottomUpOutput, Head, NoHead
 from .labels import Labels
+from .layers import BasicBlock, Bottleneck, ReLU, relu
 from .tasks import task_spec
 
 STAGE1_BLOCKS = 4
@@ -32,10 +32,10 @@ RESIDUAL_SCALE = 0.2
 Maps = list[torch.Tensor | None]
 
 
-def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1, relu: bool = False) -> nn.Sequential:
+def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1, activate: bool = False) -> nn.Sequential:
     """Convolution without bias + BatchNorm, with ReLU where asked."""
     conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(cout), *([nn.ReLU(inplace=True)] if relu else []))
+    return nn.Sequential(conv, nn.BatchNorm2d(cout), *([ReLU()] if activate else []))
 
 
 def fusion_path(width: int, target: int, source: int) -> nn.Sequential:
@@ -43,7 +43,7 @@ def fusion_path(width: int, target: int, source: int) -> nn.Sequential:
     if source > target:
         return conv_bn(width << source, width << target, 1)
     hops = target - source
-    convs = [conv_bn(width << source, width << source, 3, 2, relu=True) for _ in range(hops - 1)]
+    convs = [conv_bn(width << source, width << source, 3, 2, activate=True) for _ in range(hops - 1)]
     return nn.Sequential(*convs, conv_bn(width << source, width << target, 3, 2))
 
 
@@ -64,8 +64,7 @@ class MultiResolutionModule(nn.Module):
     def __init__(self, module: ModuleArch, width: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.ModuleList(BasicBlock(width << j, width << j) for _ in range(depth))
-            for j, depth in enumerate(module.depths)
+            nn.ModuleList(BasicBlock(width << j) for _ in range(depth)) for j, depth in enumerate(module.depths)
         )
         for d in range(module.steps):
             targets = {
@@ -180,12 +179,12 @@ class ScaleNet(nn.Module):
             down = conv_bn(arch.stem_width, wide, 1)
         first = Bottleneck(arch.stem_width, arch.stage1_width, downsample=down)
         self.layer1 = nn.Sequential(first, *(Bottleneck(wide, arch.stage1_width) for _ in range(STAGE1_BLOCKS - 1)))
-        new = nn.Sequential(conv_bn(wide, 2 * w, 3, 2, relu=True))
-        self.transition1 = nn.ModuleList([conv_bn(wide, w, 3, relu=True), new])
+        new = nn.Sequential(conv_bn(wide, 2 * w, 3, 2, activate=True))
+        self.transition1 = nn.ModuleList([conv_bn(wide, w, 3, activate=True), new])
         for n, modules in enumerate(arch.stages, start=2):
             setattr(self, f"stage{n}", nn.ModuleList(MultiResolutionModule(m, w) for m in modules))
             if n < 4:
-                new = nn.Sequential(conv_bn(w << (n - 1), w << n, 3, 2, relu=True))
+                new = nn.Sequential(conv_bn(w << (n - 1), w << n, 3, 2, activate=True))
                 passed = [nn.Identity() for _ in range(n)]
                 setattr(self, f"transition{n}", nn.ModuleList([*passed, new]))
         setattr(self, self.spec.head, self.spec.make_head(w, self.num_classes))
@@ -270,8 +269,8 @@ class ScaleNet(nn.Module):
     def forward_branches(self, x: torch.Tensor, outputs: tuple[int, ...] = (0, 1, 2, 3)) -> Maps:
         """The four branches (B, w * 2**i, h_i, w_i); those not in ``outputs`` may be unfinished or None."""
         plan = self._execution.plan(outputs)
-        x = F.relu_(self.bn1(self.conv1(x)))
-        x = F.relu_(self.bn2(self.conv2(x)))
+        x = relu(self.bn1(self.conv1(x)))
+        x = relu(self.bn2(self.conv2(x)))
         x = self.layer1(x)
         maps: Maps = [self.transition1[0](x)]
         for n, modules in enumerate(plan.stages, start=2):

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..data.io import full_disk_named
 from ..network import ScaleNet, unwrap
 from . import checkpoint
 from .model_card import model_card
@@ -62,16 +63,19 @@ def save_pretrained(model: ScaleNet, folder: str | Path, name: str | None = None
 
     Raises:
         TypeError: for anything else.
+        DiskFullError: if there is no room; the files of before stay.
     """
     model = unwrap(model)
     if not isinstance(model, ScaleNet):
         raise TypeError(f"a network of this package is needed, got {type(model).__name__}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        _save(model, Path(temporary), name or model.arch.name or "scalenet")
-        for file in FILES:
-            os.replace(Path(temporary) / file, folder / file)
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    with full_disk_named(folder / "model.safetensors", size):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+            _save(model, Path(temporary), name or model.arch.name or "scalenet")
+            for file in FILES:
+                os.replace(Path(temporary) / file, folder / file)
     return folder
 
 
