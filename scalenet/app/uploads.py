@@ -16,6 +16,7 @@ MAX_BYTES = 2_000_000_000  # of all that visitors have here: uploads, those that
 PATIENCE = 30  # seconds without a byte, after which an upload is over
 FULL = "This app holds as many files as it may: try again in a quarter of an hour."
 NO_LENGTH = "An upload needs a Content-Length."
+MALFORMED = 'The body is JSON of the form {"data": [values]}.'
 SLOW = f"Nothing came for {PATIENCE} seconds: upload the file again."
 
 
@@ -65,6 +66,11 @@ class Uploads:
         except ClientDisconnect:
             if slow:
                 await PlainTextResponse(SLOW, 408)(scope, receive, send)
+
+
+async def malformed(request: Any, error: Exception) -> PlainTextResponse:
+    """The answer to a body of another form."""
+    return PlainTextResponse(MALFORMED, 422)
 
 
 def used_bytes(folder: Path) -> int:
