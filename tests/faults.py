@@ -1,4 +1,4 @@
-"""The figures about faults, made again: ``python -m tests.faults [--kills N] [--configs N] [--archives N]``.
+"""What faults do, in figures: ``python -m tests.faults [--kills N] [--configs N] [--archives N] [--only CASE …]``.
 
 A line a case: trainings and a search that are killed (SIGKILL at random moments, in writes too) and go on, against
 unbroken ones; mutated configs and archives; full disks. Exit status 1 if anything falls short.
@@ -174,9 +174,9 @@ def archives(folder: Path, count: int, rng: random.Random) -> str:
 
 
 def disks(given: Path, out: Path) -> str:
-    """Everything that writes, on a tmpfs of 3 MB where one may be mounted, else under a limit of file sizes."""
+    """Everything that writes, on a tmpfs of 40 MB where one may be mounted, else under a limit of file sizes."""
     mounted = (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", out], capture_output=True).returncode == 0
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", out], capture_output=True).returncode == 0
     )
     full = filled if mounted else file_limit
     try:
@@ -187,18 +187,21 @@ def disks(given: Path, out: Path) -> str:
     finally:
         if mounted:
             subprocess.run(["umount", out], check=True)
-    return f"{len(Places.NAMES)} places on a {'tmpfs of 3 MB' if mounted else 'file-size limit'}, a line each"
+    return f"{len(Places.NAMES)} places on a {'tmpfs of 40 MB' if mounted else 'file-size limit'}, a line each"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="What faults do to runs and files.")
     parser.add_argument("--kills", type=int, default=30, help="of each training and of the search (default: 30)")
     parser.add_argument("--configs", type=int, default=400)
     parser.add_argument("--archives", type=int, default=400)
+    parser.add_argument("--only", nargs="+", metavar="CASE", help="workers-0, workers-2, distillation, pose, search …")
     parser.add_argument("--seed", type=int, default=0)
     args, wrong = parser.parse_args(), 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, case in cases(Path(folder), args).items():
+        tried = cases(Path(folder), args)
+        for name in args.only or tried:
+            case = tried[name]
             (Path(folder) / name).mkdir()
             try:
                 said = case(Path(folder) / name)

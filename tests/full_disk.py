@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
+import json
 import random
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
@@ -19,6 +20,7 @@ from scalenet.data.images import save_image
 from scalenet.data.io import DiskFullError
 from scalenet.labels import COCO, DATASETS, Labels
 from scalenet.models.checkpoint import save_weights
+from scalenet.network import ScaleNet
 from search import __main__ as searching
 from search.archive import Archive, Record
 from training import __main__ as training
@@ -60,7 +62,7 @@ def filled(folder: Path) -> Iterator[None]:
         filler.unlink()
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Place:
     """Something that writes: the file it writes, and how."""
 
@@ -150,11 +152,6 @@ class Places:
 
 def small_supernet(path: Path) -> Path:
     """A random supernet of the tests' space, as training writes it."""
-    import dataclasses
-    import json
-
-    from scalenet.network import ScaleNet
-
     net = ScaleNet(SPACE.supernet(), num_classes=3)
     return save_weights(path, net.state_dict(), {"space": json.dumps(dataclasses.asdict(SPACE)), "recipe": "tiny"})
 
