@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from . import _register
-from .errors import one_line
 from ._interrupt import imports_done
+from .errors import one_line
 
 COMMANDS = {
     "list": "the networks there are, with their figures",

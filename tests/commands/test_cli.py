@@ -14,8 +14,6 @@ import torch
 from scalenet import cli, cost
 from scalenet.arch import Arch
 from scalenet.commands import segment as segment_command
-from scalenet.commands.pose import image_ids
-from scalenet.commands.segment import unique_names
 from scalenet.data.images import save_image
 
 from ..conftest import status_of
@@ -113,14 +111,6 @@ def test_segment_writes_an_overlay_and_a_mask(capsys, weights, photo, tmp_path):
         np.testing.assert_allclose(image["shares"], shares, atol=1e-6)
         assert cv2.imread(image["overlay"]).shape[0] > size[0]
     assert len(list((tmp_path / "out").iterdir())) == 4
-
-
-def test_images_of_one_stem_or_number_are_kept_apart():
-    paths = [Path(name) for name in ("a/street.png", "b/street.png", "a/street.jpg", "street_2.png")]
-    names = unique_names(paths)
-    assert names[:3] == ["street", "street_2", "street_3"] and len(set(names)) == 4
-    assert image_ids(["000001", "7", "street"]) == [1, 7, "street"], "COCO's images by their numbers"
-    assert image_ids(["1", "01", "2"]) == ["1", "01", 2], "unless two would be one"
 
 
 def test_segment_says_what_it_found(capsys, weights, photo, tmp_path):
