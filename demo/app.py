@@ -1,3 +1,3 @@
-from scalenet.demo import build_demo
+from scalenet.demo import serve
 
-build_demo().launch()
+serve()

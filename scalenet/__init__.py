@@ -11,6 +11,10 @@ from pathlib import PurePath as _PurePath
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from ._interrupt import quiet_imports as _quiet_imports
+
+_quiet_imports()
+
 __version__ = "0.1.0"
 __all__ = [
     "Arch", "ArchError", "BottomUpPoseEstimator", "Front", "NoWeights", "PoseEstimator", "ScaleNet", "SearchSpace",

@@ -10,21 +10,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
 from .arch import ModuleArch
 from .execution import Steps
+from .layers import BasicBlock, Bottleneck, ReLU
 
 RESIDUAL_SCALE = 0.2
 
 Maps = list[Any]  # of each branch a tensor, or None where it has not begun
 
 
-def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1, relu: bool = False) -> nn.Sequential:
+def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1, activate: bool = False) -> nn.Sequential:
     """Convolution without bias + BatchNorm, with ReLU where asked."""
     conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(cout), *([nn.ReLU(inplace=True)] if relu else []))
+    return nn.Sequential(conv, nn.BatchNorm2d(cout), *([ReLU()] if activate else []))
 
 
 def fusion_path(width: int, target: int, source: int) -> nn.Sequential:
@@ -32,7 +32,7 @@ def fusion_path(width: int, target: int, source: int) -> nn.Sequential:
     if source > target:
         return conv_bn(width << source, width << target, 1)
     hops = target - source
-    convs = [conv_bn(width << source, width << source, 3, 2, relu=True) for _ in range(hops - 1)]
+    convs = [conv_bn(width << source, width << source, 3, 2, activate=True) for _ in range(hops - 1)]
     return nn.Sequential(*convs, conv_bn(width << source, width << target, 3, 2))
 
 
@@ -55,8 +55,7 @@ class MultiResolutionModule(nn.Module):
     def __init__(self, module: ModuleArch, width: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.ModuleList(BasicBlock(width << j, width << j) for _ in range(depth))
-            for j, depth in enumerate(module.depths)
+            nn.ModuleList(BasicBlock(width << j) for _ in range(depth)) for j, depth in enumerate(module.depths)
         )
         for d in range(module.steps):
             targets = {

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from . import _register
+from ._interrupt import imports_done
 from .errors import one_line
 
 COMMANDS = {
@@ -102,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser(chosen).parse_args(argv)
     try:
         _register()
+        imports_done()
         result = args.run(args)
         if args.json:
             print(json.dumps(result, allow_nan=False))

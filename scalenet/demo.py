@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ def build_demo(
         raise ImportError(f"the demo needs gradio ({e}): pip install gradio matplotlib av") from None
     from .app.budget import BudgetHandlers, build_budget_tab, shipped_fronts
     from .app.handlers import Handlers
+    from .app.inputs import check_first
     from .app.networks import Networks
     from .app.tabs import build_tab, image_tabs
     from .app.video import build_video_tab
@@ -56,25 +60,78 @@ def build_demo(
             build_video_tab(networks, demo.GRADIO_CACHE)
             if fronts:
                 build_budget_tab(BudgetHandlers(networks, fronts, demo.GRADIO_CACHE))
+    check_first(demo)
     demo.queue(max_size=QUEUE, default_concurrency_limit=1)
-    demo.launch = _launcher(demo.launch, networks)
+    demo.launch = _launcher(demo.launch, networks, Path(demo.GRADIO_CACHE))
     return demo
 
 
-def _launcher(launch: Callable[..., Any], networks: Networks) -> Callable[..., Any]:
+def serve(host: str | None = None, port: int | None = None, ready: Callable[[str], None] = print) -> str:
+    """Serve the app until Ctrl-C or SIGTERM, and return its address. What visitors bring and get lies in a folder of
+    its own (in GRADIO_TEMP_DIR, if that is set), which is removed then.
+
+    Args:
+        host, port: default gradio's (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT; 127.0.0.1, the first free from 7860).
+        ready: called with one line when visitors can come.
+
+    Raises:
+        ImportError: if gradio is not installed.
+        OSError: if the port is taken.
+    """
+    place = os.environ.get("GRADIO_TEMP_DIR")
+    if place:
+        Path(place).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="scalenet-demo-", dir=place, ignore_cleanup_errors=True) as folder:
+        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
+        os.environ.setdefault("MPLBACKEND", "agg")  # not told, gradio's first answer waits for all of pyplot
+        try:
+            demo = build_demo()
+            _, url, _ = demo.launch(
+                server_name=host, server_port=port, prevent_thread_lock=True, quiet=True, inbrowser=False
+            )
+            ready(f"ready at {url} (Ctrl-C ends it)")
+            try:
+                _wait()
+            finally:
+                demo.close(verbose=False)
+        finally:
+            _set("GRADIO_TEMP_DIR", place)
+    return url
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        del os.environ[name]
+    else:
+        os.environ[name] = value
+
+
+def _wait() -> None:
+    """Until Ctrl-C or a polite kill."""
+    stopped = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
+
+
+def _launcher(launch: Callable[..., Any], networks: Networks, folder: Path) -> Callable[..., Any]:
     """``launch`` with fitting defaults; the first networks are loaded meanwhile."""
     from .app.handlers import warm
 
     @wraps(launch)
     def with_defaults(*args: Any, **kwargs: Any) -> Any:
         Thread(target=warm, args=[networks]).start()
-        return launch(*args, **{**_launch_options(), **kwargs})
+        return launch(*args, **{**_launch_options(folder), **kwargs})
 
     return with_defaults
 
 
-def _launch_options() -> dict[str, Any]:
+def _launch_options(folder: Path) -> dict[str, Any]:
     import gradio as gr
+    from fastapi.exceptions import RequestValidationError
+    from starlette.middleware import Middleware
+
+    from .app.uploads import Uploads, malformed, sweeping
 
     return {
         "theme": gr.themes.Default(
@@ -84,6 +141,11 @@ def _launch_options() -> dict[str, Any]:
         ),  # the 600 that gradio 6 ships lacks most letters
         "css_paths": [Path(__file__).parent / "app" / "style.css"],
         "max_file_size": MAX_FILE_SIZE,
+        "app_kwargs": {
+            "middleware": [Middleware(Uploads, folder)],
+            "lifespan": sweeping(folder, *CLEANING),
+            "exception_handlers": {RequestValidationError: malformed},
+        },
         "share": False,
         "show_error": True,  # one line of what went wrong; never a stack trace
         "ssr_mode": False,

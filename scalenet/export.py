@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from .network import ScaleNet
 
 FORMATS = ("onnx", "pt2")
 TOLERANCE = 1e-3  # of the largest output
+SMALLEST = {"onnx": 1, "pt2": 33}  # sides in pixels: torch.export takes no map of one pixel for one of any size
 
 Outputs = Sequence[torch.Tensor]
 
@@ -27,7 +29,8 @@ class ExportError(ValueError):
 
 
 def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[str, Any]:
-    """Write ``model`` for use without this package; batch, height and width stay free.
+    """Write ``model`` for use without this package; batch, height and width stay free. An ONNX file takes every size,
+    a program of ``torch.export`` images of at least 33x33 pixels (smaller ones it refuses).
 
     The file takes images (B, 3, H, W), float32, normalised; mean, std and labels are in its metadata. Outputs are
     named logits; heatmaps; or heatmaps, tags, heatmaps_x2.
@@ -36,12 +39,14 @@ def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[s
         form: "onnx" (needs onnx, onnxscript, onnxruntime) or "pt2"; default by the file's suffix.
 
     Returns:
-        path, format, bytes, outputs, and max_difference to the original, as a share of the largest output.
+        path, format, bytes, outputs, smallest_side in pixels, and max_difference to the original, as a share of the
+        largest output, over several sizes, the smallest among them.
 
     Raises:
         ValueError: for another format.
         ExportError: if the written file computes something else; it is then removed.
         ImportError: if a package for ONNX is missing.
+        DiskFullError: if there is no room.
     """
     path = Path(path)
     form = form or path.suffix.lstrip(".")
@@ -49,17 +54,18 @@ def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[s
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
     if not model.num_classes:
         raise ValueError("a network without outputs (num_classes=0) cannot be exported")
-    write, load = (_write_onnx, _load_onnx) if form == "onnx" else (_write_pt2, _load_pt2)
+    program_of, load = (onnx_model, _load_onnx) if form == "onnx" else (_pt2_program, _load_pt2)
+    folded = Folded(fold(model).cpu(), full_size=True).eval()
+    data = program_of(folded, _metadata(model), model.spec.output_names)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path, f".{form}") as temporary:
-        folded = Folded(fold(model).cpu(), full_size=True).eval()
-        write(folded, temporary, _metadata(model), model.spec.output_names)
-        difference = _difference(model, load(temporary))
+    with atomic_write(path, f".{form}", len(data)) as temporary:
+        temporary.write_bytes(data)
+        difference = _difference(model, load(temporary), SMALLEST[form])
         if not difference <= TOLERANCE:
             raise ExportError(f"{path}: outputs differ from the network's by {difference:.2g} of the largest")
     return {
         "path": str(path), "format": form, "bytes": path.stat().st_size, "outputs": list(model.spec.output_names),
-        "max_difference": difference,
+        "smallest_side": SMALLEST[form], "max_difference": difference,
     }  # fmt: skip
 
 
@@ -81,8 +87,10 @@ def _program(folded: Folded) -> torch.export.ExportedProgram:
         return torch.export.export(folded, (_example(folded.network, 2, (96, 160)),), dynamic_shapes=(shape,))
 
 
-def _write_pt2(folded: Folded, path: Path, metadata: dict[str, str], _: Sequence[str]) -> None:
-    torch.export.save(_program(folded), path, extra_files=metadata)
+def _pt2_program(folded: Folded, metadata: dict[str, str], _: Sequence[str]) -> bytes:
+    data = io.BytesIO()  # torch's own writing of files ends the process when the disk is full
+    torch.export.save(_program(folded), data, extra_files=metadata)
+    return data.getvalue()
 
 
 def _load_pt2(path: Path) -> Callable[[torch.Tensor], Outputs]:
@@ -105,10 +113,6 @@ def onnx_model(folded: Folded, metadata: dict[str, str], outputs: Sequence[str])
     return proto.SerializeToString()
 
 
-def _write_onnx(folded: Folded, path: Path, metadata: dict[str, str], outputs: Sequence[str]) -> None:
-    path.write_bytes(onnx_model(folded, metadata, outputs))
-
-
 def _load_onnx(path: Path) -> Callable[[torch.Tensor], Outputs]:
     session = _onnx("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda x: [torch.from_numpy(y) for y in session.run(None, {"images": x.numpy()})]
@@ -122,11 +126,11 @@ def _onnx(package: str) -> Any:
 
 
 @torch.inference_mode()
-def _difference(model: ScaleNet, exported: Callable[[torch.Tensor], Outputs]) -> float:
-    """Largest difference of the outputs over two sizes and batches other than the traced one."""
+def _difference(model: ScaleNet, exported: Callable[[torch.Tensor], Outputs], smallest: int) -> float:
+    """Largest difference of the outputs over sizes and batches other than the traced one."""
     original = copy.deepcopy(model).cpu().eval()
     worst = 0.0
-    for batch, size in ((1, (64, 96)), (3, (101, 75))):
+    for batch, size in ((1, (64, 96)), (3, (101, 75)), (1, (smallest, smallest))):
         x = _example(model, batch, size)
         expected = original(x)
         expected = (expected,) if isinstance(expected, torch.Tensor) else expected

@@ -11,9 +11,9 @@ from functools import partial
 from typing import NamedTuple, cast
 
 import torch
-from timm.models.resnet import BasicBlock
 from torch import nn
 
+from .layers import BasicBlock, ReLU
 from .tasks import HEAD_BLOCKS, task_spec
 
 
@@ -47,7 +47,7 @@ class SegmentationHead(Head, nn.Sequential):
     """1x1 convolution + BN + ReLU over the concatenated branches (15w channels), then 1x1 to the classes."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+        super().__init__(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), ReLU())
         self.append(self.make_classifier(channels, num_classes))
 
     @staticmethod
@@ -75,8 +75,8 @@ class BottomUpHead(Head):
     def __init__(self, channels: int, num_keypoints: int) -> None:
         super().__init__()
         self.channels = channels
-        self.blocks = nn.Sequential(*(BasicBlock(channels, channels) for _ in range(HEAD_BLOCKS)))
-        self.up = nn.Sequential(nn.Identity(), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+        self.blocks = nn.Sequential(*(BasicBlock(channels) for _ in range(HEAD_BLOCKS)))
+        self.up = nn.Sequential(nn.Identity(), nn.BatchNorm2d(channels), ReLU())
         self.with_outputs(num_keypoints)
 
     def with_outputs(self, outputs: int) -> Head:

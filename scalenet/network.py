@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.models._features import feature_take_indices
-from timm.models.resnet import Bottleneck
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -25,6 +24,7 @@ from .cost import Cost, check_size, count
 from .execution import Execution
 from .heads import BottomUpOutput, Head, NoHead
 from .labels import Labels
+from .layers import Bottleneck, relu
 from .tasks import task_spec
 
 STAGE1_BLOCKS = 4
@@ -109,12 +109,12 @@ class ScaleNet(nn.Module):
             down = conv_bn(arch.stem_width, wide, 1)
         first = Bottleneck(arch.stem_width, arch.stage1_width, downsample=down)
         self.layer1 = nn.Sequential(first, *(Bottleneck(wide, arch.stage1_width) for _ in range(STAGE1_BLOCKS - 1)))
-        new = nn.Sequential(conv_bn(wide, 2 * w, 3, 2, relu=True))
-        self.transition1 = nn.ModuleList([conv_bn(wide, w, 3, relu=True), new])
+        new = nn.Sequential(conv_bn(wide, 2 * w, 3, 2, activate=True))
+        self.transition1 = nn.ModuleList([conv_bn(wide, w, 3, activate=True), new])
         for n, modules in enumerate(arch.stages, start=2):
             setattr(self, f"stage{n}", nn.ModuleList(MultiResolutionModule(m, w) for m in modules))
             if n < 4:
-                new = nn.Sequential(conv_bn(w << (n - 1), w << n, 3, 2, relu=True))
+                new = nn.Sequential(conv_bn(w << (n - 1), w << n, 3, 2, activate=True))
                 passed = [nn.Identity() for _ in range(n)]
                 setattr(self, f"transition{n}", nn.ModuleList([*passed, new]))
         setattr(self, self.spec.head, self.spec.make_head(w, self.num_classes))
@@ -188,8 +188,8 @@ class ScaleNet(nn.Module):
     def forward_branches(self, x: torch.Tensor, outputs: tuple[int, ...] = (0, 1, 2, 3)) -> Maps:
         """The four branches (B, w * 2**i, h_i, w_i); those not in ``outputs`` may be unfinished or None."""
         plan = self._execution.plan(outputs)
-        x = F.relu_(self.bn1(self.conv1(x)))
-        x = F.relu_(self.bn2(self.conv2(x)))
+        x = relu(self.bn1(self.conv1(x)))
+        x = relu(self.bn2(self.conv2(x)))
         x = self.layer1(x)
         maps: Maps = [self.transition1[0](x)]
         for n, modules in enumerate(plan.stages, start=2):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scalenet.arch import Arch, ArchError
+from scalenet.data.io import full_disk_named
 
 IDENTITY = '{"identity"'
 Identity = Mapping[str, Any]
@@ -151,8 +152,9 @@ class Archive:
         if self._cut:
             os.truncate(self.path, self._end)
             self._cut = False
-        with self.path.open("a", encoding="utf-8") as f:
-            f.write(line + "\n")
+        data = f"{line}\n".encode()
+        with full_disk_named(self.path, len(data)), self.path.open("ab") as f:
+            f.write(data)
 
     def __contains__(self, arch: object) -> bool:
         return isinstance(arch, Arch) and key_of(arch) in self.records

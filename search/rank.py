@@ -75,7 +75,7 @@ def _train(alone: Recipe, arch: Arch, folder: Path, metric: str) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     encoding = folder / "arch.json"
     if distributed.rank() == 0:
-        encoding.write_text(arch.to_json())
+        write_text(encoding, arch.to_json())
     distributed.agree(0.0)  # the others wait for the file
     weights = Run(dataclasses.replace(alone, arch=str(encoding), out=str(folder))).run()
     distributed.agree(0.0)

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from scalenet.arch import ArchError, ModuleArch, SearchSpace
-from scalenet.heads import BottomUpHead
+from scalenet.heads import BottomUpHead, Head
 from scalenet.models.checkpoint import WeightsError, select
-from scalenet.network import ScaleNet
+from scalenet.network import MultiResolutionModule, ScaleNet
+
+from .small_networks import small_network
 
 KEYS = Path(__file__).parents[1] / ".." / "shared" / "reference"
 
@@ -130,3 +132,34 @@ def test_parameter_names_and_shapes_are_the_authors(task, width):
         net = ScaleNet(SearchSpace(task, width, (256, 256)).supernet())
     mine = {k: "x".join(map(str, v.shape)) or "scalar" for k, v in net.state_dict().items()}
     assert mine == dict(line.split() for line in lines)
+
+
+@pytest.mark.parametrize("task", ["segmentation", "pose", "bottomup"])
+def test_backward_hooks_on_any_layer_change_nothing(task):
+    """Grad-CAM's: activations and their gradients of every layer that gives a tensor."""
+    net = small_network(task, depths=(1, 1))
+    x, (plain, hooked), seen = torch.randn(1, 3, 64, 64), (None, None), {}
+
+    def gradient():
+        y = net(x)
+        loss = sum(part.square().mean() for part in ([y] if isinstance(y, torch.Tensor) else y))
+        return torch.autograd.grad(loss, net.conv1.weight)[0]
+
+    plain = gradient()
+    layers = {n: m for n, m in net.named_modules() if n and not isinstance(m, (nn.ModuleList, nn.ModuleDict))}
+    layers = {n: m for n, m in layers.items() if not isinstance(m, (MultiResolutionModule, Head))}
+    for name, layer in layers.items():
+        layer.register_full_backward_hook(lambda m, into, out, name=name: seen.update({name: out[0]}))
+    hooked = gradient()
+    assert torch.equal(plain, hooked)
+    assert {"bn1", "layer1.0.bn3", "layer1.0", "layer1.0.act3", "stage4.0.branches.0.0.bn2"} <= seen.keys()
+    assert all(g is None or torch.isfinite(g).all() for g in seen.values())
+
+
+@torch.no_grad()
+def test_without_gradients_nothing_is_computed_another_way():
+    net = small_network(depths=(1, 1))
+    x = torch.randn(1, 3, 64, 64)
+    with torch.enable_grad():
+        recorded = net(x)
+    assert torch.equal(net(x), recorded)

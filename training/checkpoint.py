@@ -92,10 +92,10 @@ class Checkpointer:
         """Make ``state`` the newest checkpoint; those before it step back. Nothing is lost if the process is killed.
 
         Raises:
-            OSError, TrainingError: if it cannot be written; what was there stays.
+            OSError: if it cannot be written (DiskFullError: there is no room); what was there stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self.files[0]) as temporary:
+        with atomic_write(self.files[0], size=_bytes(state)) as temporary:
             _write_state(temporary, state)
             self._step_back()
         _sync_folder(self.folder)
@@ -122,7 +122,7 @@ class Checkpointer:
     def write_best(self, metric: float) -> None:
         """Keep the newest checkpoint as the best, too, with what its network scored."""
         state = read_state(self.files[0], torch.device("cpu"))
-        with atomic_write(self.best) as temporary:
+        with atomic_write(self.best, size=_bytes(state)) as temporary:
             _write_state(temporary, {**state, "metric": metric})
         _sync_folder(self.folder)
 
@@ -179,14 +179,19 @@ def _verify(path: Path, file: BinaryIO) -> bool:
 
 def _write_state(path: Path, state: State) -> None:
     with path.open("w+b") as file:
-        try:
-            torch.save({"form": FORM, **state}, file)
-        except RuntimeError as e:  # what the writer makes of a full disk
-            raise TrainingError(f"the checkpoint cannot be written: {str(e).splitlines()[0][:80]}") from None
+        torch.save({"form": FORM, **state}, file)
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0, os.SEEK_END)
         file.write(MARK + digest.encode() + b"\n")
+
+
+def _bytes(state: object) -> int:
+    """What the tensors in a nest of dicts and lists weigh."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
+    return sum(map(_bytes, parts))
 
 
 def _name_too(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from scalenet._interrupt import imports_done
 from scalenet.cli import EXPECTED, one_line, warning_line
 
 from . import distributed
@@ -31,6 +32,7 @@ def run_command(
     """
     warnings.formatwarning = warning_line  # type: ignore[assignment]
     args = parser.parse_args(argv)
+    imports_done()
     if args.command not in shared and not distributed.is_rank0():
         return 0
     try:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from scalenet.arch import Arch
 from scalenet.data.images import normalise
+from scalenet.data.io import full_disk_named
 from scalenet.models.checkpoint import save_weights
 
 from . import distributed
@@ -296,5 +297,5 @@ class Run:
         if not self.main:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log.jsonl").open("a") as f:
+        with full_disk_named(log := self.folder / "log.jsonl"), log.open("a") as f:
             f.write(json.dumps({**record, "seconds": round(self.clock.elapsed, 1)}) + "\n")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..data.boxes import xywh_to_xyxy
 from ..data.images import ImageError, decode_rgb
+from ..data.io import DiskFullError
 from ..data.transforms import BoxError
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ def polite(upload: str | None = None, what: str = "the file") -> Iterator[None]:
 
     try:
         yield
+    except DiskFullError:
+        raise gr.Error("This app has no room left: try again in a quarter of an hour.", print_exception=False) from None
     except MENDABLE as e:
         text = e.args[0] if isinstance(e, KeyError) and e.args else e
         line = " ".join(str(text).split()) or type(e).__name__
@@ -42,29 +46,92 @@ def polite(upload: str | None = None, what: str = "the file") -> Iterator[None]:
 
 
 def uploads_only(component: Component, what: str) -> Component:
-    """Make an image or video component hand over the path of the uploaded file, unopened.
+    """Make an image or video component take an upload alone and hand over its path, unopened.
 
-    Gradio's own would open an image before we can say politely what is wrong with it, and would fetch a link of any
-    size, so both steps are replaced on this one object (a subclass would make gradio write a file beside its source).
+    Gradio's own would open an image before we can say politely what is wrong with it, would fetch a link of any size,
+    and would hand over any path of this machine that comes without its mark of a file, so these steps are replaced on
+    this one object (a subclass would make gradio write a file beside its source).
     """
-    import gradio as gr
+    folder = Path(component.GRADIO_CACHE).resolve()
 
-    move = component.async_move_resource_to_block_cache
+    def upload(payload: Any) -> Any:
+        if payload is None:
+            return None
+        path = payload.get("path") if isinstance(payload, dict) else None
+        if str(path or "").lower().startswith(("http:", "https:")):
+            raise ValueError(f"Give the {what} itself, not a link to it.")
+        if not isinstance(path, str) or not path:
+            raise ValueError(f"Give the {what} as an uploaded file.")
+        if not _is_file_in(folder, path):
+            raise ValueError(f"This {what} was not uploaded by a user, or is gone: upload it.")
+        return {**payload, "meta": {"_type": "gradio.FileData"}}  # for gradio to look whether it was uploaded
 
-    async def move_files_alone(path: str | Path | None) -> str | None:
-        if str(path).lower().startswith(("http:", "https:")):
-            raise gr.Error(f"Give the {what} itself, not a link to it.", print_exception=False)
-        return await move(path)
+    component.preprocess = lambda payload: getattr(payload, "path", None)  # type: ignore[method-assign]
+    return checked(component, upload)
 
-    def path_alone(payload: Any) -> str | None:
-        path = getattr(payload, "path", None)
-        if payload is not None and not path:
-            raise gr.Error(f"Give the {what} as an uploaded file.", print_exception=False)
-        return path
 
-    component.async_move_resource_to_block_cache = move_files_alone  # type: ignore[method-assign, assignment]
-    component.preprocess = path_alone  # type: ignore[method-assign]
+def _is_file_in(folder: Path, path: str) -> bool:
+    try:
+        return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder) and Path(path).is_file()
+    except (ValueError, OSError):  # no path at all
+        return False
+
+
+def checked(component: Component, check: Callable[[Any], Any]) -> Component:
+    """Have what programs send for a component looked at first, see :func:`check_first`."""
+    component.check_payload = check  # type: ignore[attr-defined]
     return component
+
+
+def check_first(demo: Any) -> None:
+    """Before gradio looks at what is sent, let every component's check do, whose errors are one line of our own."""
+    preprocess = demo.preprocess_data
+
+    @wraps(preprocess)
+    async def checks(block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
+        with polite():
+            if len(inputs) < len(block_fn.inputs):
+                raise ValueError(f"{len(block_fn.inputs)} values are needed, got {len(inputs)}")
+            inputs = [
+                component.check_payload(value) if hasattr(component, "check_payload") else value
+                for component, value in zip(block_fn.inputs, inputs, strict=False)
+            ]
+        return await preprocess(block_fn, inputs, *args, **kwargs)
+
+    demo.preprocess_data = checks
+
+
+def number(label: str, low: float, high: float) -> Callable[[Any], float]:
+    """A check for a number of a range."""
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ValueError(f"{label}: a number from {low:g} to {high:g} is needed, got {str(value)[:40]!r}")
+        return value
+
+    return check
+
+
+def one_of(label: str, names: Sequence[str]) -> Callable[[Any], str]:
+    """A check for one of several texts."""
+
+    def check(value: Any) -> str:
+        if value not in list(names):
+            raise LookupError(f"{label}: there is no {str(value)[:60]!r} here; choose from {', '.join(names)}")
+        return value
+
+    return check
+
+
+def text(label: str) -> Callable[[Any], str | None]:
+    """A check for a text or nothing."""
+
+    def check(value: Any) -> str | None:
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{label}: a text is needed, got {str(value)[:40]!r}")
+        return value
+
+    return check
 
 
 def read_image(path: str | None) -> np.ndarray:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from ..data.images import save_image
+from ..data.io import write_text
 from ..labels import Labels
 from ..predict.results import PoseResult, SegmentationResult, percent
 from ..predict.visualization import person_colour
@@ -64,7 +65,7 @@ def write_image(folder: Path, name: str, image: np.ndarray) -> str:
 def write_result(folder: Path, name: str, values: dict[str, Any]) -> str:
     """A JSON file; returns the path."""
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(values, allow_nan=False), encoding="utf-8")
+    write_text(path, json.dumps(values, allow_nan=False))
     return str(path)
 
 

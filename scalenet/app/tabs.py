@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..predict.visualization import DRAWN_THRESHOLD
 from .examples import example_images
 from .handlers import Handlers
-from .inputs import uploads_only
+from .inputs import checked, number, one_of, text, uploads_only
 from .networks import Networks
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def model_choice(names: Sequence[str]) -> Component:
     """A choice of networks; the first is chosen."""
     import gradio as gr
 
-    return gr.Dropdown(list(names), value=names[0], label="Model", filterable=False)
+    return checked(gr.Dropdown(list(names), value=names[0], label="Model", filterable=False), one_of("model", names))
 
 
 def result_view(kind: Callable[..., Component], **options: Any) -> tuple[Component, Component, Component]:
@@ -137,28 +137,31 @@ def opacity_slider(value: float) -> Component:
     """The overlay's opacity, 0..1."""
     import gradio as gr
 
-    return gr.Slider(0, 1, value, step=0.05, label="Overlay opacity")
+    return checked(gr.Slider(0, 1, value, step=0.05, label="Overlay opacity"), number("opacity", 0, 1))
 
 
 def _smallest() -> Component:
     import gradio as gr
 
-    return gr.Slider(0, 20, 0.1, step=0.1, label="Smallest class shown", info="In percent of the image.")
+    slider = gr.Slider(0, 20, 0.1, step=0.1, label="Smallest class shown", info="In percent of the image.")
+    return checked(slider, number("smallest", 0, 20))
 
 
 def threshold_slider() -> Component:
     """The least score of a joint that is drawn, 0..1."""
     import gradio as gr
 
-    return gr.Slider(
+    slider = gr.Slider(
         0, 1, DRAWN_THRESHOLD, step=0.05, label="Joint threshold", info="Less certain joints are not drawn."
     )
+    return checked(slider, number("threshold", 0, 1))
 
 
 def _boxes() -> Component:
     import gradio as gr
 
-    return gr.Textbox(
+    box = gr.Textbox(
         value="", lines=2, max_lines=8, label="Boxes", placeholder="x, y, w, h",
         info="One person a line, in pixels. Empty: people are found.",
     )  # fmt: skip
+    return checked(box, text("boxes"))

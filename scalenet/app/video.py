@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from .tabs import NO_WEIGHTS, download_row, model_choice, opacity_slider, result
 
 MAX_SECONDS, MAX_FRAMES = 60, 1800
 MAX_PIXELS = MAX_FRAMES * 1920 * 1088  # of all frames together
+MAX_WORK = 900  # seconds that a clip may take: others wait
 NO_PYAV = "Videos need PyAV, which is not installed here: `pip install av`."
 
 Report = Callable[[int, "int | None"], None]
@@ -88,7 +90,8 @@ def _process(
             lines = target.with_suffix(".jsonl")
             summary = process_video(
                 clip, target, network, draw=drawer(opacity, threshold=threshold), json_path=lines,
-                tracker=Tracker(threshold=threshold) if task_spec(task).people else None, progress=report,
+                tracker=Tracker(threshold=threshold) if task_spec(task).people else None,
+                progress=bounded(report, probe(clip).size),
                 max_frames=MAX_FRAMES,
             )  # fmt: skip
             facts = outputs.facts_html(model, info_of(network), summary.seconds, _did(summary))
@@ -111,6 +114,20 @@ def check_clip(path: str | Path) -> None:
     frames = frames or round(seconds * info.fps) or MAX_FRAMES
     if frames * info.size[0] * info.size[1] > MAX_PIXELS:
         raise VideoError(f"the clip is too large ({frames} frames of {info.size[0]}x{info.size[1]}): give less of it")
+
+
+def bounded(report: Report, size: tuple[int, int]) -> Report:
+    """``report`` for frames of (H, W) that stops a clip which holds more than it said, or takes too long."""
+    began = time.monotonic()
+
+    def check(done: int, total: int | None) -> None:
+        if done * size[0] * size[1] > MAX_PIXELS:
+            raise VideoError(f"the clip is too large (more than {done - 1} frames of {size[0]}x{size[1]})")
+        if time.monotonic() - began > MAX_WORK:
+            raise VideoError(f"the clip takes more than {MAX_WORK // 60} minutes ({done} frames by then): give less")
+        report(done, total)
+
+    return check
 
 
 def _did(summary: VideoSummary) -> str:

@@ -21,5 +21,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     result = {"model": args.name, **export(load_model(args.name), args.out, args.format)}
     if not args.json:
         print(f"{result['path']} ({result['bytes'] / 1e6:.1f} MB): images -> {', '.join(result['outputs'])}")
-        print(f"  batch, height and width are free; largest difference to the original {result['max_difference']:.1e}")
+        least = f" from {result['smallest_side']} pixels on" if result["smallest_side"] > 1 else ""
+        print(f"  batch, height and width are free{least}")
+        print(f"  largest difference to the original {result['max_difference']:.1e}")
     return result

@@ -129,7 +129,7 @@ def save_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
         ) from None
     if not done:
         raise ImageError(f"{path}: an image of {image.shape[0]}x{image.shape[1]} cannot be written")
-    with atomic_write(path) as temporary:
+    with atomic_write(path, size=data.nbytes) as temporary:
         temporary.write_bytes(data.tobytes())
 
 

@@ -1,7 +1,8 @@
-"""Atomic file writing."""
+"""Files that appear whole or not at all, and what is said when the disk is full."""
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -14,11 +15,17 @@ from functools import lru_cache
 from pathlib import Path
 
 HOST = f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"  # a process number means something on one machine
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TORCH_FELL_SHORT = ("unexpected pos", "PytorchStreamWriter failed")  # what torch says when a write did
 TEMPORARY = re.compile(rf"\.(\d+)-{HOST}-[0-9a-f]{{16}}\.tmp")
 
 
+class DiskFullError(OSError):
+    """A file that the disk, a quota or a limit of file sizes has no room for."""
+
+
 @contextmanager
-def atomic_write(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
+def atomic_write(path: str | Path, suffix: str | None = None, size: int | None = None) -> Iterator[Path]:
     """A temporary file's path beside ``path`` to write to in a ``with`` block.
 
     It is there, empty, under a name of its own, so that threads and processes writing the same ``path`` keep out of
@@ -27,11 +34,55 @@ def atomic_write(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
 
     Args:
         suffix: of the temporary name, for writers that go by it; default that of ``path``.
+        size: bytes that will be written, where that is known; for the words about a full disk.
 
     Raises:
+        DiskFullError: if there is no room; what ``path`` was before it still is.
         OSError: naming ``path``, if it cannot be written.
     """
     path = Path(path)
+    with full_disk_named(path, size):
+        yield from _written(path, suffix)
+
+
+@contextmanager
+def full_disk_named(path: str | Path, size: int | None = None) -> Iterator[None]:
+    """Say of a full disk which file it was, how many bytes were wanted (``size``, if known) and how many are free,
+    whatever words the writer in the ``with`` block has for it.
+
+    Raises:
+        DiskFullError: one line.
+    """
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as e:
+        number = _no_room(e)
+        if number is None:
+            raise
+        folder = next(parent for parent in Path(path).absolute().parents if parent.is_dir())
+        wanted = "" if size is None else f"{size:,} bytes wanted, "
+        text = f"{os.strerror(number)} ({wanted}{shutil.disk_usage(folder).free:,} bytes free)"
+        raise DiskFullError(number, text, str(path)) from None
+
+
+def _no_room(error: BaseException | None) -> int | None:
+    """The error number if an error, or what it came from, is of a full disk."""
+    while error is not None:
+        number, text = getattr(error, "errno", None), str(error)
+        if number in FULL:
+            return number
+        for number in FULL:  # safetensors has Rust's words, others the system's
+            if f"(os error {number})" in text or os.strerror(number) in text:
+                return number
+        if any(words in text for words in TORCH_FELL_SHORT):
+            return errno.ENOSPC
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _written(path: Path, suffix: str | None) -> Iterator[Path]:
     remove_left(path)
     temporary = temporary_name(path, path.suffix if suffix is None else suffix)
     try:
@@ -47,10 +98,12 @@ def atomic_write(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file atomically; its folder is created if needed."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Write a UTF-8 text file whole or not at all; its folder is made if need be."""
+    data = text.encode()
+    with full_disk_named(path, len(data)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path, size=len(data)) as temporary:
+        temporary.write_bytes(data)
     return Path(path)
 
 

@@ -138,14 +138,17 @@ def save_weights(
     """Write tensors and text metadata.
 
     Args:
-        half: store matrices and kernels as float16; vectors (biases, BatchNorm) keep their dtype.
+        half: store matrices and kernels as fp16; vectors (biases, BatchNorm) stay as they are.
+
+    Raises:
+        DiskFullError: if there is no room; what the file was before it still is.
     """
     tensors = {
         k: (v.half() if half and v.is_floating_point() and v.ndim > 1 else v).detach().cpu().contiguous()
         for k, v in state.items()
     }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
+    with atomic_write(path, size=sum(v.nbytes for v in tensors.values())) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # what a new file may be; safetensors makes it private
         save_file(tensors, temporary, metadata={k: str(v) for k, v in metadata.items()})

@@ -10,11 +10,13 @@ import copy
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.io import full_disk_named
 from ..engines.front import HUB_FILE, Front
 from ..network import ScaleNet, unwrap
 from . import checkpoint
@@ -72,20 +74,31 @@ def save_pretrained(model: ScaleNet | Front, folder: str | Path, name: str | Non
 
     Raises:
         TypeError: for anything else.
+        DiskFullError: if there is no room; the files of before stay.
     """
     kept = model if isinstance(model, Front) else unwrap(model)
     if not isinstance(kept, (ScaleNet, Front)):
         raise TypeError(f"a network of this package is needed, got {type(kept).__name__}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        if isinstance(kept, Front):
-            _save_front(kept, Path(temporary), name or kept.label)
-        else:
-            _save(kept, Path(temporary), name or kept.arch.name or "scalenet")
-        for file in FRONT_FILES if isinstance(kept, Front) else FILES:
-            os.replace(Path(temporary) / file, folder / file)
+    if isinstance(kept, Front):
+        front, title, size = kept, name or kept.label, kept.path.stat().st_size
+        _replace(folder, FRONT_FILES, size, lambda temporary: _save_front(front, temporary, title))
+    else:
+        network, title = kept, name or kept.arch.name or "scalenet"
+        size = sum(tensor.nbytes for tensor in network.state_dict().values())
+        _replace(folder, FILES, size, lambda temporary: _save(network, temporary, title))
     return folder
+
+
+def _replace(folder: Path, files: Sequence[str], size: int, save: Callable[[Path], None]) -> None:
+    """Have the files written in a folder beside, then put into their place."""
+    weights = next(file for file in files if file.endswith(".safetensors"))
+    with full_disk_named(folder / weights, size):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+            save(Path(temporary))
+            for file in files:
+                os.replace(Path(temporary) / file, folder / file)
 
 
 def push_to_hub(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
+import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -53,6 +55,7 @@ class VideoWriter:
         self.path, self.size, self.time_base = Path(path), size, time_base
         self.padding = size[0] % 2, size[1] % 2
         self._durations: deque[int] = deque()
+        self._bytes = 0
         try:
             self._container = self._av.open(str(self.path.absolute()), "w", format="mp4", options=GROWING)
             self._stream = self._container.add_stream("libx264", rate=fps.limit_denominator(1001))
@@ -85,14 +88,20 @@ class VideoWriter:
         self._mux(frame)
 
     def close(self) -> None:
-        """Write what the encoder still holds."""
+        """Write what the encoder still holds.
+
+        Raises:
+            OSError, VideoError: if not all of it could be written.
+        """
         self._mux(None)
         self._container.close()
+        _check_whole(self.path, self._bytes)
 
     def _mux(self, frame: Any) -> None:
         try:
             for packet in self._stream.encode(frame):
                 packet.duration = self._durations.popleft()
+                self._bytes += packet.size
                 self._container.mux(packet)
         except self._av.FFmpegError as e:
             raise self._failed(e) from None
@@ -124,8 +133,25 @@ def finish(path: Path, source: Path, start: float, end: float) -> bool:
     return False
 
 
+def _check_whole(path: Path, least: int) -> None:
+    """FFmpeg says nothing when the last of a file, which it writes on closing, finds no room.
+
+    Raises:
+        OSError: if an mp4 ends within one of its boxes, or has fewer than ``least`` bytes.
+    """
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            at += int.from_bytes(head[8:16], "big") if length == 1 else length or size
+    if at != size or size < least:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
 def _remux(path: Path, target: Path, sound: Path | None, start: float, end: float) -> bool:
-    av = load_av()
+    av, written = load_av(), 0
     with ExitStack() as stack:
         video = stack.enter_context(av.open(str(path.absolute())))
         container = stack.enter_context(av.open(str(target.absolute()), "w", format="mp4", options=FINISHED))
@@ -135,7 +161,9 @@ def _remux(path: Path, target: Path, sound: Path | None, start: float, end: floa
             streams = [s for s in source.streams.audio if s.codec_context and s.codec_context.name in SOUND]
             parts += [_packets(source, s, container, start, end) for s in streams[:1]]
         for packet in heapq.merge(*parts, key=lambda p: p.dts * p.time_base):
+            written += packet.size
             container.mux(packet)
+    _check_whole(target, written)
     return len(parts) > 1
 
 

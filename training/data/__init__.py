@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from scalenet.cli import one_line
 from scalenet.data import DataError, DataWarning
 from scalenet.data.images import ImageError, to_input
-from scalenet.data.io import remove_left, temporary_name
+from scalenet.data.io import full_disk_named, remove_left, temporary_name
 from scalenet.data.joint_names import words_of
 from scalenet.labels import Labels
 
@@ -194,9 +194,10 @@ def atomic_folder(out: str | Path) -> Iterator[Path]:
         raise DataError(f"{out} exists already; name another folder")
     remove_left(out)
     partial = temporary_name(out)
-    partial.mkdir(parents=True)  # fails where somebody put a link
-    try:
-        yield partial
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with full_disk_named(out):
+        partial.mkdir(parents=True)  # fails where somebody put a link
+        try:
+            yield partial
+            os.replace(partial, out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
