@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from scalenet.arch import Arch
 from scalenet.data.images import pad_to_multiple
+from scalenet.evaluate.metrics.miou import ConfusionMatrix
 from scalenet.evaluate.segmentation import count
 from scalenet.fuse import fold
 from scalenet.labels import DATASETS
@@ -24,6 +26,17 @@ from . import losses
 from .base import Task
 
 
+class AtStride4(nn.Module):
+    """A segmentation network without its last enlargement: (B, 3, H, W) to logits (B, C, ceil(H/4), ceil(W/4))."""
+
+    def __init__(self, network: ScaleNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network.forward_head(self.network.forward_features(x))
+
+
 class SegmentationTask(Task):
     """Index masks from images."""
 
@@ -35,21 +48,29 @@ class SegmentationTask(Task):
             raise RecipeError(f"classes is at least 1, got {recipe.classes}")
         self.source = SegmentationSource(
             recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache,
-            hold_out=recipe.hold_out, mix=recipe.mix, dusk=recipe.dusk,
+            hold_out=recipe.hold_out, mix=recipe.mix, dusk=recipe.dusk, draw=recipe.scale_draw, colour=recipe.colour,
         )  # fmt: skip
         self.val = validation_pairs(recipe.root, recipe.split, recipe.val_split, recipe.hold_out)
         check_pairs(self.val, recipe.classes, f"labels of {recipe.val_split} in {recipe.root}")
         check_pairs(self.source.pairs, recipe.classes, f"labels of {recipe.split} in {recipe.root}", every=False)
-        self.weight = self._class_weights().to(device) if recipe.class_weights else None
+        weighted = recipe.class_weights or recipe.fixed_weights
+        self.weight = self._class_weights().to(device) if weighted else None
 
     def _class_weights(self) -> torch.Tensor:
+        if self.recipe.fixed_weights:
+            return torch.tensor(self.recipe.fixed_weights)
         return losses.softened_class_weights(torch.from_numpy(np.asarray(self.source.class_counts())))
 
     def build(self, arch: Arch) -> nn.Module:
         return ScaleNet(arch, num_classes=self.recipe.classes, labels=DATASETS.get(Path(self.recipe.root).name.lower()))
 
+    def runner(self, model: nn.Module) -> nn.Module:
+        """Logits at stride 4, which is where networks teach each other."""
+        return AtStride4(model)
+
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         recipe = self.recipe
+        output = F.interpolate(output.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
         if recipe.ohem:
             loss = losses.ohem_cross_entropy(output, target, recipe.ohem, recipe.ohem_pixels, self.weight)
         else:
@@ -66,12 +87,15 @@ class SegmentationTask(Task):
         def load(i: int) -> np.ndarray:
             return pad_to_multiple(self.source.load(i)[0], COARSEST)
 
-        return spread(load, len(self.source), images, batch, self.device, seed)
+        return spread(load, len(self.source), images, batch, self.device, seed, self.recipe.damaged == "skip")
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """mIoU on the validation images at full size, one by one."""
-        pairs = self.val[: limit or None]
+        pairs = self.mine(self.val[: limit or None])
         segmenter = Segmenter(fold(model), self.device, resize=False)
         results = segmenter.stream(image for image, _ in pairs)
-        matrix = count(pairs, (result.mask for result in results), self.recipe.classes)
+        matrix = ConfusionMatrix(self.recipe.classes)
+        if pairs:
+            matrix = count(pairs, (result.mask for result in results), self.recipe.classes)
+        matrix.counts = sum(self.merged(matrix.counts))
         return {"miou": matrix.miou(), "pixel_accuracy": matrix.pixel_accuracy()}
