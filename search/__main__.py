@@ -84,9 +84,10 @@ def report(args: argparse.Namespace) -> None:
     """``report ARCHIVE``."""
     from .report import plot, table
 
-    records = list(read_archive(args.archive).records.values())
-    print(table(records, args.metric))
-    print(plot(records, args.output, args.metric))
+    archive = read_archive(args.archive)
+    records, costs = list(archive.records.values()), archive.identity.get("objectives", ["macs"])
+    print(table(records, args.metric, costs))
+    print(plot(records, args.output, args.metric, costs=costs))
 
 
 def score(args: argparse.Namespace) -> None:
