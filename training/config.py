@@ -23,7 +23,8 @@ CHOICES = {
 }  # fmt: skip
 ABOVE_0 = ("batch", "lr", "ohem_pixels")
 SHARES = (
-    "early", "momentum", "bn_momentum", "ohem", "mix", "dusk", "rescale", "half_body", "upper_half", "silence", "scenes",
+    "early", "momentum", "bn_momentum", "ohem", "mix", "dusk", "rescale", "half_body", "upper_half", "silence",
+    "scenes",
 )  # fmt: skip
 NOT_BELOW_0 = (
     "distill", "sandwich", "inplace", "classes", "steps", "minutes", "warmup", "weight_decay", "eps", "clip", "lovasz",
