@@ -114,15 +114,16 @@ def report(args: argparse.Namespace) -> None:
     from .report import plot_front, table
     from .report_page import write_page
 
-    records, page = list(read_archive(args.archive).records.values()), Path(args.output).suffix.lower() == ".html"
+    archive, page = read_archive(args.archive), Path(args.output).suffix.lower() == ".html"
+    records, costs = list(archive.records.values()), archive.identity.get("objectives", ["macs"])
     if args.rank and not (page and Path(args.rank).is_file()):
         raise ArchiveError(f"--rank takes a file, for an HTML page (-o FILE.html): {args.rank}")
     alone = read_lines(Path(args.rank)) if args.rank else []
-    print(table(records, args.metric))
+    print(table(records, args.metric, costs))
     if page:
         print(write_page(records, args.output, args.metric, alone))
     else:
-        print(plot_front(records, args.output, args.metric))
+        print(plot_front(records, args.output, args.metric, costs=costs))
 
 
 def score(args: argparse.Namespace) -> None:

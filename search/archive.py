@@ -33,7 +33,10 @@ def key_of(arch: Arch) -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """One evaluated architecture: ``score`` is the validation figure, 0..1, ``macs`` counted at its input size."""
+    """One evaluated architecture: ``score`` is the validation figure, 0..1, ``macs`` counted at its input size.
+
+    ``latency`` is in milliseconds, 0 where it was not measured.
+    """
 
     arch: Arch
     score: float
@@ -41,6 +44,7 @@ class Record:
     params: int
     generation: int
     seconds: float
+    latency: float = 0.0
 
     @property
     def digest(self) -> str:
@@ -55,6 +59,7 @@ class Record:
     def to_json(self) -> str:
         """One archive line."""
         fields = {k: getattr(self, k) for k in ("digest", "score", "macs", "params", "generation", "seconds")}
+        fields |= {"latency": self.latency} if self.latency else {}
         return json.dumps({**fields, "arch": self.arch.to_dict()})
 
     @classmethod
@@ -66,6 +71,7 @@ class Record:
         """
         data = json.loads(line)
         fields = {k: data[k] for k in ("score", "macs", "params", "generation", "seconds")}
+        fields["latency"] = data.get("latency", 0.0)
         for name, value in fields.items():
             whole = name in ("macs", "params", "generation")
             fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)

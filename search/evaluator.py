@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,8 +18,28 @@ from training.recalibrate import recalibrate
 from training.tasks import TASKS
 
 from .archive import Record
+from .latency import Timing, milliseconds
 
 Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an evaluator is made of, wherever it is made.
+
+    Args:
+        supernet: a weight file of the training package, which names its space.
+        recipe: the training recipe whose task and data score.
+        calibration: training images for BatchNorm statistics.
+        limit: validation images, 0: all.
+        timing: how the latency is measured; None: it is not.
+    """
+
+    supernet: str | Path
+    recipe: Recipe
+    calibration: int = 32
+    limit: int = 0
+    timing: Timing | None = None
 
 
 class Evaluator:
@@ -28,29 +49,30 @@ class Evaluator:
         join: whether the processes of ``torchrun`` score together; see :func:`training.distributed.start`.
     """
 
-    def __init__(
-        self, supernet: str | Path, recipe: Recipe, calibration: int = 32, limit: int = 0, join: bool = True
-    ) -> None:
+    def __init__(self, plan: Plan, join: bool = True) -> None:
+        self.plan, supernet, recipe = plan, plan.supernet, plan.recipe
         state, self.metadata, self.file = read_weights(supernet)[0], read_metadata(supernet), Path(supernet)
         if self.metadata.space is None:
             raise WeightsError(f"{supernet} is not a supernet of the training package (it names no search space)")
         self.space = self.metadata.space
         self.device = distributed.start(recipe.device, join)
         self.task = TASKS[recipe.task](recipe, self.device)
-        self.limit, self.metric = limit, self.task.metric
+        self.limit, self.metric = plan.limit, self.task.metric
         self.model = self.task.backbone(self.task.build(self.space.supernet()))
         self.model.load_state_dict(select(state, self.model, str(supernet)))
         self.model.to(self.device).to(memory_format=torch.channels_last).eval()
-        self.calibration = calibration
+        self.calibration = plan.calibration
         self._batches: dict[tuple[Size | None, int], list[torch.Tensor]] = {}
 
     @property
     def identity(self) -> dict[str, str | int]:
         """What its scores depend on, the architectures apart."""
-        recipe = self.task.recipe
+        recipe, timing = self.task.recipe, self.plan.timing
+        timed = {"latency": timing.described(self.device)} if timing else {}
         return {
             "supernet": digest_of(self.file), "recipe": recipe.name, "data": Path(recipe.root).name,
             "split": recipe.split, "val_split": recipe.val_split, "calibration": self.calibration, "limit": self.limit,
+            **timed,
         }  # fmt: skip
 
     def size(self, arch: Arch) -> Size | None:
@@ -73,8 +95,16 @@ class Evaluator:
         spent = count(
             arch, self.size(arch) or self.model.arch.input_size, task=self.model.task, outputs=self.model.num_classes
         )
+        latency = self._latency(arch)
         seconds = round(time.monotonic() - started, 2)
-        return Record(arch, metrics[self.metric], spent.macs, spent.params, generation, seconds)
+        return Record(arch, metrics[self.metric], spent.macs, spent.params, generation, seconds, latency)
+
+    def _latency(self, arch: Arch) -> float:
+        """Milliseconds, 0 where they are not asked for."""
+        if self.plan.timing is None:
+            return 0.0
+        network = self.task.backbone(self.task.build(arch))
+        return round(milliseconds(network, network.arch.input_size, self.device, self.plan.timing), 3)
 
     def static(self, arch: Arch) -> ScaleNet:
         """The static network of ``arch`` with the supernet's weights and statistics of its own, in evaluation mode."""

@@ -1,6 +1,6 @@
 """Evolution over architectures (ScaleNAS section 3.4), with depth mutation; pure values and an explicit random source.
 
-Objectives are (macs, score): less and more is better. No network is touched here.
+Objectives are costs (multiply-adds, parameters, latency: less is better) and the score. No network is touched here.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from scalenet.arch import Arch, ModuleArch, SearchSpace
 
 from .archive import key_of
 
 START_FUSIONS = (0.2, 0.35, 0.5, 0.65, 0.8)
 MAX_TRIES = 50  # children that are all known already: stop asking
+
+
+Costs = Sequence[str]
 
 
 class Scored(Protocol):
@@ -97,27 +102,59 @@ def _mutate_module(
     return ModuleArch(depths, fusions)
 
 
-def pareto_front(records: Sequence[Candidate]) -> list[Candidate]:
-    """Records that no other beats in both objectives, cheapest first."""
-    front: list[Candidate] = []
-    best = float("-inf")
-    for record in sorted(records, key=lambda r: (r.macs, -r.score)):
-        if record.score > best:
-            front.append(record)
-            best = record.score
-    return front
+def objectives(records: Sequence[Scored], costs: Costs = ("macs",)) -> np.ndarray:
+    """(N, objectives): the costs, then the score with its sign turned; less is better in all of them."""
+    return np.array([[*(getattr(r, cost) for cost in costs), -r.score] for r in records], float)
 
 
-def select_parents(records: Sequence[Candidate], count: int) -> list[Candidate]:
-    """The best ``count``: whole Pareto fronts are peeled off; the last one is thinned evenly."""
+def pareto_front(records: Sequence[Candidate], costs: Costs = ("macs",)) -> list[Candidate]:
+    """Records that no other beats in all objectives (of equal ones the first), cheapest first."""
+    if not records:
+        return []
+    values = objectives(records, costs)
+    kept: list[int] = []
+    for i in np.lexsort(values.T[::-1]):  # whatever beats one comes before it
+        if not (values[kept] <= values[i]).all(1).any():
+            kept.append(i)
+    return [records[i] for i in kept]
+
+
+def crowding(values: np.ndarray) -> np.ndarray:
+    """(N,) how far the neighbours of each of a front's (N, objectives) are from each other (Deb's NSGA-II).
+
+    The sum over the objectives of the distance between the next better and the next worse, in shares of the front's
+    extent; infinite for its ends.
+    """
+    distance = np.zeros(len(values))
+    for column in values.T:
+        order = np.argsort(column, kind="stable")
+        distance[order[[0, -1]]] = np.inf
+        extent = column[order[-1]] - column[order[0]]
+        if extent > 0:
+            distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / extent
+    return distance
+
+
+def select_parents(
+    records: Sequence[Candidate], count: int, costs: Costs = ("macs",), ranking: str = "peel"
+) -> list[Scored]:
+    """The best ``count``: whole Pareto fronts are peeled off, and the last one is thinned.
+
+    Args:
+        ranking: "peel", the paper's, thins evenly along the front; "nsga2" keeps what is least crowded, and gives each
+            front in that order.
+    """
     rest = list(records)
     chosen: list[Candidate] = []
     while rest and len(chosen) < count:
-        front = pareto_front(rest)
+        front = pareto_front(rest, costs)
         taken = {id(r) for r in front}
         rest = [r for r in rest if id(r) not in taken]
         room = count - len(chosen)
-        if len(front) > room:
+        if ranking == "nsga2":
+            order = np.argsort(-crowding(objectives(front, costs)), kind="stable")
+            front = [front[i] for i in order[:room]]
+        elif len(front) > room:
             front = [front[round(i * (len(front) - 1) / max(1, room - 1))] for i in range(room)]
         chosen += front
     return chosen
@@ -136,17 +173,20 @@ def offspring(
     last: bool = True,
     sizes: Sizes = (),
     size: float = 0.2,
+    tournament: bool = False,
 ) -> Iterator[Arch]:
     """Up to ``count`` new architectures; ``known(arch)`` says which have been seen. Retries are bounded.
 
     Without ``last`` a child keeps the last module of its first parent. Its input size is its first parent's, or with
-    probability ``size`` one of ``sizes``.
+    probability ``size`` one of ``sizes``. In a ``tournament`` a parent is the better one of two that are drawn; then
+    ``parents`` come best first.
     """
+    draws = 2 if tournament else 1
     made: set[str] = set()
     for _ in range(MAX_TRIES * count):
         if len(made) == count:
             return
-        a, b = rng.choice(parents), rng.choice(parents)
+        a, b = (parents[min(rng.randrange(len(parents)) for _ in range(draws))] for _ in "ab")
         child = mutate(crossover(a, b, rng, cross), space, rng, fusion, depth)
         child = child if last else with_last_of(child, a)
         if sizes and rng.random() < size:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.config import override, pick
+from training.config import RecipeError, nearest, override, pick
+from training.recipes import get_recipe as get_training_recipe
+
+COSTS = ("macs", "params", "latency")
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,13 @@ class SearchRecipe:
     task and data score it. ``calibration`` is the number of training images for BatchNorm statistics, ``limit`` the
     number of validation images (0: all). ``last`` lets offspring change the last module of the last stage,
     which the paper's keep. ``sizes`` are (H, W) input sizes, of those the supernet was trained at, to search over
-    beside the structure; default the space's own.
+    beside the structure; default the space's own. ``objectives`` are the costs beside the score: macs, params, latency,
+    one of them or several. The latency is measured where the search runs, of ``latency_batch`` images at once in
+    ``latency_dtype`` (float32, float16 or bfloat16). ``ranking`` is peel, the paper's peeling of fronts, or nsga2,
+    which also looks at how crowded a front is and draws parents by tournament.
+
+    Raises:
+        RecipeError: for objectives, a ranking or a type that there is not.
     """
 
     name: str
@@ -37,12 +46,38 @@ class SearchRecipe:
     limit: int = 0
     seed: int = 0
     out: str = ""
+    objectives: tuple[str, ...] = ("macs",)
+    ranking: str = "peel"
+    latency_batch: int = 1
+    latency_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for key, values, choices in (
+            ("objectives", self.objectives, COSTS), ("ranking", (self.ranking,), ("peel", "nsga2")),
+            ("latency_dtype", (self.latency_dtype,), ("float32", "float16", "bfloat16")),
+        ):  # fmt: skip
+            for value in values:
+                if value not in choices:
+                    raise RecipeError(
+                        f"{key} takes {', '.join(choices)}, got {value!r}: {nearest(value, list(choices))}"
+                    )
+        if not self.objectives or len(set(self.objectives)) < len(self.objectives):
+            raise RecipeError("objectives are one or several of macs, params and latency, each once")
+        if self.latency_batch < 1:
+            raise RecipeError(f"latency_batch={self.latency_batch} must be above 0")
 
 
 PAPER: dict[str, Any] = {
     "initial_population": 1000, "evaluations": 3000, "population": 100, "offspring": 100, "depth": 0.0, "last": False,
-    "calibration": 24,
 }  # fmt: skip
+CALIBRATED = 8  # batches of the training batch size, in the authors' code
+
+
+def paper(name: str) -> SearchRecipe:
+    """The search of a published supernet, which is one of :mod:`training.published`."""
+    calibration = CALIBRATED * get_training_recipe(name).batch
+    return SearchRecipe(name, name, f"out/training/{name}/final.safetensors", calibration=calibration, **PAPER)
+
 
 RECIPES = {
     r.name: r
@@ -58,10 +93,15 @@ RECIPES = {
             limit=50,
         ),
         *(
-            SearchRecipe(name, name, f"out/training/{name}/final.safetensors", **PAPER)
-            for name in ("cityscapes_w32", "cityscapes_w48", "coco_w32_256x192", "coco_w32_384x288", "coco_w48_384x288")
+            paper(name)
+            for name in (
+                "cityscapes_w32", "cityscapes_w48", "coco_w32_256x192", "coco_w32_384x288", "coco_w48_384x288",
+                "coco_bottomup_supernet_w32", "coco_bottomup_supernet_w48",
+            )
         ),
-        SearchRecipe("s0_paper_budget", "s0_supernet", "training/checkpoints/s0_supernet.safetensors", **PAPER),
+        SearchRecipe(
+            "s0_paper_budget", "s0_supernet", "training/checkpoints/s0_supernet.safetensors", calibration=64, **PAPER
+        ),
     )
 }  # fmt: skip
 

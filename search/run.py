@@ -21,51 +21,42 @@ from training.recipes import get_recipe as get_training_recipe
 from training.signals import Interrupt
 
 from .archive import Archive, Record, key_of
-from .evaluator import Evaluator
+from .evaluator import Evaluator, Plan
 from .evolution import initial_population, offspring, select_parents
+from .executors import Executor, Processes
+from .latency import Timing
 from .recipes import SearchRecipe
 from .report import plot_front, table
 from .report_page import write_page
 
 
-def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:
-    """The evaluator a search recipe names; ``join`` as for :class:`~search.evaluator.Evaluator`."""
+def plan_of(recipe: SearchRecipe) -> Plan:
+    """What the evaluators of a search recipe are made of."""
     training = get_training_recipe(recipe.recipe)
     if recipe.root:
         training = override(training, [f"root={recipe.root}"])
-    return Evaluator(recipe.supernet, training, recipe.calibration, recipe.limit, join)
+    timing = Timing(recipe.latency_batch, recipe.latency_dtype) if "latency" in recipe.objectives else None
+    return Plan(recipe.supernet, training, recipe.calibration, recipe.limit, timing)
 
 
-def evaluate_all(
-    evaluator: Evaluator, archs: list[Arch], generation: int, archive: Archive, bar: tqdm, interrupt: Interrupt
-) -> bool:
-    """Score architectures, shared out over the processes; rank 0 writes the archive, every rank knows the records.
+def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:
+    """The evaluator a search recipe names; ``join`` as for :class:`~search.evaluator.Evaluator`."""
+    return Evaluator(plan_of(recipe), join)
+
+
+def evaluate_all(executor: Executor, archs: list[Arch], generation: int, archive: Archive, bar: tqdm) -> bool:
+    """Score architectures; rank 0 writes the archive, every rank knows the records.
 
     Returns:
-        whether all were scored: a run that is asked to end does so after those it is at.
+        whether all were scored: a search that is asked to end does so after those it is at.
     """
-    rank, world = distributed.rank(), distributed.world_size()
-    for start in range(0, len(archs), world):
-        if distributed.agree(float(interrupt.asked)):
-            return False
-        group = archs[start : start + world]
-        mine = evaluator.score(group[rank], generation) if rank < len(group) else None
-        for record in _gather(mine):
-            if record is not None:
-                archive.add(record) if rank == 0 else archive.records.setdefault(record.key, record)
-                bar.update()
-                bar.set_postfix(score=f"{record.score:.3f}", gmacs=f"{record.macs / 1e9:.2f}", refresh=False)
-    return True
-
-
-def _gather(record: Record | None) -> list[Record | None]:
-    if distributed.world_size() == 1:
-        return [record]
-    from torch import distributed as dist
-
-    lines: list[str | None] = [None] * distributed.world_size()
-    dist.all_gather_object(lines, None if record is None else record.to_json())
-    return [Record.from_json(line) if line else None for line in lines]
+    scored = 0
+    for record in executor.map(archs, generation):
+        archive.add(record) if distributed.rank() == 0 else archive.records.setdefault(record.key, record)
+        scored += 1
+        bar.update()
+        bar.set_postfix(score=f"{record.score:.3f}", gmacs=f"{record.macs / 1e9:.2f}", refresh=False)
+    return scored == len(archs)
 
 
 def _is_known(records: Mapping[str, Record], arch: Arch) -> bool:
@@ -85,11 +76,14 @@ def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> I
         if generation == 0:
             new = initial_population(space, rng(recipe.seed), recipe.initial_population, recipe.sizes)[: max(0, wanted)]
         elif wanted > 0:
-            parents = [r.arch for r in select_parents(list(before.values()), recipe.population)]
+            parents = [
+                r.arch
+                for r in select_parents(list(before.values()), recipe.population, recipe.objectives, recipe.ranking)
+            ]
             new = list(
                 offspring(parents, space, rng(f"{recipe.seed}/{generation}"), min(recipe.offspring, wanted),
-                         partial(_is_known, before), cross=recipe.cross, fusion=recipe.fusion, depth=recipe.depth,
-                         last=recipe.last, sizes=recipe.sizes)
+                         partial(_is_known, before), cross=recipe.cross, fusion=recipe.fusion,
+                         depth=recipe.depth, last=recipe.last, sizes=recipe.sizes, tournament=recipe.ranking == "nsga2")
             )  # fmt: skip
         else:
             return
@@ -106,7 +100,7 @@ def search(recipe: SearchRecipe) -> Path:
     """Run a search recipe; writes ``archive.jsonl``, ``pareto.png``, ``pareto.txt`` and ``report.html``;
     returns their folder.
 
-    SIGTERM and Ctrl-C end it in order after the architecture it is at.
+    SIGTERM and Ctrl-C end it in order after the architectures it is at.
 
     Raises:
         ArchiveError: if another run writes there, or the archive is of other settings (of more or fewer
@@ -115,20 +109,30 @@ def search(recipe: SearchRecipe) -> Path:
     folder = Path(recipe.out or f"out/search/{recipe.name}")
     evaluator, archive = make_evaluator(recipe), Archive(folder / "archive.jsonl")
     own = {k: v for k, v in asdict(recipe).items() if k not in NOT_OF_THE_SEARCH}
-    main = distributed.rank() == 0
-    with archive.alone() if main else nullcontext(), Interrupt() as interrupt:
+    main, interrupt = distributed.rank() == 0, Interrupt()
+
+    def stop() -> bool:
+        return bool(interrupt.asked)
+
+    workers = Processes(evaluator, stop)
+    with workers, archive.alone() if main else nullcontext(), interrupt:
         if main:
             archive.identify({**evaluator.identity, **own})
-        with tqdm(total=recipe.evaluations, initial=len(archive), desc=recipe.name, disable=not main) as bar:
+        bar = tqdm(total=recipe.evaluations, initial=len(archive), desc=recipe.name, disable=not main)
+        with bar:
             for generation, archs in generations(recipe, evaluator.space, archive):
-                if not evaluate_all(evaluator, archs, generation, archive, bar, interrupt):
+                if not evaluate_all(workers, archs, generation, archive, bar):
                     break
-        records = list(archive.records.values())
         if main:
-            if interrupt.asked:
-                print("stopped; the same command goes on from here", file=sys.stderr)
-            plot_front(records, folder / "pareto.png", evaluator.metric)
-            write_text(folder / "pareto.txt", table(records, evaluator.metric) + "\n")
-            if records:
-                write_page(records, folder / "report.html", evaluator.metric)
+            _conclude(recipe, folder, archive, evaluator.metric, bool(interrupt.asked))
     return folder
+
+
+def _conclude(recipe: SearchRecipe, folder: Path, archive: Archive, metric: str, stopped: bool) -> None:
+    records = list(archive.records.values())
+    if stopped:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+    plot_front(records, folder / "pareto.png", metric, None, recipe.objectives)
+    write_text(folder / "pareto.txt", table(records, metric, recipe.objectives) + "\n")
+    if records:
+        write_page(records, folder / "report.html", metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -13,26 +14,39 @@ from torch import nn
 from tqdm import tqdm
 
 from search.archive import Archive
-from search.evaluator import Evaluator
+from search.evaluator import Evaluator, Plan
+from search.executors import Processes
 from search.run import evaluate_all
 from tests.small_training import SPACE, tiny_recipe
 from training import distributed
+from training.config import Recipe
 from training.engine import Run
-from training.signals import Interrupt
+
+
+class Pair(nn.Module):
+    """Two parameters, of which a step uses one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.used * x).sum()
 
 
 def averages(rank: int) -> dict[str, Any]:
     """Gradients and statistics of two processes with different ones; a value that only the first knows."""
-    used, unused = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
-    used.grad = torch.tensor([1.0, 2.0]) * (1 + 2 * rank)
-    distributed.average_gradients([used, unused])
+    pair = Pair()
+    module = distributed.parallel(pair, torch.device("cpu"))
+    module(torch.tensor([1.0, 2.0]) * (1 + 2 * rank)).backward()
     norm = nn.BatchNorm2d(1)
     norm.running_mean.fill_(10.0 * rank)
     norm.num_batches_tracked.fill_(rank)
     distributed.average_buffers(norm)
     return {
-        "grad": used.grad.tolist(), "unused": unused.grad is None, "mean": norm.running_mean.item(),
+        "grad": pair.used.grad.tolist(), "unused": pair.unused.grad is None, "mean": norm.running_mean.item(),
         "tracked": norm.num_batches_tracked.item(), "agreed": distributed.agree(3.5 + rank),
+        "share": distributed.together(distributed.gathered_objects(distributed.share(range(5)))),
     }  # fmt: skip
 
 
@@ -61,15 +75,22 @@ def trained(data: Path, out: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def as_one(data: Path, out: Path) -> Recipe:
+    """Steps that any number of processes must do alike: sums over uneven valid pixels, fixed statistics."""
+    return dataclasses.replace(
+        tiny_recipe(data, out), batchnorm="frozen", optimizer="sgd", lr=0.01, steps=3, sandwich=1, batch=4,
+        ohem=0.5, ohem_pixels=700, class_weights=True,
+    )  # fmt: skip
+
+
 def searched(data: Path, out: Path, weights: str, rank: int) -> dict[str, Any]:
     """Three candidates dealt out to two processes: all know all records, one writes them."""
-    evaluator = Evaluator(weights, tiny_recipe(data, out), calibration=2, limit=1)
+    evaluator = Evaluator(Plan(weights, tiny_recipe(data, out), calibration=2, limit=1))
     archive, scored = Archive(out / f"archive{rank}.jsonl"), []
     original = evaluator.score
     evaluator.score = lambda arch, generation: scored.append(arch.digest) or original(arch, generation)
     archs = [SPACE.smallest(), SPACE.largest(), SPACE.hrnet()]
-    with Interrupt() as interrupt:
-        assert evaluate_all(evaluator, archs, 4, archive, tqdm(disable=True), interrupt)
+    assert evaluate_all(Processes(evaluator, lambda: False), archs, 4, archive, tqdm(disable=True))
     return {
         "records": {r.digest: [r.score, r.macs, r.generation] for r in archive.records.values()}, "scored": scored,
         "written": archive.path.is_file(),
@@ -82,6 +103,7 @@ def main(data: Path, out: Path) -> None:
     rank = distributed.rank()
     report = {"device": str(device), "world": distributed.world_size(), **averages(rank), **trained(data, out)}
     distributed.agree(0.0)  # the file of the first process is there
+    report["as_one"] = str(Run(as_one(data, out / "as_one")).run())
     report |= searched(data, out, report["file"], rank)
     (out / f"rank{rank}.json").write_text(json.dumps(report))
     distributed.stop()

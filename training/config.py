@@ -17,17 +17,24 @@ Value = TypeVar("Value")
 
 CHOICES = {
     "task": ("classification", "segmentation", "pose", "bottomup", "distillation"), "mode": ("standalone", "supernet"),
-    "optimizer": ("adamw", "adam", "sgd"), "decay": ("poly", "cosine", "steps"), "autocast": ("off", "bf16"),
-    "convention": ("", *CONVENTIONS),
+    "optimizer": ("adamw", "adam", "sgd"), "decay": ("poly", "cosine", "steps"), "autocast": ("auto", "off", "bf16"),
+    "batchnorm": ("auto", "sync", "local", "frozen"),
+    "convention": ("", *CONVENTIONS), "decode": ("", "quarter", "dark"), "scale_draw": ("log", "even", "tenths"),
+    "damaged": ("stop", "skip"),
 }  # fmt: skip
 ABOVE_0 = ("batch", "lr", "ohem_pixels")
-SHARES = ("early", "momentum", "bn_momentum", "ohem", "mix", "dusk", "rescale", "half_body", "silence", "scenes")
+SHARES = (
+    "early", "momentum", "bn_momentum", "ohem", "mix", "dusk", "rescale", "half_body", "upper_half", "silence",
+    "scenes",
+)  # fmt: skip
 NOT_BELOW_0 = (
     "distill", "sandwich", "inplace", "classes", "steps", "minutes", "warmup", "weight_decay", "eps", "clip", "lovasz",
     "least_steps", "rotation", "colour", "sigma", "absent", "flip_pairs", "peaks", "tags", "workers", "seed",
-    "save_minutes",
+    "save_minutes", "validate_minutes",
 )  # fmt: skip
-OF_THE_MACHINE = ("out", "device", "workers", "cache", "save_minutes", "autocast")  # may differ when a run is resumed
+OF_THE_MACHINE = (  # may differ when a run is resumed
+    "out", "device", "workers", "cache", "save_minutes", "validate_minutes", "autocast", "checkpointing", "compile",
+)  # fmt: skip
 OF_THE_NETWORK = ("name", "task", "mode", "space", "arch", "classes", "init")  # may not: it would be another run
 
 
@@ -54,20 +61,34 @@ class Recipe:
     images; after it each step draws one of ``size`` and ``sizes``. ``more_roots`` are data folders learned from
     beside ``root``.
 
-    ``classes`` are classes or joints. Of segmentation: ``ohem``, if not 0, is the probability below which a pixel
-    counts as hard, and ``ohem_pixels`` the least number kept; ``cache`` holds a split's images in memory; ``lovasz``
-    weighs the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another
-    image pasted in (ClassMix); ``dusk`` is the strength of changes of light; images whose names begin with
-    ``hold_out`` are for validation only. ``split`` may join several by "+".
+    ``classes`` are classes or joints. Of segmentation: ``ohem``, if not 0, is the probability below which a pixel is
+    hard, of which ``ohem_pixels`` are kept at least; ``scale_draw`` says how a sample's scale is drawn: evenly in its
+    logarithm, evenly, or evenly of the tenths; ``class_weights`` weighs classes by how rare they are, ``fixed_weights``
+    (one for each) as they say; ``cache`` holds a split's images in memory; ``lovasz`` weighs
+    the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another image
+    pasted in; ``dusk`` is the strength of changes of light; images whose names begin with ``hold_out`` are validated
+    on and not learned from. ``split`` may join several by "+".
 
-    For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; ``sigma`` 0 goes
-    by the size of the crop; ``convention`` is the heatmaps', default the data set's; ``absent`` weighs the empty
+    For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; of people cut in
+    half the upper one stays with the probability ``upper_half``; ``sigma`` 0 goes by the size of the crop;
+    ``convention`` is the heatmaps', default the data set's; ``decode`` is how validation finds joints, quarter (a
+    quarter pixel towards the higher neighbour) or dark, default dark, with ``peaks`` by expected similarity; ``absent``
+    weighs the empty
     heatmaps of joints that a crop does not show; ``flip_pairs`` weighs the error of the difference between a left and a
     right joint's heatmaps beside the heatmaps', ``peaks`` the divergence of the places they point to. Bottom-up,
     ``tags`` weighs the tags' loss, ``people`` are the fewest and most of a composed crowd, ``backgrounds`` folders of
     images without people, ``silence`` the share of samples with nobody in them and ``scenes`` that of whole
     photographs among the others, in which ``neighbours`` (a file of ``python -m training neighbours``) says where
     people without labels are. ``eps`` is Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
+
+    ``autocast`` is bf16, off or auto (bf16 on a GPU). ``batchnorm`` of several GPUs: sync looks at all their images,
+    local at each one's own, auto is sync where a GPU has fewer than 8; frozen keeps the statistics of the start.
+    ``checkpointing`` computes activations again in the backward pass, which takes less memory and more time;
+    ``compile`` is for a single architecture. The teacher teaches the largest network too with ``distill_largest``.
+
+    ``damaged`` says what a damaged image does in mid-run: stop it, or skip to another image, which is counted and
+    named. ``validate_minutes``, if not 0, scores the network about as often, and the best one is kept. With
+    ``largest_last`` the largest network comes last in a supernet's cycle and not second.
 
     ``change`` names fields in which a resumed run may differ from its checkpoint.
 
@@ -85,7 +106,9 @@ class Recipe:
     init_partial: bool = False
     teacher: str = ""
     distill: float = 0.5
+    distill_largest: bool = False
     sandwich: int = 0
+    largest_last: bool = False
     inplace: float = 0.0
     ema: float = 0.0
     classes: int = 0
@@ -107,14 +130,17 @@ class Recipe:
     milestones: tuple[float, ...] = ()
     warmup: int = 50
     weight_decay: float = 0.05
+    decay_vectors: bool = False
     momentum: float = 0.9
     eps: float = 1e-8
     clip: float = 5.0
     bn_momentum: float = 0.1
     scale: tuple[float, float] = (0.5, 2.1)
+    scale_draw: str = "log"
     ohem: float = 0.0
     ohem_pixels: int = 131072
     class_weights: bool = True
+    fixed_weights: tuple[float, ...] = ()
     cache: bool = True
     lovasz: float = 0.0
     mix: float = 0.0
@@ -122,9 +148,11 @@ class Recipe:
     rotation: float = 45.0
     rescale: float = 0.35
     half_body: float = 0.3
+    upper_half: float = 0.5
     colour: float = 0.3
     sigma: float = 0.0
     convention: str = ""
+    decode: str = ""
     absent: float = 0.0
     flip_pairs: float = 0.0
     peaks: float = 0.0
@@ -134,10 +162,15 @@ class Recipe:
     silence: float = 0.0
     scenes: float = 0.0
     neighbours: str = ""
+    damaged: str = "stop"
+    validate_minutes: float = 0.0
     workers: int = 0
     seed: int = 0
     device: str = "auto"
-    autocast: str = "off"
+    autocast: str = "auto"
+    batchnorm: str = "auto"
+    checkpointing: bool = False
+    compile: bool = False
     save_minutes: float = 5.0
     out: str = ""
     change: tuple[str, ...] = ()
@@ -154,6 +187,12 @@ class Recipe:
             raise RecipeError(f"recipe {self.name} needs steps or minutes")
         if (self.sandwich and self.mode != "supernet") or (self.inplace and not self.sandwich):
             raise RecipeError("sandwich is for a supernet, and inplace for a sandwich: its largest network teaches")
+        if self.compile and self.mode == "supernet":
+            raise RecipeError("compile is for a single architecture: a supernet runs another one in every step")
+        if self.fixed_weights and len(self.fixed_weights) != self.classes:
+            raise RecipeError(f"fixed_weights are {len(self.fixed_weights)}, classes={self.classes}")
+        if self.largest_last and self.sandwich:
+            raise RecipeError("largest_last is for a cycle of one sub-network a step: a sandwich begins with it")
         fields = [f.name for f in dataclasses.fields(self) if f.name not in (*OF_THE_NETWORK, "change")]
         for key in self.change:
             if key not in fields:

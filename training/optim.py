@@ -23,15 +23,17 @@ def learning_rate(recipe: Recipe, progress: float, step: int) -> float:
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD; vectors (biases, BatchNorm) are not decayed. A parameter without gradient is left alone.
+    """AdamW, Adam or SGD; vectors (biases, BatchNorm) are decayed only if the recipe says so.
 
-    Its settings are plain numbers, as a checkpoint holds no others.
+    A parameter without gradient is left alone. Its settings are plain numbers, as a checkpoint holds no others.
     """
+    vectors = float(recipe.weight_decay) if recipe.decay_vectors else 0.0
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": float(recipe.weight_decay)},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": vectors},
     ]
     if recipe.optimizer == "sgd":
+        # not fused: that kind cannot begin the momentum of a part of the parameters, and each sub-network is one
         return torch.optim.SGD(groups, lr=float(recipe.lr), momentum=float(recipe.momentum))
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, lr=float(recipe.lr), eps=float(recipe.eps), fused=True)

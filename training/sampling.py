@@ -30,15 +30,19 @@ def cycle_length(space: SearchSpace) -> int:
     return len(groups(space)) + 2
 
 
-def arch_at(space: SearchSpace, step: int, seed: int = 0) -> Arch:
-    """The sub-network of training step ``step``: the same on every rank and after every resume."""
+def arch_at(space: SearchSpace, step: int, seed: int = 0, largest_last: bool = False) -> Arch:
+    """The sub-network of training step ``step``: the same on every rank and after every resume.
+
+    Args:
+        largest_last: the authors' order; else the largest comes second.
+    """
     turn = step % cycle_length(space)
     rng = random.Random(f"{seed}/{step}")
     if turn == 0:
         return space.smallest(rng, SMALLEST_FUSION[space.task])
-    if turn == 1:
+    if turn == (cycle_length(space) - 1 if largest_last else 1):
         return space.largest()
-    share, depths = groups(space)[turn - 2]
+    share, depths = groups(space)[turn - (1 if largest_last else 2)]
     return space.sample(rng, depths, share)
 
 
@@ -49,7 +53,7 @@ def step_archs(recipe: Recipe, step: int) -> list[Arch]:
     """
     space = recipe.space
     if not recipe.sandwich:
-        return [arch_at(space, step, recipe.seed)]
+        return [arch_at(space, step, recipe.seed, recipe.largest_last)]
     cells = groups(space)
     turns = [step * recipe.sandwich + i for i in range(recipe.sandwich)]
     sampled = [turn // len(cells) * cycle_length(space) + 2 + turn % len(cells) for turn in turns]

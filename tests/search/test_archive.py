@@ -47,7 +47,7 @@ def run(monkeypatch, tmp_path):
     """Runs a tiny search in a folder with a scorer; returns its records, the time they took apart."""
 
     def run(name, scorer=None, **changes):
-        monkeypatch.setattr("search.run.make_evaluator", lambda recipe: scorer or Scorer())
+        monkeypatch.setattr("search.run.make_evaluator", lambda recipe, join=True: scorer or Scorer())
         monkeypatch.setattr("search.run.plot_front", lambda *args: None)
         folder = search(dataclasses.replace(TINY, out=str(tmp_path / name), **changes))
         return {(r.key, r.score, r.generation) for r in Archive(folder / "archive.jsonl").records.values()}

@@ -21,9 +21,11 @@ from search import evolution
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record
 from search.deploy import choose, deploy
-from search.evaluator import Evaluator
+from search.evaluator import Evaluator, Plan
+from search.latency import Timing
 from search.rank import compare, kendall_tau
 from search.recipes import RECIPES as SEARCHES
+from search.report import plot, table
 from training.config import TrainingError
 from training.recipes import RECIPES
 
@@ -121,6 +123,64 @@ def test_fronts_peel_and_thin():
     assert {r.macs for r in two} == {5, 40}, "a thinned front keeps its ends"
 
 
+def test_a_front_of_three_objectives_keeps_what_is_best_in_any_of_them():
+    rows = [(0.5, 10, 9), (0.5, 20, 5), (0.6, 20, 9), (0.5, 20, 9), (0.5, 10, 9)]
+    records = [dataclasses.replace(record(score, macs), params=params) for score, macs, params in rows]
+    front = evolution.pareto_front(records, ("macs", "params"))
+    assert [id(r) for r in front] == [id(records[i]) for i in (0, 1, 2)], "of twins the first, and what none beats"
+    assert evolution.pareto_front(records, ("params",)) == [records[1], records[2]]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_nothing_on_a_front_is_beaten_and_all_else_is(rows):
+    records = [dataclasses.replace(record(s, m), latency=float(t)) for s, m, t in rows]
+    costs = ("macs", "latency")
+    values = evolution.objectives(records, costs).tolist()
+    front = evolution.objectives(evolution.pareto_front(records, costs), costs).tolist()
+
+    def beats(a, b):
+        return a != b and all(x <= y for x, y in zip(a, b, strict=True))
+
+    assert sorted(front) == sorted(v for v in {*map(tuple, values)} for v in [list(v)] if not any(
+        beats(other, v) for other in values
+    ))  # fmt: skip
+
+
+def test_nsga2_keeps_the_ends_and_what_has_room():
+    records = [record(s, m) for s, m in [(0.1, 0), (0.5, 50), (0.52, 51), (0.54, 52), (0.9, 100), (0.3, 99)]]
+    assert evolution.crowding(evolution.objectives(records[:5])).tolist() == pytest.approx(
+        [float("inf"), 0.51 + 0.42 / 0.8, 0.02 + 0.04 / 0.8, 0.49 + 0.38 / 0.8, float("inf")]
+    )
+    kept = evolution.select(records, 4, ranking="nsga2")
+    assert [r.macs for r in kept] == [0, 100, 50, 52], "the best first"
+    assert evolution.select(records, 6, ranking="nsga2")[-1] is records[5], "of the second front"
+
+
+def test_a_tournament_prefers_the_first_parents():
+    rng, space = random.Random(0), SPACE
+    parents = [space.smallest(), space.largest()]
+    kept = {"cross": 0.0, "fusion": 0.0, "depth": 0.0}
+
+    def share(tournament):
+        found = []
+        for _ in range(200):
+            found += evolution.offspring(parents, space, rng, 1, lambda arch: False, **kept, tournament=tournament)
+        return sum(a.digest == parents[0].digest for a in found) / 200
+
+    assert 0.4 < share(False) < 0.6 and 0.65 < share(True) < 0.85
+
+
+@pytest.mark.parametrize("text, words", [
+    ("objectives=flops", "macs, params, latency"), ("objectives=macs,macs", "each once"), ("objectives=", "one or"),
+    ("ranking=nsga3", "did you mean nsga2"), ("latency_dtype=int8", "float32"), ("latency_batch=0", "above 0"),
+])  # fmt: skip
+def test_what_a_search_cannot_look_for_is_one_line(text, words, capsys):
+    assert main(["run", "s0", text]) == 2
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+
+
 def test_children_stop_when_the_space_is_used_up():
     space = SearchSpace("segmentation", 8, (64, 64), modules=(1, 1, 1), depths=(1, 1))
     parents = [space.largest()]
@@ -174,7 +234,7 @@ def world(tmp_path_factory):
 
 def test_scores_repeat_and_belong_to_their_arch(world):
     _, weights, recipe = world
-    evaluator = Evaluator(weights, recipe, calibration=4)
+    evaluator = Evaluator(Plan(weights, recipe, calibration=4))
     first, other, again = (evaluator.score(a) for a in (SPACE.largest(), SPACE.smallest(), SPACE.largest()))
     assert first.score == again.score and first.macs > other.macs
     assert first.score != other.score
@@ -183,7 +243,7 @@ def test_scores_repeat_and_belong_to_their_arch(world):
 def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "three", Labels("three", ("a", "b", "c")))
     _, weights, recipe = world
-    evaluator = Evaluator(weights, recipe, calibration=4)
+    evaluator = Evaluator(Plan(weights, recipe, calibration=4))
     best = evaluator.score(SPACE.sample(random.Random(4)))
     archive = Archive(tmp_path / "a.jsonl")
     archive.add(best)
@@ -213,7 +273,7 @@ def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
 def test_deployed_metrics_are_those_of_the_weights_as_written(world, tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "three", Labels("three", ("a", "b", "c")))
     _, weights, recipe = world
-    evaluator = Evaluator(weights, recipe, calibration=2)
+    evaluator = Evaluator(Plan(weights, recipe, calibration=2))
     evaluator.model.conv1.weight.data.add_(1e-6)  # what fp16 cannot hold
     seen = []
     monkeypatch.setattr(evaluator.task, "evaluate", lambda net, size: seen.append(net.state_dict()) or {"miou": 0.5})
@@ -262,7 +322,16 @@ def test_a_search_hands_on_every_setting_of_its_recipe(world, tmp_path, monkeypa
         return iter(())
 
     monkeypatch.setattr("search.run.offspring", offspring)
-    settings = ["cross=0.3", "fusion=0.4", "depth=0.5", "last=false", "population=2", "offspring=7"]
+    settings = [
+        "ranking=nsga2",
+        "objectives=params,macs",
+        "cross=0.3",
+        "fusion=0.4",
+        "depth=0.5",
+        "last=false",
+        "population=2",
+        "offspring=7",
+    ]
     small = [
         f"supernet={weights}",
         f"out={tmp_path}",
@@ -274,7 +343,17 @@ def test_a_search_hands_on_every_setting_of_its_recipe(world, tmp_path, monkeypa
     assert main(["run", "s0", *small, *settings]) == 0
     assert asked == {
         "cross": 0.3, "fusion": 0.4, "depth": 0.5, "last": False, "parents": 2, "count": 6, "sizes": (),
+        "tournament": True,
     }  # fmt: skip
+
+
+def test_the_latency_is_measured_where_it_is_an_objective(world, tmp_path):
+    _, weights, recipe = world
+    evaluator = Evaluator(Plan(weights, recipe, calibration=2, limit=1, timing=Timing(batch=2, seconds=0.0)))
+    small, large = evaluator.score(SPACE.smallest()), evaluator.score(SPACE.largest())
+    assert 0 < small.latency < large.latency and "batch 2, float32" in evaluator.identity["latency"]
+    assert Record.from_json(large.to_json()) == large and "ms" in table([small, large], "miou", ("latency",))
+    assert plot([small, large], tmp_path / "x.png", "miou", costs=("latency", "macs")).is_file()
 
 
 def test_choose_keeps_the_limits():
@@ -324,7 +403,7 @@ def test_single_architectures_are_scored_by_name_or_file(world, tmp_path, capsys
 def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypatch):
     _, weights, recipe = world
     alone = step_alone(recipe)
-    evaluator = Evaluator(weights, recipe, calibration=2, limit=1)
+    evaluator = Evaluator(Plan(weights, recipe, calibration=2, limit=1))
     rows = compare(evaluator, alone, 3, tmp_path)
     assert len({r["digest"] for r in rows}) == 3 and all(0 <= r["alone"] <= 1 for r in rows)
     nothing_left_to_train = dataclasses.replace(alone, root="/nowhere")

@@ -180,10 +180,11 @@ def test_every_field_tells_runs_apart_but_the_machines(recipe):
         assert differences(own, other) == {key: (plain(getattr(recipe, key)), plain(value))}
     inplace = dataclasses.replace(recipe, sandwich=1, inplace=0.5)
     assert differences(own, identity_of(inplace, "x")).keys() == {"sandwich", "inplace"}
-    machine = {"out": "o", "device": "auto", "workers": 3, "cache": False, "save_minutes": 0.0, "autocast": "bf16"}
-    assert set(machine) == set(OF_THE_MACHINE)
+    machine = {"out": "o", "device": "auto", "workers": 3, "cache": False, "save_minutes": 0.0, "autocast": "bf16",
+               "checkpointing": True, "validate_minutes": 1.0}  # fmt: skip
+    assert {*machine, "compile"} == set(OF_THE_MACHINE)
     assert not differences(own, identity_of(dataclasses.replace(recipe, **machine), "x"))
-    assert set(own) == {f.name for f in dataclasses.fields(Recipe)} - {*machine, "name", "change"} | {"recipe"}
+    assert set(own) == {f.name for f in dataclasses.fields(Recipe)} - {*OF_THE_MACHINE, "name", "change"} | {"recipe"}
 
 
 def test_a_longer_budget_is_the_same_run_and_a_shorter_one_is_not(recipe):

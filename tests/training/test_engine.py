@@ -1,15 +1,17 @@
 """What every field of a recipe does to a step: seen in the weights, the rate, the loss or the images."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 from torch import nn
 
 from scalenet.data.images import normalise
+from scalenet.models.checkpoint import read_weights
 from scalenet.network import ScaleNet
 from training.budget import Clock
-from training.engine import Run
+from training.engine import SCORE, Run
 from training.optim import learning_rate, make_optimizer
 from training.recipes import RECIPES
 from training.sampling import arch_at, cycle_length
@@ -120,6 +122,48 @@ def test_checkpoints_are_written_as_often_as_asked(recipe, minutes, written, mon
     assert len(calls) == written and calls[-1] == 4
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_scoring_in_mid_run_changes_nothing_and_keeps_the_best(recipe, ema, tmp_path, monkeypatch):
+    plain = dataclasses.replace(recipe, ema=ema)
+    alone = read_weights(Run(plain).run())[0]
+    monkeypatch.setattr("training.engine.Run._due", lambda run, interrupt: SCORE)
+    run = Run(dataclasses.replace(plain, validate_minutes=1.0, out=str(tmp_path / "scored")))
+    scores = iter([0.3, 0.9, 0.5, 0.4, 0.2])
+    monkeypatch.setattr(run.task, "evaluate", lambda model: {"miou": next(scores)})
+    scored = read_weights(run.run())[0]
+    assert all(torch.equal(alone[k], scored[k]) for k in alone)
+    best = torch.load(tmp_path / "scored" / "checkpoint.best.pt", weights_only=True)
+    assert (best["step"], best["metric"]) == (2, 0.9)
+    log = [json.loads(line) for line in (tmp_path / "scored" / "log.jsonl").read_text().splitlines()]
+    assert [r["validation"]["miou"] for r in log if "validation" in r] == [0.3, 0.9, 0.5, 0.4]
+
+
+def test_a_run_says_how_fast_it_was_and_how_long_it_waited(recipe, tmp_path):
+    Run(dataclasses.replace(recipe, steps=20, size=(32, 32))).run()
+    first = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    assert first["step"] == 19 and 0 < first["waiting"] < 1 and first["loss"] > 0
+    assert first["images_per_second"] == pytest.approx(40 / first["seconds"], rel=0.5)
+
+
+def test_activations_can_be_computed_again_instead_of_kept(recipe):
+    found = []
+    for checkpointing in (False, True):
+        run = Run(dataclasses.replace(recipe, checkpointing=checkpointing))
+        run.step(*batch())
+        found.append(weights(run))
+    assert run.backbone.grad_checkpointing
+    for name, value in found[0].items():
+        torch.testing.assert_close(value, found[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_statistics_stay(recipe):
+    run = Run(dataclasses.replace(recipe, batchnorm="frozen"))
+    run.learner.train()
+    before = {k: v.clone() for k, v in run.model.named_buffers()}
+    run.step(*batch())
+    assert run.model.training and all(torch.equal(v, before[k]) for k, v in run.model.named_buffers())
+
+
 # -- the loss --------------------------------------------------------------------------------------------------
 def test_the_teachers_outputs_weigh_as_the_recipe_says(recipe, tmp_path):
     alone = dataclasses.replace(recipe, mode="standalone", steps=1, out=str(tmp_path / "t"))
@@ -137,7 +181,8 @@ def test_the_teachers_outputs_weigh_as_the_recipe_says(recipe, tmp_path):
         student.backbone.activate(arch_at(SPACE, step))
         x = normalise(images)
         with torch.no_grad():
-            far = (student.model(x) - student.teacher(x)).square().mean().item()
+            own, wanted = (student.task.runner(network)(x) for network in (student.model, student.teacher))
+            far = (own - wanted).square().mean().item()
         extra = 0.0 if arch_at(SPACE, step) == SPACE.largest() else far
         assert (extra > 1e-4) == (step != 1)
         assert reports[0.5] - reports[0.0] == pytest.approx(0.5 * extra, rel=1e-3, abs=1e-5)

@@ -62,7 +62,7 @@ def test_the_largest_of_a_step_teaches_the_others(recipe):
     outputs = []
     for arch in step_archs(sandwich, 0):
         run.backbone.activate(arch)
-        outputs.append(run.model(normalise(batch()[0])).detach())
+        outputs.append(run.task.runner(run.model)(normalise(batch()[0])).detach())
     far = sum((other - outputs[0]).square().mean().item() for other in outputs[1:]) / len(outputs)
     assert far > 1e-4
     assert losses[1.0] - losses[0.0] == pytest.approx(far, rel=1e-2)

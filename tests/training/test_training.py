@@ -1,9 +1,12 @@
 """Schedule, recipes, losses, recalibration, and whole runs on a tiny space: train, stop, resume, finish."""
 
 import dataclasses
+import gzip
 import json
 import os
+import pickle
 import signal
+import tarfile
 
 import cv2
 import numpy as np
@@ -16,17 +19,22 @@ from scalenet.network import ScaleNet
 from training import distributed
 from training.__main__ import main
 from training.config import RecipeError, override
-from training.data import DataError, StepBatches
+from training.data import DataError, Requests, StepBatches
+from training.data.classification import ClassificationSource
+from training.data.keypoints import KeypointSource
 from training.data.segmentation import SegmentationSource
 from training.engine import Run, TrainingError
 from training.optim import learning_rate, make_optimizer
 from training.recalibrate import recalibrate
 from training.recipes import RECIPES, get_recipe
-from training.sampling import arch_at, cycle_length, groups
+from training.sampling import arch_at, cycle_length, groups, step_archs
+from training.start import named_arch
 from training.tasks import losses
 
 from ..conftest import status_of
-from ..small_training import SPACE, metrics_of, signalled_at
+from ..small_crowds import lsp_form
+from ..small_data import camvid_form
+from ..small_training import SPACE, metrics_of, signalled_at, tiny_recipe
 
 
 def test_the_papers_segmentation_recipes():
@@ -38,16 +46,19 @@ def test_the_papers_segmentation_recipes():
         assert (recipe.optimizer, recipe.lr, recipe.momentum, recipe.weight_decay) == ("sgd", 1e-3, 0.9, 5e-4)
         assert (recipe.decay, recipe.scale, recipe.distill) == ("poly", (0.5, 2.1), 0.5)
         assert (recipe.ohem, recipe.ohem_pixels, recipe.class_weights) == (0.9, 131072, False)
+        assert recipe.fixed_weights[0] == 0.8373 and sum(recipe.fixed_weights) == pytest.approx(19.0001)
+        assert (recipe.bn_momentum, recipe.colour, recipe.scale_draw, recipe.decay_vectors) == (0.01, 0, "tenths", True)
         assert recipe.init == recipe.teacher == f"out/training/{teacher.name}/final.safetensors"
 
 
 def test_the_papers_segmentation_recipe_on_a_small_data_set(camvid, tmp_path):
     recipe = dataclasses.replace(
         RECIPES["cityscapes_w32"], root=str(camvid), space=SPACE, classes=3, steps=2, batch=2, size=(48, 48),
-        early_size=(48, 48), workers=0, init="", teacher="", out=str(tmp_path / "run"), device="cpu",
+        fixed_weights=(1.0, 0.5, 2.0), early_size=(48, 48), workers=0, init="", teacher="",
+        out=str(tmp_path / "run"), device="cpu",
     )  # fmt: skip
     run = Run(recipe)
-    assert run.task.weight is None and run.task.source.load(0)[0] is not run.task.source.load(0)[0]
+    assert run.task.weight.tolist() == [1.0, 0.5, 2.0] and run.task.source.load(0)[0] is not run.task.source.load(0)[0]
     assert "miou" in metrics_of(run.run())
 
 
@@ -64,6 +75,57 @@ def test_one_cycle_of_the_published_space():
         bits = sum(len(s) for _, _, m in arch.modules() for row in m.fusions for s in row)
         room = sum(d * (len(m.depths) - 1) for _, _, m in arch.modules() for d in m.depths)
         assert abs(bits / room - share) < 0.15
+
+
+def test_the_authors_variant_is_theirs_in_every_point():
+    ours, theirs = RECIPES["coco_w32_256x192"], get_recipe("coco_w32_256x192", ["variant=authors", "batch=64"])
+    assert (ours.decay_vectors, ours.distill_largest, ours.largest_last, ours.upper_half) == (False, False, False, 0.5)
+    assert (theirs.decay_vectors, theirs.distill_largest, theirs.largest_last) == (True, True, True)
+    assert theirs.upper_half == 0.69 and theirs.batch == 64 and get_recipe(ours.name, ["variant=ours"]) == ours
+    cycle = [step_archs(theirs, step)[0] for step in range(11)]
+    assert cycle[0] == ours.space.smallest() and cycle[10] == ours.space.largest()
+    assert {step_archs(ours, s)[0].digest for s in (0, 1)} == {a.digest for a in (cycle[0], cycle[10])}
+    with pytest.raises(RecipeError, match="did you mean authors"):
+        get_recipe("coco_w32_256x192", ["variant=author"])
+
+
+@pytest.mark.parametrize("name", [name for name, r in RECIPES.items() if r.arch.endswith(".json")])
+def test_a_recipes_architecture_is_of_its_space(name):
+    recipe = RECIPES[name]
+    assert named_arch(recipe.space, recipe.arch).width == recipe.space.width
+
+
+@pytest.mark.parametrize("draw, low, high", [("tenths", 0.5, 2.1), ("even", 0.5, 2.1), ("log", 0.5, 2.1)])
+def test_scales_are_drawn_as_the_recipe_says(camvid, draw, low, high):
+    source, rng = SegmentationSource(str(camvid), "train", 3, (low, high), draw=draw), np.random.default_rng(0)
+    scales = np.array([source._scale(rng) for _ in range(2000)])
+    mean = (high - low) / np.log(high / low) if draw == "log" else 1.3
+    assert scales.min() >= low - 1e-9 and scales.max() <= high + 1e-9 and scales.mean() == pytest.approx(mean, abs=0.04)
+    assert len(set(scales.round(9))) == (17 if draw == "tenths" else 2000)
+
+
+def test_images_of_classes_are_read_as_they_are_asked_for(tmp_path):
+    """Unpacked, in one tar file and in a tar file for each class: the same images, and nothing held."""
+    for n, name in enumerate("ab"):
+        (tmp_path / "loose" / "train" / name).mkdir(parents=True)
+        for i in range(2):
+            image = np.full((8, 8, 3), 50 * n + 20 * i, np.uint8)
+            cv2.imwrite(str(tmp_path / "loose" / "train" / name / f"{i}.png"), image)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "many" / "train").mkdir(parents=True)
+    with tarfile.open(tmp_path / "one" / "train.tar", "w") as tar:
+        tar.add(tmp_path / "loose" / "train", "train")
+    for name in "ab":
+        with tarfile.open(tmp_path / "many" / "train" / f"{name}.tar", "w") as tar:
+            for path in sorted((tmp_path / "loose" / "train" / name).iterdir()):
+                tar.add(path, path.name)
+    sources = [ClassificationSource(str(tmp_path / form), "train") for form in ("loose", "one", "many")]
+    seen = [sorted((int(s.labels[i]), int(s.load(i, (8, 8))[0, 0, 0])) for i in range(len(s))) for s in sources]
+    assert seen[0] == seen[1] == seen[2] == [(0, 0), (0, 20), (1, 50), (1, 70)]
+    with gzip.open(tmp_path / "many" / "train" / "c.tar", "wb") as file:
+        file.write((tmp_path / "one" / "train.tar").read_bytes())
+    with pytest.raises(DataError, match=r"c\.tar is damaged or no tar file, or a compressed"):
+        ClassificationSource(str(tmp_path / "many"), "train")
 
 
 def test_schedule_is_a_pure_function_of_the_step():
@@ -338,6 +400,37 @@ def test_images_without_a_label_cost_nothing():
     loss = losses.cross_entropy(logits, torch.full((1, 2, 2), 255))
     loss.backward()
     assert loss.item() == 0 and not logits.grad.any()
+
+
+def test_a_damaged_image_stops_a_run_or_is_skipped_and_named(tmp_path, caplog):
+    data = camvid_form(tmp_path / "data")
+    recipe = dataclasses.replace(tiny_recipe(data, tmp_path / "run"), cache=False, steps=6)
+    stop, skip = Run(recipe), Run(dataclasses.replace(recipe, damaged="skip", workers=1, out=str(tmp_path / "skip")))
+    broken = data / "images" / "train" / "p1.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"p1\.jpg"):
+        stop.run()
+    skip.run()
+    named = [r.getMessage() for r in caplog.records if "skipped" in r.getMessage()]
+    assert len(named) == 1 and "p1.jpg" in named[0] and skip.meter.damaged == 2, "twice in two epochs"
+    for path in (data / "images" / "train").iterdir():
+        path.write_bytes(b"")
+    source = SegmentationSource(str(data), "train", 3, cache=False)
+    with pytest.raises(DataError, match="and 9 after it"):
+        Requests(source, skip=True)[0, (0, 0), (32, 32)]
+
+
+def test_data_sets_travel_to_processes_that_begin_anew(camvid, tmp_path):
+    """What a loader's workers get where they are not forked: as pickles, which then give the same samples."""
+    sources = [
+        SegmentationSource(str(camvid), "train", 3), KeypointSource(str(lsp_form(tmp_path / "lsp")), "train"),
+    ]  # fmt: skip
+    for source in sources:
+        again = pickle.loads(pickle.dumps(source))
+        for mine, theirs in zip(
+            *(s.sample(0, np.random.default_rng(3), (64, 48)) for s in (source, again)), strict=True
+        ):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_uneven_shares_are_refused(recipe, monkeypatch):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from scalenet.labels import Labels
 
 from ..signals import leave_signals_to_the_run
 
+Loaded = TypeVar("Loaded")
+MOST_SKIPPED = 10  # damaged images one after the other: then it is not the images
 Size = tuple[int, int]
 Request = tuple[int, tuple[int, int], Size]
 
@@ -74,19 +76,42 @@ class SampleError(DataError):
         super().__init__(message.strip().splitlines()[-1].removeprefix(f"{__name__}.{type(self).__name__}: "))
 
 
-class Requests(Dataset):
-    """Adapts a source to a DataLoader: its keys are (index, seed, size)."""
+def readable(load: Callable[[int], Loaded], index: int, length: int, skip: bool) -> tuple[Loaded, list[str]]:
+    """load(index), or where ``skip`` of the next that can be read, and what was said of those that cannot.
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __getitem__(self, request: Request) -> tuple[torch.Tensor, ...]:
-        index, seed, size = request
+    Raises:
+        SampleError: if it cannot, or if MOST_SKIPPED in a row cannot.
+    """
+    said: list[str] = []
+    for i in range(index, index + (MOST_SKIPPED if skip else 1)):
         try:
-            arrays = self.source.sample(index, np.random.default_rng(seed), size)
+            return load(i % length), said
         except (DataError, ImageError, OSError) as e:
-            raise SampleError(one_line(e)) from e
-        return tuple(torch.from_numpy(np.asarray(a, order="C")) for a in arrays)
+            said.append(one_line(e))
+    more = f" (and {len(said) - 1} after it)" if len(said) > 1 else ""
+    raise SampleError(f"{said[0]}{more}")
+
+
+class Requests(Dataset):
+    """Adapts a source to a DataLoader: its keys are (index, seed, size).
+
+    Args:
+        skip: take the next image in the place of one that cannot be read; then the last part of a sample says which
+            could not, and is "" otherwise.
+    """
+
+    def __init__(self, source: Source, skip: bool = False) -> None:
+        self.source, self.skip = source, skip
+
+    def __getitem__(self, request: Request) -> tuple[torch.Tensor | str, ...]:
+        index, seed, size = request
+
+        def sample(i: int) -> tuple[np.ndarray, ...]:
+            return self.source.sample(i, np.random.default_rng(seed), size)
+
+        arrays, said = readable(sample, index, len(self.source), self.skip)
+        parts = tuple(torch.from_numpy(np.asarray(a, order="C")) for a in arrays)
+        return (*parts, "\n".join(said)) if self.skip else parts
 
 
 class StepBatches(Sampler):
@@ -113,18 +138,19 @@ class StepBatches(Sampler):
 
 def make_loader(
     source: Source, batch: int, size: Callable[[int], Size], *, seed: int = 0, start: int = 0, rank: int = 0,
-    world: int = 1, workers: int = 0,
+    world: int = 1, workers: int = 0, skip: bool = False,
 ) -> DataLoader:  # fmt: skip
     """Endless batches from ``source`` beginning with step ``start``; ``batch`` is over all ranks together.
 
     Args:
         size: (H, W) of a step's images; it must say the same whenever it is asked, as workers ask early.
+        skip: as of :class:`Requests`.
     """
     if not len(source):
         raise DataError("the data set is empty")
     sampler = StepBatches(len(source), batch, size, seed, start, rank, world)
     return DataLoader(
-        Requests(source), batch_sampler=sampler, num_workers=workers, pin_memory=torch.cuda.is_available(),
+        Requests(source, skip), batch_sampler=sampler, num_workers=workers, pin_memory=torch.cuda.is_available(),
         worker_init_fn=leave_signals_to_the_run,
     )  # fmt: skip
 
@@ -156,7 +182,13 @@ def mirrored_where_known(augmentation: Any, labels: Labels) -> Any:
 
 
 def spread(
-    load: Callable[[int], np.ndarray], length: int, count: int, batch: int, device: torch.device, seed: int = 0
+    load: Callable[[int], np.ndarray],
+    length: int,
+    count: int,
+    batch: int,
+    device: torch.device,
+    seed: int = 0,
+    skip: bool = False,
 ) -> Iterator[torch.Tensor]:
     """Network inputs of ``count`` images (at most ``length``) of load(0) .. load(length - 1).
 
@@ -164,6 +196,7 @@ def spread(
 
     Args:
         seed: 0 spreads them evenly, any other number draws them.
+        skip: take the next one in the place of one that cannot be read.
     """
     count = min(count, length)
     if seed:
@@ -171,7 +204,7 @@ def spread(
     else:
         index = np.linspace(0, length - 1, count).round().astype(int).tolist()
     for start in range(0, len(index), batch):
-        images = [load(i) for i in index[start : start + batch]]
+        images = [readable(load, i, length, skip)[0] if skip else load(i) for i in index[start : start + batch]]
         together = len({p.shape for p in images}) == 1
         for group in [images] if together else [[p] for p in images]:
             yield to_input(np.stack(group), device)

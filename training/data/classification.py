@@ -34,44 +34,89 @@ def tar_images(path: Path) -> Iterator[tuple[Path, bytes]]:
         raise DataError(f"{path} is damaged or no tar file ({str(e)[:80]})") from None
 
 
-def _read_tar(path: Path) -> list[tuple[str, bytes]]:
-    return [(name.parent.name, data) for name, data in tar_images(path)]
+class ImageFiles:
+    """Encoded images by class, read when they are asked for.
+
+    ``split.tar`` or ``split/`` hold class/image, or ``split/`` holds a tar file for each class, as ImageNet comes.
+
+    Where they lie is kept in arrays: of ImageNet's million some 100 MB, which forked workers share.
+
+    Raises:
+        DataError: if there are none, or a tar file is damaged or compressed.
+    """
+
+    def __init__(self, root: str, split: str) -> None:
+        folder = Path(root) / split
+        tar = folder.with_suffix(".tar")
+        self.files = [tar] if tar.is_file() else sorted(folder.glob("*.tar"))
+        rows = [row for n, file in enumerate(self.files) for row in _members(n, file, file == tar)]
+        if not self.files:
+            self.files = [folder]
+            rows = [(p.parent.name, 0, f"{p.parent.name}/{p.name}", -1, 0) for p in _images(folder)]
+        if not rows:
+            raise DataError(f"no images in {folder}/<class>/ nor in {tar} nor in {folder}/<class>.tar")
+        classes, numbers, names, offsets, sizes = zip(*rows, strict=True)
+        found, self.labels = np.unique(np.array(classes), return_inverse=True)
+        self.names = tuple(map(str, found))
+        self.paths = np.array([name.encode() for name in names])
+        self.places = np.array([numbers, offsets, sizes], np.int64).T
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, index: int) -> tuple[bytes, str]:
+        """Content and name of an image's file."""
+        number, offset, size = self.places[index].tolist()
+        name = Path(self.paths[index].decode())
+        if offset < 0:
+            return (self.files[0] / name).read_bytes(), str(self.files[0] / name)
+        with self.files[number].open("rb") as file:
+            file.seek(offset)
+            return file.read(size), f"{self.files[number]}/{name}"
 
 
-def _read_folder(path: Path) -> list[tuple[str, bytes]]:
-    files = sorted(p for p in path.glob("*/*") if p.suffix.lower() in SUFFIXES and not hidden(p.relative_to(path)))
-    return [(p.parent.name, p.read_bytes()) for p in files]
+def _members(number: int, path: Path, by_folder: bool) -> Iterator[tuple[str, int, str, int, int]]:
+    """Class, file, name, offset and size of the images in a tar file, whose folders or whose own name is the class."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                name = Path(member.name)
+                if member.isfile() and name.suffix.lower() in SUFFIXES and not hidden(name):
+                    kind = name.parent.name if by_folder else path.stem
+                    yield kind, number, member.name, member.offset_data, member.size
+                tar.members = []  # type: ignore[attr-defined]  # of a million images, tarfile's own list would take a gigabyte
+    except (tarfile.TarError, EOFError, OSError) as e:
+        raise DataError(f"{path} is damaged or no tar file, or a compressed one ({str(e)[:80]})") from None
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES and not hidden(p.relative_to(folder)))
 
 
 class ClassificationSource:
-    """Encoded images kept in memory (Tiny-ImageNet: 100 MB), decoded when asked for.
+    """Images of a split with their classes, decoded when asked for; see :class:`ImageFiles` for the forms.
 
     Raises:
-        DataError: if neither ``root/split`` nor ``root/split.tar`` holds images.
+        DataError: if there are no images, or a tar file is damaged.
     """
 
     def __init__(self, root: str, split: str, scale: tuple[float, float] = (0.4, 1.0)) -> None:
-        folder = Path(root) / split
-        tar = folder.with_suffix(".tar")
-        items = _read_tar(tar) if tar.is_file() else _read_folder(folder) if folder.is_dir() else []
-        if not items:
-            raise DataError(f"no images in {folder}/<class>/ nor in {tar}")
-        names = sorted({name for name, _ in items})
-        index = {name: i for i, name in enumerate(names)}
-        self.labels = np.array([index[name] for name, _ in items])
-        self.images = [data for _, data in items]
-        self.classes, self.scale = len(names), scale
+        self.files = ImageFiles(root, split)
+        self.labels, self.classes, self.scale = self.files.labels, len(self.files.names), scale
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.files)
+
+    def _decoded(self, index: int) -> np.ndarray:
+        return decode_rgb(*self.files.read(index))
 
     def load(self, index: int, size: Size) -> np.ndarray:
         """The image resized to (H, W) ``size``, as it is."""
-        return cv2.resize(decode_rgb(self.images[index]), size[::-1], interpolation=cv2.INTER_LINEAR)
+        return cv2.resize(self._decoded(index), size[::-1], interpolation=cv2.INTER_LINEAR)
 
     def sample(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
         """A random part of the image, flipped and recoloured, with its class index ()."""
-        image = decode_rgb(self.images[index])
+        image = self._decoded(index)
         h, w = image.shape[:2]
         area, ratio = rng.uniform(*self.scale), np.exp(rng.uniform(-0.29, 0.29))
         ch, cw = min(h, h * np.sqrt(area / ratio)), min(w, w * np.sqrt(area * ratio))

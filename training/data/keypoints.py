@@ -6,7 +6,6 @@ K joints, (H, W) crops, (h, w) heatmaps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -36,6 +35,7 @@ class Augmentation:
         half_body: probability that a well labelled person is cut to the upper or lower half.
         flip: probability of a mirrored crop.
         colour: largest change of brightness, contrast and saturation.
+        upper: of those who are cut, the share of whom the upper half stays.
     """
 
     rotation: float = 45.0
@@ -43,6 +43,7 @@ class Augmentation:
     half_body: float = 0.3
     flip: float = 0.5
     colour: float = 0.3
+    upper: float = 0.5
 
 
 class KeypointSource:
@@ -80,13 +81,16 @@ class KeypointSource:
         self.image_ids = people.image_ids.tolist()
         self.flip_order = self.labels.flip_order()
         self.lower = np.array([any(part in name.lower() for part in LOWER_BODY) for name in self.labels.names])
-        self.codec = cache(self._codec)
+        self._codecs: dict[Size, HeatmapCodec] = {}
         used = [self.data.images[i] for i in dict.fromkeys(self.image_ids) if self.data.image(i)]  # all are there
         size = sum(3 * image.get("height", 1 << 15) * image.get("width", 1 << 15) for image in used)
         self._kept: dict[object, np.ndarray] | None = {} if size * max(1, workers) <= KEEP_BYTES else None
 
-    def _codec(self, size: Size) -> HeatmapCodec:
-        return HeatmapCodec(size, sigma=self.sigma, convention=self.labels.convention)
+    def codec(self, size: Size) -> HeatmapCodec:
+        """What makes the heatmaps of (H, W) crops."""
+        if size not in self._codecs:
+            self._codecs[size] = HeatmapCodec(size, sigma=self.sigma, convention=self.labels.convention)
+        return self._codecs[size]
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -139,7 +143,7 @@ class KeypointSource:
         if seen.sum() <= HALF_BODY_JOINTS:
             return whole
         halves = [joints[seen & ~self.lower, :2], joints[seen & self.lower, :2]]
-        chosen = halves[int(rng.random() < 0.5)]
+        chosen = halves[int(rng.random() < 1 - self.augmentation.upper)]
         chosen = chosen if len(chosen) > 2 else max(halves, key=len)
         low, high = chosen.min(0), np.maximum(chosen.max(0), chosen.min(0) + 1)
         region = crop_regions(np.concatenate([low, high])[None], size, HALF_BODY_PADDING)

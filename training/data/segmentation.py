@@ -75,6 +75,8 @@ class SegmentationSource:
         hold_out: images whose names begin with it are left out.
         mix: probability that a sample gets classes of another image pasted in.
         dusk: strength of changes of light, 0 to 1.
+        draw: how a scale is drawn: "log" (evenly in its logarithm), "even", or "tenths" (0.5, 0.6 …, evenly).
+        colour: largest change of brightness, contrast and saturation.
 
     Raises:
         DataError: if the split is missing, or nothing is left of it.
@@ -91,6 +93,8 @@ class SegmentationSource:
         hold_out: str = "",
         mix: float = 0.0,
         dusk: float = 0.0,
+        draw: str = "log",
+        colour: float = 0.3,
     ) -> None:
         check_scale(scale)
         pairs = joined_pairs(root, split)
@@ -98,6 +102,7 @@ class SegmentationSource:
         if not self.pairs:
             raise DataError(f"every image of {split} under {root} begins with hold_out={hold_out}: none is left")
         self.classes, self.scale, self.mix, self.dusk = classes, scale, mix, dusk
+        self.draw, self.colour = draw, colour
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if cache else None
         self._rarity = 1 / np.maximum(1, self.class_counts()) if mix else None
 
@@ -125,15 +130,22 @@ class SegmentationSource:
         image, label = self._crop(index, rng, size)
         if self.mix and rng.random() < self.mix:
             self._paste(image, label, index, rng)
-        image = jitter(image, rng)
+        if self.colour:
+            image = jitter(image, rng, self.colour)
         if self.dusk:
             image = dusk(image, rng, self.dusk)
         return image, label.astype(np.int64)
 
+    def _scale(self, rng: np.random.Generator) -> float:
+        low, high = self.scale
+        if self.draw == "tenths":
+            return low + 0.1 * int(rng.integers(round((high - low) * 10) + 1))
+        return rng.uniform(low, high) if self.draw == "even" else np.exp(rng.uniform(*np.log(self.scale)))
+
     def _crop(self, index: int, rng: np.random.Generator, size: Size) -> tuple[np.ndarray, np.ndarray]:
         """An image (H, W, 3) and its label (H, W) uint8 at a random scale and place, flipped or not."""
         image, label = self.load(index)
-        step = 1 / np.exp(rng.uniform(*np.log(self.scale)))
+        step = 1 / self._scale(rng)
         room = np.array([image.shape[1] - size[1] * step, image.shape[0] - size[0] * step])
         corner = rng.uniform(np.minimum(room, 0), np.maximum(room, 0))
         matrix = window((step, step), tuple(corner))

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
 
 from scalenet.arch import Arch
+from scalenet.data.keypoints import Result
 from scalenet.fuse import fold
 from scalenet.models.checkpoint import read_weights, select
 from scalenet.network import ScaleNet
 
+from .. import distributed
 from ..config import Recipe
 from ..data import Size, spread
 from ..start import start_file
 from .losses import distillation
 
 Metrics = Mapping[str, Any]  # numbers; None where nobody counts
+Item = TypeVar("Item")
 
 
 class Task(ABC):
@@ -31,6 +35,7 @@ class Task(ABC):
     source: Any  # a Source, with what the task itself asks of it
     calibration_batch = 32
     sized = False  # whether inputs have a size of their own, and not the images'
+    shared = False  # whether all processes score one network together, or each one of its own (a search)
     teaches_largest = False  # whether the teacher has something to tell the largest network of the space
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
@@ -39,6 +44,10 @@ class Task(ABC):
     @abstractmethod
     def build(self, arch: Arch) -> nn.Module:
         """The network of an architecture with random weights."""
+
+    def runner(self, model: nn.Module) -> nn.Module:
+        """What is called in training to get the outputs that the losses look at: the network, or a part of its way."""
+        return model
 
     @abstractmethod
     def loss(self, output: Any, *targets: torch.Tensor) -> torch.Tensor:
@@ -55,7 +64,8 @@ class Task(ABC):
             seed: 0 spreads the images evenly over the split, any other number draws them.
         """
         load = partial(self.source.load, size=size or self.recipe.size)
-        return spread(load, len(self.source), images, batch or self.calibration_batch, self.device, seed)
+        batch, skip = batch or self.calibration_batch, self.recipe.damaged == "skip"
+        return spread(load, len(self.source), images, batch, self.device, seed, skip)
 
     @abstractmethod
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> Metrics:
@@ -64,6 +74,19 @@ class Task(ABC):
         Args:
             size: (H, W) of its inputs; default the recipe's.
         """
+
+    def mine(self, items: Sequence[Item]) -> Sequence[Item]:
+        """What of the validation this process looks at."""
+        return distributed.share(items) if self.shared else items
+
+    def merged(self, value: Item) -> list[Item]:
+        """What each of those who look found."""
+        return distributed.gathered_objects(value) if self.shared else [value]
+
+    def results(self, found: Sequence[Result], image_ids: Sequence[Any]) -> list[Result]:
+        """Everybody's results of people, in the order of the images."""
+        order = {image_id: n for n, image_id in enumerate(image_ids)}
+        return sorted(itertools.chain(*self.merged(found)), key=lambda result: order[result["image_id"]])
 
     @property
     def validation(self) -> str:

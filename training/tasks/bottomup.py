@@ -89,6 +89,7 @@ class BottomUpTask(Task):
             fold(self.backbone(model)), self.device, flip=True, input_size=min(size), person_threshold=0.0
         )
         image_ids = sorted(val.images)[: limit or None]
-        results = read_results(estimate(estimator, val, image_ids, bar=False), val)
+        found = self.results(estimate(estimator, val, self.mine(image_ids), bar=False), image_ids)
+        results = read_results(found, val)
         dataset = "crowdpose" if all("crowdIndex" in image for image in val.images.values()) else "coco"
         return scorer(dataset)(results, val, image_ids)

@@ -81,8 +81,8 @@ class ClassificationTask(Task):
         size = size or self.recipe.size
         val = ClassificationSource(self.recipe.root, self.recipe.val_split)
         hits, n = 0, min(len(val), limit or len(val))
-        for start in range(0, n, 100):
+        for start in self.mine(range(0, n, 100)):
             index = range(start, min(n, start + 100))
             images = torch.from_numpy(np.stack([val.load(i, size) for i in index])).to(self.device)
             hits += int((model(normalise(images)).argmax(1).cpu().numpy() == val.labels[list(index)]).sum())
-        return {"top1": hits / n}
+        return {"top1": sum(self.merged(hits)) / n}

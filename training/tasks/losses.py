@@ -14,16 +14,32 @@ import torch.nn.functional as F
 from scalenet.data import IGNORE
 from scalenet.heads import BottomUpOutput
 
+from .. import distributed
+
 LOVASZ_PIXELS = 16384
 UNKNOWN = -1e4  # the logarithm of a probability that nothing is left of
 PEAK_SHARPNESS = 10.0  # a peak of 1 holds 0.97 of the probability over 64x48 pixels
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-    """Mean cross-entropy of (B, C, H, W) logits and (B, H, W) class indices; 255 is ignored, 0 if all are."""
-    if not (target != IGNORE).any():
-        return logits.sum() * 0
-    return F.cross_entropy(logits.float(), target, weight=weight, ignore_index=IGNORE)
+    """Mean cross-entropy of (B, C, H, W) logits and (B, H, W) class indices; 255 is ignored, 0 if all are.
+
+    The mean over the pixels of all processes, weighted where there are class weights; see :func:`mean_over_all`.
+    """
+    losses = F.cross_entropy(logits.float(), target, weight=weight, ignore_index=IGNORE, reduction="sum")
+    valid = target != IGNORE
+    counts = valid if weight is None else weight[target.masked_fill(~valid, 0)] * valid
+    return mean_over_all(losses, counts.sum())
+
+
+def mean_over_all(total: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """A sum over the count of all processes, times their number; 0 where there is nothing.
+
+    Gradients are averaged over the processes: so n of them make the mean over everything, however uneven their shares
+    are.
+    """
+    everything = distributed.total(count.float())
+    return total * distributed.world_size() / torch.where(everything > 0, everything, 1.0)
 
 
 def ohem_cross_entropy(
@@ -33,24 +49,21 @@ def ohem_cross_entropy(
     min_pixels: int = 131072,
     weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Cross-entropy over the pixels whose true class gets a probability below ``threshold``.
+    """Mean cross-entropy of the pixels, of all processes, whose true class gets a probability below ``threshold``.
 
     At least ``min_pixels`` of the hardest pixels are always kept (all of them where there are fewer).
     """
-    logits = logits.float()
-    losses = F.cross_entropy(logits, target, weight=weight, ignore_index=IGNORE, reduction="none").flatten()
-    valid = target.flatten() != IGNORE
-    losses = losses[valid]
-    if not losses.numel():
-        return logits.sum() * 0
+    losses = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="none")
+    valid = target != IGNORE
     with torch.no_grad():
-        labels = target.flatten()[valid]
-        picked = logits.detach().permute(0, 2, 3, 1).flatten(0, 2)[valid].softmax(1)
-        probability = picked.gather(1, labels[:, None])[:, 0]
-        kept = min(min_pixels, probability.numel())
-        limit = max(threshold, probability.kthvalue(kept).values.item())
-        hard = probability <= limit
-    return losses[hard].mean()
+        probability = (-losses).exp().masked_fill(~valid, math.inf).flatten()
+        kept = min(min_pixels, probability.numel() * distributed.world_size())
+        hardest = probability.topk(min(kept, probability.numel()), largest=False, sorted=False).values
+        limit = distributed.gathered(hardest).kthvalue(kept).values.clamp_min(threshold)
+        hard = valid & (probability.view_as(losses) <= limit)
+    if weight is not None:
+        losses = losses * weight[target.masked_fill(~valid, 0)]
+    return mean_over_all(losses.masked_fill(~hard, 0).sum(), hard.sum())
 
 
 def lovasz_softmax(logits: torch.Tensor, target: torch.Tensor, pixels: int = LOVASZ_PIXELS) -> torch.Tensor:

@@ -36,7 +36,9 @@ class PoseTask(Task):
         self.val = val.in_order_of(train.labels)
         if not len(self.val.people().boxes):
             raise DataError(f"nobody in {val.path} has labelled joints and a box with an area: nothing to validate on")
-        augmentation = Augmentation(recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour)
+        augmentation = Augmentation(
+            recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour, upper=recipe.upper_half
+        )
         roots = (recipe.root, *recipe.more_roots)
         self.source = Joined(
             [
@@ -55,7 +57,7 @@ class PoseTask(Task):
             raise DataError(f"{data.path} has {len(labels.names) if labels else 0} joints, classes={recipe.classes}")
         if recipe.flip_pairs and not labels.flip_pairs:
             raise DataError(f"{data.path} names no left and right joints, flip_pairs={recipe.flip_pairs}")
-        decode = "oks" if recipe.peaks and labels.sigmas else ""
+        decode = recipe.decode or ("oks" if recipe.peaks and labels.sigmas else "")
         return replace(labels, convention=recipe.convention or labels.convention, decode=decode)
 
     def build(self, arch: Arch) -> nn.Module:
@@ -73,11 +75,11 @@ class PoseTask(Task):
         return loss
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> Metrics:
-        """PCK@0.2 on LSP, COCO's metrics elsewhere; annotated boxes, flip test, DARK decoding."""
+        """PCK@0.2 on LSP, COCO's metrics elsewhere; annotated boxes, flip test, decoding as the labels say."""
         val, size = self.val, size or self.recipe.size
         estimator = PoseEstimator(fold(self.backbone(model)), self.device, input_size=size, sigma=self.recipe.sigma)
         image_ids = sorted(val.images)[: limit or None]
-        results = estimate(estimator, val, image_ids, bar=False)
+        results = self.results(estimate(estimator, val, self.mine(image_ids), bar=False), image_ids)
         if val.labels == LSP:
             return {"pck": score_pck(results, val, image_ids)["pck"]}
         return score_coco(results, val, image_ids)
