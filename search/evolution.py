@@ -137,7 +137,7 @@ def crowding(values: np.ndarray) -> np.ndarray:
 
 def select_parents(
     records: Sequence[Candidate], count: int, costs: Costs = ("macs",), ranking: str = "peel"
-) -> list[Scored]:
+) -> list[Candidate]:
     """The best ``count``: whole Pareto fronts are peeled off, and the last one is thinned.
 
     Args:
