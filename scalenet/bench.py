@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from .engines.base import ENGINES, Engine, EngineError, make_engine
+from .engines.base import Engine, EngineError, make_engine
 from .engines.choose import random_image, time_in_turn
+from .engines.names import ENGINES
 from .fuse import Folded, fold
 from .models.preprocessing import model_input
 from .network import ScaleNet
@@ -74,14 +75,7 @@ def bench_engines(
     device, (height, width) = pick_device(device), size or model_input(model)[0]
     size = height, width
     network = Folded(fold(model).to(device))
-    engines: dict[Pair, Engine] = {}
-    for pair in pairs or PAIRS:
-        try:
-            engines[pair] = make_engine(network, *pair)
-        except (EngineError, ImportError) as e:
-            if refused is None:
-                raise
-            refused(str(e))
+    engines = _engines(network, pairs or PAIRS, refused)
     products: dict[Pair, Engine] = {
         ("matmul", dtype): _Product(dtype, device) for dtype in dict.fromkeys(d for _, d in engines)
     }
@@ -100,6 +94,18 @@ def bench_engines(
             "device": str(device), "threads": torch.get_num_threads(),
         })  # fmt: skip
     return rows
+
+
+def _engines(network: Folded, pairs: Sequence[Pair], refused: Callable[[str], object] | None) -> dict[Pair, Engine]:
+    engines: dict[Pair, Engine] = {}
+    for pair in pairs:
+        try:
+            engines[pair] = make_engine(network, *pair)
+        except (EngineError, ImportError) as e:
+            if refused is None:
+                raise
+            refused(str(e))
+    return engines
 
 
 class _Product:
@@ -140,7 +146,7 @@ def processor() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def bench_table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of :func:`bench_engines`, each with its network's ``name``, as a Markdown table; ``ratio`` is the fastest
     run against that of the first row of the same network and size.
     """

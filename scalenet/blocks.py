@@ -105,3 +105,9 @@ def quiet_residuals(network: nn.Module) -> None:
             for path in module.paths():
                 last = [m for m in path.modules() if isinstance(m, nn.BatchNorm2d)][-1]
                 nn.init.constant_(last.weight, RESIDUAL_SCALE)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """What ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wrapped; anything else as it is."""
+    model = getattr(model, "_orig_mod", model)
+    return model.module if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else model

@@ -296,9 +296,3 @@ class ScaleNet(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each module's activations in the backward pass instead of keeping them."""
         self.grad_checkpointing = enable
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """What ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wrapped; anything else as it is."""
-    model = getattr(model, "_orig_mod", model)
-    return model.module if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else model

@@ -173,7 +173,7 @@ def front(args: argparse.Namespace) -> None:
     """``front RECIPE ARCHIVE [key=value ...] -o FRONT``."""
     from scalenet.engines.front import Front
 
-    from .front import build, check
+    from .front import build, check_front
     from .run import make_evaluator
 
     recipe, archive = get_recipe(args.recipe, args.overrides), read_archive(args.archive)
@@ -184,7 +184,7 @@ def front(args: argparse.Namespace) -> None:
         print(made.table())
         print(args.output)
         return
-    for name, said, now in check(evaluator, written):
+    for name, said, now in check_front(evaluator, written):
         print(json.dumps({"member": name, "recorded": said, "measured": now, "same": abs((said or 0) - now) <= 1e-4}))
 
 

@@ -18,13 +18,13 @@ from training.recalibrate import recalibrate
 from training.tasks import TASKS
 
 from .archive import Record
-from .latency import Timing, milliseconds
+from .latency import Timing, measure_latency
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluatorPlan:
     """What an evaluator is made of, wherever it is made.
 
     Args:
@@ -49,7 +49,7 @@ class Evaluator:
         join: whether the processes of ``torchrun`` score together; see :func:`training.distributed.start`.
     """
 
-    def __init__(self, plan: Plan, join: bool = True) -> None:
+    def __init__(self, plan: EvaluatorPlan, join: bool = True) -> None:
         self.plan, supernet, recipe = plan, plan.supernet, plan.recipe
         state, self.metadata, self.file = read_weights(supernet)[0], read_metadata(supernet), Path(supernet)
         if self.metadata.space is None:
@@ -104,7 +104,7 @@ class Evaluator:
         if self.plan.timing is None:
             return 0.0
         network = self.task.backbone(self.task.build(arch))
-        return round(milliseconds(network, network.arch.input_size, self.device, self.plan.timing), 3)
+        return round(measure_latency(network, network.arch.input_size, self.device, self.plan.timing), 3)
 
     def static(self, arch: Arch) -> ScaleNet:
         """The static network of ``arch`` with the supernet's weights and statistics of its own, in evaluation mode."""

@@ -112,6 +112,6 @@ def measure(evaluator: Evaluator, front: Front, member: str) -> Mapping[str, Any
     return evaluator.task.evaluate(network, evaluator.limit, size if own else None)
 
 
-def check(evaluator: Evaluator, front: Front) -> list[tuple[str, float | None, float]]:
+def check_front(evaluator: Evaluator, front: Front) -> list[tuple[str, float | None, float]]:
     """Each member's name, what the file says it scores, and what it scores now."""
     return [(m.name, m.score, measure(evaluator, front, m.name)[evaluator.metric]) for m in front.members]

@@ -33,7 +33,7 @@ class Timing:
 
 
 @torch.inference_mode()
-def milliseconds(network: nn.Module, size: tuple[int, int], device: torch.device, timing: Timing) -> float:
+def measure_latency(network: nn.Module, size: tuple[int, int], device: torch.device, timing: Timing) -> float:
     """The median time of a batch of (H, W) images."""
     dtype = getattr(torch, timing.dtype)
     network = fold(network).to(device, dtype).to(memory_format=torch.channels_last)

@@ -21,7 +21,7 @@ from training.recipes import get_recipe as get_training_recipe
 from training.signals import Interrupt
 
 from .archive import Archive, Record, key_of
-from .evaluator import Evaluator, Plan
+from .evaluator import Evaluator, EvaluatorPlan
 from .evolution import initial_population, offspring, select_parents
 from .executors import Executor, Processes
 from .latency import Timing
@@ -30,13 +30,13 @@ from .report import plot_front, table
 from .report_page import write_page
 
 
-def plan_of(recipe: SearchRecipe) -> Plan:
+def plan_of(recipe: SearchRecipe) -> EvaluatorPlan:
     """What the evaluators of a search recipe are made of."""
     training = get_training_recipe(recipe.recipe)
     if recipe.root:
         training = override(training, [f"root={recipe.root}"])
     timing = Timing(recipe.latency_batch, recipe.latency_dtype) if "latency" in recipe.objectives else None
-    return Plan(recipe.supernet, training, recipe.calibration, recipe.limit, timing)
+    return EvaluatorPlan(recipe.supernet, training, recipe.calibration, recipe.limit, timing)
 
 
 def make_evaluator(recipe: SearchRecipe, join: bool = True) -> Evaluator:

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from search.archive import Archive
-from search.evaluator import Evaluator, Plan
+from search.evaluator import Evaluator, EvaluatorPlan
 from search.executors import Processes
 from search.run import evaluate_all
 from tests.small_training import SPACE, tiny_recipe
@@ -85,7 +85,7 @@ def as_one(data: Path, out: Path) -> Recipe:
 
 def searched(data: Path, out: Path, weights: str, rank: int) -> dict[str, Any]:
     """Three candidates dealt out to two processes: all know all records, one writes them."""
-    evaluator = Evaluator(Plan(weights, tiny_recipe(data, out), calibration=2, limit=1))
+    evaluator = Evaluator(EvaluatorPlan(weights, tiny_recipe(data, out), calibration=2, limit=1))
     archive, scored = Archive(out / f"archive{rank}.jsonl"), []
     original = evaluator.score
     evaluator.score = lambda arch, generation: scored.append(arch.digest) or original(arch, generation)

@@ -117,17 +117,17 @@ class Places:
         return Place(self.out / "model.safetensors", lambda: save_pretrained(self.net, self.out))
 
     def segment(self) -> Place:
-        words = ["segment", self.photo, "-m", self.weights, "-o", self.out]
+        words = ["segment", self.photo, "-m", self.weights, "-o", self.out, "--overwrite"]
         return Place(self.out / "photo_overlay.png", self.command(cli.main, *words))
 
     def pose(self) -> Place:
         network = write(small_network("pose", COCO, (64, 48), (1, 1)), self.given / "pose.safetensors")
-        words = ["pose", self.photo, "-m", network, "--detector", "none", "-o", self.out]
+        words = ["pose", self.photo, "-m", network, "--detector", "none", "-o", self.out, "--overwrite"]
         return Place(self.out / "photo_pose.png", self.command(cli.main, *words))
 
     def video(self) -> Place:
         out = self.out / "clip.mp4"
-        return Place(out, self.command(cli.main, "segment", self.clip, "-m", self.weights, "-o", out))
+        return Place(out, self.command(cli.main, "segment", self.clip, "-m", self.weights, "-o", out, "--overwrite"))
 
     def export(self) -> Place:
         out = self.out / "net.pt2"

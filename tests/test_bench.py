@@ -2,7 +2,7 @@
 
 import pytest
 
-from scalenet.bench import bench_engines, parse_pairs, table
+from scalenet.bench import bench_engines, bench_table, parse_pairs
 from scalenet.cli import main
 
 from .small_networks import small_network, write
@@ -28,7 +28,7 @@ def test_the_table_compares_with_the_first_row_of_a_network():
         {**row, "name": "a", "engine": "torch"}, {**row, "name": "a", "engine": "openvino", "ms_min": 1.0},
         {**row, "name": "b", "engine": "torch"},
     ]  # fmt: skip
-    lines = table(rows).splitlines()
+    lines = bench_table(rows).splitlines()
     assert [line.split("|")[7].strip() for line in lines[2:]] == ["1.00", "0.25", "1.00"]
 
 
@@ -45,6 +45,6 @@ def test_the_command_writes_a_table(tmp_path, capsys):
     given = ["bench", str(file), "--size", "64x64", "--seconds", "0", "--device", "cpu"]
     assert main([*given, "--engines", "torch,torch:bfloat16", "--table", str(tmp_path / "out" / "t.md")]) == 0
     printed, written = capsys.readouterr().out, (tmp_path / "out" / "t.md").read_text()
-    assert "torch bfloat16" in printed and "torch bfloat16" in written and "threads" in written.splitlines()[0]
+    assert "torch bfloat16" in printed and "torch bfloat16" in written and " thread" in written.splitlines()[0]
     assert main([*given, "--engines", "coreml"]) == 2
     assert "not coreml:float32" in capsys.readouterr().err

@@ -63,23 +63,23 @@ class Recipe:
 
     ``classes`` are classes or joints. Of segmentation: ``ohem``, if not 0, is the probability below which a pixel is
     hard, of which ``ohem_pixels`` are kept at least; ``scale_draw`` says how a sample's scale is drawn: evenly in its
-    logarithm, evenly, or evenly of the tenths; ``class_weights`` weighs classes by how rare they are, ``fixed_weights``
-    (one for each) as they say; ``cache`` holds a split's images in memory; ``lovasz`` weighs
-    the Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another image
-    pasted in; ``dusk`` is the strength of changes of light; images whose names begin with ``hold_out`` are validated
-    on and not learned from. ``split`` may join several by "+".
+    logarithm, evenly, or evenly of the tenths; ``class_weights`` weighs classes by how rare they are,
+    ``fixed_weights`` (one for each) as they say; ``cache`` holds a split's images in memory; ``lovasz`` weighs the
+    Lovasz loss beside cross-entropy; ``mix`` is the probability that a sample gets classes of another image pasted in;
+    ``dusk`` is the strength of changes of light; images whose names begin with ``hold_out`` are validated on and not
+    learned from. ``split`` may join several by "+".
 
-    For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; of people cut in
-    half the upper one stays with the probability ``upper_half``; ``sigma`` 0 goes by the size of the crop;
+    For pose, ``rotation`` (degrees), ``rescale``, ``half_body`` and ``colour`` are the augmentation's; of people cut
+    in half the upper one stays with the probability ``upper_half``; ``sigma`` 0 goes by the size of the crop;
     ``convention`` is the heatmaps', default the data set's; ``decode`` is how validation finds joints, quarter (a
-    quarter pixel towards the higher neighbour) or dark, default dark, with ``peaks`` by expected similarity; ``absent``
-    weighs the empty
-    heatmaps of joints that a crop does not show; ``flip_pairs`` weighs the error of the difference between a left and a
-    right joint's heatmaps beside the heatmaps', ``peaks`` the divergence of the places they point to. Bottom-up,
-    ``tags`` weighs the tags' loss, ``people`` are the fewest and most of a composed crowd, ``backgrounds`` folders of
-    images without people, ``silence`` the share of samples with nobody in them and ``scenes`` that of whole
-    photographs among the others, in which ``neighbours`` (a file of ``python -m training neighbours``) says where
-    people without labels are. ``eps`` is Adam's: heatmap losses have gradients so small that 1e-8 slows them down.
+    quarter pixel towards the higher neighbour) or dark, default dark, with ``peaks`` by expected similarity;
+    ``absent`` weighs the empty heatmaps of joints that a crop does not show; ``flip_pairs`` weighs the error of the
+    difference between a left and a right joint's heatmaps beside the heatmaps', ``peaks`` the divergence of the places
+    they point to. Bottom-up, ``tags`` weighs the tags' loss, ``people`` are the fewest and most of a composed crowd,
+    ``backgrounds`` folders of images without people, ``silence`` the share of samples with nobody in them and
+    ``scenes`` that of whole photographs among the others, in which ``neighbours`` (a file of ``python -m training
+    neighbours``) says where people without labels are. ``eps`` is Adam's: heatmap losses have gradients so small that
+    1e-8 slows them down.
 
     ``autocast`` is bf16, off or auto (bf16 on a GPU). ``batchnorm`` of several GPUs: sync looks at all their images,
     local at each one's own, auto is sync where a GPU has fewer than 8; frozen keeps the statistics of the start.
@@ -277,7 +277,6 @@ def override(recipe: Named, texts: Sequence[str]) -> Named:
 
 
 def _parse(key: str, text: str, kind: str) -> object:
-    readers = {"int": int, "float": float, "str": str}
     try:
         if kind not in ("str", "tuple[str, ...]") and "_" in text:  # Python's own reading of 1_0 is 10
             raise ValueError
@@ -288,16 +287,14 @@ def _parse(key: str, text: str, kind: str) -> object:
         if kind == "tuple[tuple[int, int], ...]":
             return tuple(_numbers(part, int, 2) for part in text.split(",") if part)
         if kind.startswith("tuple"):
-            count = 0 if "..." in kind else kind.count(",") + 1
-            return _numbers(text, float if "float" in kind else int, count)
-        return readers[kind](text)
+            return _numbers(text, float if "float" in kind else int, 0 if "..." in kind else kind.count(",") + 1)
+        return {"int": int, "float": float, "str": str}[kind](text)
     except (ValueError, KeyError):
         raise RecipeError(f"{key} takes {kind}, got {text!r}") from None
 
 
 def _numbers(text: str, item: type, count: int) -> tuple:
     """Numbers joined by commas or x, ``count`` of them (0: any number)."""
-    values = tuple(item(part) for part in text.replace("x", ",").split(",") if part)
-    if count and len(values) != count:
-        raise ValueError
-    return values
+    if count in (0, len(values := tuple(item(part) for part in text.replace("x", ",").split(",") if part))):
+        return values
+    raise ValueError

@@ -19,6 +19,7 @@ from scalenet.data.keypoints import KeypointSet
 from scalenet.labels import Labels
 from scalenet.models.checkpoint import digest_of, read_metadata, read_weights, save_weights, select
 from scalenet.models.factory import load_model, weights_file
+from scalenet.models.hub import save_pretrained
 from scalenet.models.metadata import CheckpointMetadata
 from scalenet.models.provenance import described, fingerprint, mark, start_of
 from scalenet.network import ScaleNet
@@ -126,9 +127,8 @@ def finetune(
 ) -> dict[str, object]:
     """Fine-tune a network on a folder; returns its metrics on ``val`` and where it was saved.
 
-    Where the network knew the folder's classes or joints already, its own metrics come too (``start_metrics``); if they
-    are better than the fine-tuned network's, its weights are what is saved (``kept``: "start"), and the fine-tuned ones
-    go to ``tuned.safetensors``.
+    Where the network knew the folder's classes or joints, its own metrics come too (``start_metrics``); if they are
+    better, its weights are what is saved (``kept``: "start"), and the fine-tuned ones go to ``tuned.safetensors``.
 
     Args:
         model_name: a registered name with weights, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
@@ -138,12 +138,7 @@ def finetune(
     Raises:
         DataError, LookupError, RecipeError, TrainingError, WeightsError: for what the user can mend.
     """
-    from scalenet.models.hub import save_pretrained
-
-    data, out = Path(data), Path(out)
-    model = load_model(model_name)
-    if model.task not in LARGEST_CROP:
-        raise DataError(f"{model_name} is a {model.task} network; fine-tuning is for segmentation and top-down pose")
+    data, out, model = Path(data), Path(out), _known_model(model_name)
     labels = read_labels(data, model.task)
     recipe = make_recipe(model, data, out, len(labels.names), scratch, overrides)
     distributed.start(recipe.device)
@@ -155,23 +150,33 @@ def finetune(
     if distributed.rank():
         return {}
     metadata = _describe(weights, model_name, model, labels, scratch)
-    tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
-    tuned.load_state_dict(select(read_weights(weights)[0], tuned, str(weights), known=()))
+    tuned = _tuned_model(model, labels, weights)
     metrics, kept = metadata.metrics[labels.dataset][recipe.val_split], "tuned"
     if before is not None and (before[run.task.metric] or 0.0) > (metrics[run.task.metric] or 0.0):
         _say_worse(run.task.metric, before, metrics)
         save_weights(weights.with_name("tuned.safetensors"), tuned.state_dict(), metadata.header())
         tuned.load_state_dict(model.state_dict())
-        known = replace(metadata, recipe="", steps=0, minutes=0.0, metrics={labels.dataset: {recipe.val_split: before}})
-        metadata, metrics, kept = known, before, "start"
+        own = {labels.dataset: {recipe.val_split: before}}
+        metadata = replace(metadata, recipe="", steps=0, minutes=0.0, metrics=own)
+        metrics, kept = before, "start"
     mark(tuned, metadata)
     save_weights(weights, tuned.state_dict(), metadata.header())
     folder = save_pretrained(tuned.eval(), out / "model")
-    start = metadata.init or "random"
-    return {
-        **metrics, "start": start, "start_metrics": before, "kept": kept, "weights": str(weights),
-        "folder": str(folder),
-    }  # fmt: skip
+    said = {"start": metadata.init or "random", "start_metrics": before, "kept": kept}
+    return {**metrics, **said, "weights": str(weights), "folder": str(folder)}
+
+
+def _tuned_model(model: ScaleNet, labels: Labels, weights: Path) -> ScaleNet:
+    tuned = ScaleNet(model.arch, task=model.task, num_classes=len(labels.names), labels=labels)
+    tuned.load_state_dict(select(read_weights(weights)[0], tuned, str(weights), known=()))
+    return tuned
+
+
+def _known_model(name: str) -> ScaleNet:
+    model = load_model(name)
+    if model.task not in LARGEST_CROP:
+        raise DataError(f"{name} is a {model.task} network; fine-tuning is for segmentation and top-down pose")
+    return model
 
 
 def _start_metrics(run: Run, model: ScaleNet, labels: Labels) -> Mapping[str, Any] | None:

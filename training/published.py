@@ -67,7 +67,7 @@ IMAGENET: Settings = {  # [H], image classification; the rate is of 256 images t
 }  # fmt: skip
 
 
-def start(width: int) -> str:
+def start_weights(width: int) -> str:
     """Where the authors' ImageNet supernet of a width, or ours of :func:`imagenet`, is looked for."""
     return f"weights/superscalenet_imagenet_w{width}.safetensors"
 
@@ -87,14 +87,16 @@ def imagenet(width: int) -> Recipe:
 def cityscapes(width: int) -> tuple[Recipe, Recipe]:
     """The segmentation supernet and its teacher."""
     name, space = f"cityscapes_w{width}", SearchSpace("segmentation", width, (1024, 2048))
-    return taught(Recipe(f"{name}_teacher", mode="standalone", space=space, init=start(width), **CITYSCAPES), name)
+    return taught(
+        Recipe(f"{name}_teacher", mode="standalone", space=space, init=start_weights(width), **CITYSCAPES), name
+    )
 
 
 def coco(width: int, size: tuple[int, int]) -> tuple[Recipe, Recipe]:
     """The pose supernet (210 epochs) and its teacher."""
     name, steps = f"coco_w{width}_{size[0]}x{size[1]}", 210 * COCO_PEOPLE // COCO["batch"]
     space = SearchSpace("pose", width, size)
-    common: Settings = {"space": space, "size": size, "early_size": size, "steps": steps, "init": start(width)}
+    common: Settings = {"space": space, "size": size, "early_size": size, "steps": steps, "init": start_weights(width)}
     return taught(Recipe(f"{name}_teacher", mode="standalone", **common, **COCO), name)
 
 
@@ -116,7 +118,7 @@ def bottom_up(arch: str, label: str, width: int, side: int, batch: int) -> Itera
     for name, data, images in (("coco", COCO_DATA, COCO_IMAGES), ("crowdpose", CROWDPOSE_DATA, CROWDPOSE_IMAGES)):
         yield Recipe(
             f"{name}_bottomup_{label}", mode="standalone", arch=arch, space=SearchSpace("pose", width, (side, side)),
-            batch=batch, size=(side, side), early_size=(side, side), init=start(width),
+            batch=batch, size=(side, side), early_size=(side, side), init=start_weights(width),
             steps=300 * images // batch, **data, **BOTTOM_UP,
         )  # fmt: skip
 

@@ -67,7 +67,7 @@ def uploads_only(component: Component, what: str) -> Component:
         return {**payload, "meta": {"_type": "gradio.FileData"}}  # for gradio to look whether it was uploaded
 
     component.preprocess = lambda payload: getattr(payload, "path", None)  # type: ignore[method-assign]
-    return checked(component, upload)
+    return checked_component(component, upload)
 
 
 def _is_file_in(folder: Path, path: str) -> bool:
@@ -77,7 +77,7 @@ def _is_file_in(folder: Path, path: str) -> bool:
         return False
 
 
-def checked(component: Component, check: Callable[[Any], Any]) -> Component:
+def checked_component(component: Component, check: Callable[[Any], Any]) -> Component:
     """Have what programs send for a component looked at first, see :func:`check_first`."""
     component.check_payload = check  # type: ignore[attr-defined]
     return component

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..predict.visualization import DRAWN_THRESHOLD
 from .examples import example_images
 from .handlers import Handlers
-from .inputs import checked, number, one_of, text, uploads_only
+from .inputs import checked_component, number, one_of, text, uploads_only
 from .networks import Networks
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def model_choice(names: Sequence[str]) -> Component:
     """A choice of networks; the first is chosen."""
     import gradio as gr
 
-    return checked(gr.Dropdown(list(names), value=names[0], label="Model", filterable=False), one_of("model", names))
+    return checked_component(
+        gr.Dropdown(list(names), value=names[0], label="Model", filterable=False), one_of("model", names)
+    )
 
 
 def result_view(kind: Callable[..., Component], **options: Any) -> tuple[Component, Component, Component]:
@@ -137,14 +139,14 @@ def opacity_slider(value: float) -> Component:
     """The overlay's opacity, 0..1."""
     import gradio as gr
 
-    return checked(gr.Slider(0, 1, value, step=0.05, label="Overlay opacity"), number("opacity", 0, 1))
+    return checked_component(gr.Slider(0, 1, value, step=0.05, label="Overlay opacity"), number("opacity", 0, 1))
 
 
 def _smallest() -> Component:
     import gradio as gr
 
     slider = gr.Slider(0, 20, 0.1, step=0.1, label="Smallest class shown", info="In percent of the image.")
-    return checked(slider, number("smallest", 0, 20))
+    return checked_component(slider, number("smallest", 0, 20))
 
 
 def threshold_slider() -> Component:
@@ -154,7 +156,7 @@ def threshold_slider() -> Component:
     slider = gr.Slider(
         0, 1, DRAWN_THRESHOLD, step=0.05, label="Joint threshold", info="Less certain joints are not drawn."
     )
-    return checked(slider, number("threshold", 0, 1))
+    return checked_component(slider, number("threshold", 0, 1))
 
 
 def _boxes() -> Component:
@@ -164,4 +166,4 @@ def _boxes() -> Component:
         value="", lines=2, max_lines=8, label="Boxes", placeholder="x, y, w, h",
         info="One person a line, in pixels. Empty: people are found.",
     )  # fmt: skip
-    return checked(box, text("boxes"))
+    return checked_component(box, text("boxes"))

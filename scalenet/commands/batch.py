@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import one_line
-from .inputs import Source, unique_names
+from .inputs import ImageSource, unique_names
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -20,12 +20,12 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 class Job:
     """An image, the name of its results, and the files they go to."""
 
-    source: Source
+    source: ImageSource
     name: str
     targets: tuple[Path, ...]
 
 
-def plan(args: argparse.Namespace, sources: Sequence[Source], kinds: Sequence[str]) -> list[Job]:
+def plan(args: argparse.Namespace, sources: Sequence[ImageSource], kinds: Sequence[str]) -> list[Job]:
     """Jobs of this process's shard. NAME_KIND.png in the folder ``args.out``, or, if that is an image's name, the file
     itself for the first kind and NAME_KIND.png beside it for others.
 
@@ -54,7 +54,7 @@ def is_file_name(out: Path) -> bool:
     return out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir()
 
 
-def keep_inputs(sources: Iterable[Source], targets: Iterable[Path]) -> None:
+def keep_inputs(sources: Iterable[ImageSource], targets: Iterable[Path]) -> None:
     """Refuse to write over an image that was given.
 
     Raises:

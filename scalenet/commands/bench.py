@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Time each network; returns one row for each, or for each engine."""
     import torch
 
-    from ..bench import bench_engines, parse_pairs, processor, table
+    from ..bench import bench_engines, bench_table, parse_pairs, processor
     from ..data.io import write_text
     from ..models.factory import load_model
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.table:
         threads = torch.get_num_threads()
         head = f"{processor()}, {threads} thread{'s' * (threads > 1)}, torch {torch.__version__}"
-        write_text(args.table, f"{head}\n\n{table(rows)}")
+        write_text(args.table, f"{head}\n\n{bench_table(rows)}")
     return {"results": rows}
 
 

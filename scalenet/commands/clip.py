@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from .batch import keep_results
-from .inputs import Source
+from .inputs import ImageSource
 
 SUFFIX = ".mp4"
 BATCH, GPU_BATCH = 4, 8  # frames
 
 
-def the_video(sources: Sequence[Source], out: str) -> Path | None:
+def the_video(sources: Sequence[ImageSource], out: str) -> Path | None:
     """The video among the inputs, looked at; None if all are images.
 
     Raises:

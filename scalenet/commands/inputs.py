@@ -19,7 +19,7 @@ HELP = "image files, folders, 'wildcards' in quotes, .txt files of one image a l
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """One image as it was named: a file's path, an http(s) address, or ``-``."""
 
     text: str
@@ -83,14 +83,14 @@ def shard(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def find_sources(words: Iterable[str], recursive: bool = False) -> list[Source]:
+def find_sources(words: Iterable[str], recursive: bool = False) -> list[ImageSource]:
     """The images that words name, in their order; of folders and wildcards sorted by name.
 
     Raises:
         FileNotFoundError: for a folder or list file without images, or a wildcard that matches nothing.
         ValueError: if ``-`` is named twice.
     """
-    found = [Source(text) for word in words for text in _named(word, recursive)]
+    found = [ImageSource(text) for word in words for text in _named(word, recursive)]
     if sum(source.text == STDIN for source in found) > 1:
         raise ValueError("- is standard input, which holds one image: name it once")
     return found
@@ -145,7 +145,7 @@ def _in_list(path: Path) -> list[str]:
     return [b if Path(b).exists() else name for name, b in zip(names, beside, strict=True)]
 
 
-def unique_names(sources: Iterable[Source]) -> list[str]:
+def unique_names(sources: Iterable[ImageSource]) -> list[str]:
     """The sources' stems, numbered where several share one."""
     taken: set[str] = set()
     next_number: dict[str, int] = {}

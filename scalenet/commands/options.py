@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..budget import BudgetError, parse_count, parse_milliseconds
-from ..engines.base import DTYPES, ENGINES
+from ..engines.names import DTYPES, ENGINES
 
 Number = TypeVar("Number", int, float)
 

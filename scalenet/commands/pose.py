@@ -136,7 +136,7 @@ def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
     return run_video(args, video, target, _estimator(args, frames_together(args)), Tracker() if args.track else None)
 
 
-def _find(args: argparse.Namespace, batch: Batch, sources: Sequence[inputs.Source]) -> Iterable[Any]:
+def _find(args: argparse.Namespace, batch: Batch, sources: Sequence[inputs.ImageSource]) -> Iterable[Any]:
     """Results of the batch's images, in order, as they are asked for."""
     from ..data.boxes import boxes_for, boxes_of, read_boxes
 
@@ -159,6 +159,7 @@ def _estimator(args: argparse.Namespace, batch_size: int | None) -> Any:
         return _bottomup(args, batch_size)
     from ..predict.base import WrongTask
     from ..predict.topdown import PoseEstimator
+    from ..tasks import BOTTOMUP
 
     if args.scales:
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
@@ -168,7 +169,7 @@ def _estimator(args: argparse.Namespace, batch_size: int | None) -> Any:
     try:
         return PoseEstimator(args.model, args.device, batch_size or PEOPLE_TOGETHER, **options)
     except WrongTask as e:
-        if e.task != "bottomup":
+        if e.task != BOTTOMUP.name:
             raise
         return _bottomup(args, batch_size)
 

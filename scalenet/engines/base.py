@@ -14,10 +14,8 @@ import torch
 
 from ..fuse import Folded
 from .graph import cache_folder
+from .names import ENGINES
 
-ENGINES = ("auto", "torch", "compile", "onnxruntime", "openvino")
-DTYPES = ("auto", "float32", "bfloat16")
-ON_PROCESSORS = ("onnxruntime", "openvino")
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}  # of the largest output, against PyTorch in float32
 SMALL = (64, 96)  # (H, W) that an engine is looked at with before it is used
 INSTALL = 'pip install "scalenet[engines]"'
@@ -38,6 +36,13 @@ class Engine(Protocol):
     def __call__(self, x: torch.Tensor) -> Outputs:
         """The network's outputs, in float32, for normalised (B, in_chans, H, W) images."""
         ...
+
+
+def _check_plain(network: Folded, name: str) -> None:
+    if network.device.type != "cpu":
+        raise EngineError(f"engine {name} runs on processors, not on {network.device}: use torch, or device cpu")
+    if any(m._forward_hooks or m._forward_pre_hooks for m in network.modules()):
+        raise EngineError(f"engine {name} would not call the network's hooks: use torch, or take them off")
 
 
 def make_engine(network: Folded, name: str, dtype: str) -> Engine:
@@ -65,14 +70,10 @@ def make_engine(network: Folded, name: str, dtype: str) -> Engine:
         made = OpenVinoEngine
     else:
         raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
-    device = network.device
-    if device.type != "cpu":
-        raise EngineError(f"engine {name} runs on processors, not on {device}: use torch, or device cpu")
-    if any(m._forward_hooks or m._forward_pre_hooks for m in network.modules()):
-        raise EngineError(f"engine {name} would not call the network's hooks: use torch, or take them off")
+    _check_plain(network, name)
     try:
         engine = made(network, dtype)
-        check(engine, network)
+        check_engine(engine, network)
     except (EngineError, ImportError):
         raise
     except Exception as e:  # each engine has errors of its own
@@ -83,7 +84,7 @@ def make_engine(network: Folded, name: str, dtype: str) -> Engine:
     return engine
 
 
-def check(engine: Engine, network: Folded, size: tuple[int, int] = SMALL) -> None:
+def check_engine(engine: Engine, network: Folded, size: tuple[int, int] = SMALL) -> None:
     """Compare an engine with PyTorch in float32 on one random image.
 
     Raises:

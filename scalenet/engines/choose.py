@@ -19,8 +19,9 @@ import torch
 from tqdm import tqdm
 
 from ..fuse import Folded
-from .base import ENGINES, ON_PROCESSORS, Engine, EngineError, Running, check, make_engine
+from .base import Engine, EngineError, Running, check_engine, make_engine
 from .graph import cache_folder, digest, keep
+from .names import ENGINES, ON_PROCESSORS
 
 SECONDS = 3.0  # of trying, after all are warm
 ROUNDS = 3, 30  # least and most
@@ -30,7 +31,7 @@ FILE = "engines.json"
 Size = tuple[int, int]
 
 
-def start(network: Folded, name: str, dtype: str | None, size: Size) -> Running:
+def start_engine(network: Folded, name: str, dtype: str | None, size: Size) -> Running:
     """A folded network at work in an engine.
 
     Args:
@@ -50,7 +51,7 @@ def start(network: Folded, name: str, dtype: str | None, size: Size) -> Running:
     names = ("torch", *ON_PROCESSORS) if name == "auto" else (name,)
     if len(dtypes) == 1 and len(names) == 1:
         return Running(make_engine(network, names[0], dtypes[0]), network)
-    return Running(choose(network, [(n, d) for d in dtypes for n in names], size), network)
+    return Running(choose_engine(network, [(n, d) for d in dtypes for n in names], size), network)
 
 
 def _dtypes(network: Folded, name: str, dtype: str | None) -> tuple[str, ...]:
@@ -63,7 +64,7 @@ def _dtypes(network: Folded, name: str, dtype: str | None) -> tuple[str, ...]:
     return (dtype,)
 
 
-def choose(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> Engine:
+def choose_engine(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> Engine:
     """The fastest of some (engine, dtype) pairs for one image of ``size``.
 
     Those that are not installed, cannot run the network or compute something else than PyTorch in float32 (see
@@ -95,7 +96,7 @@ def _ready(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> dic
     for name, dtype in tqdm(pairs, desc="trying engines", disable=None, leave=False):
         try:
             engines[name, dtype] = engine = make_engine(network, name, dtype)
-            check(engine, network, size)
+            check_engine(engine, network, size)
         except Exception as e:  # PyTorch has others where a device does not know a type
             engines.pop((name, dtype), None)
             refused.append(str(e))

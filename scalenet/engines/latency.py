@@ -46,7 +46,7 @@ def within(front: Front, members: Sequence[Member], limit: float, device: Device
     Raises:
         BudgetError: if the first takes longer; says how long.
     """
-    clock = Clock(front, pick_device(device))
+    clock = LatencyClock(front, pick_device(device))
     fit = up_to(members, limit, clock)
     if not fit:
         need = math.ceil(10 * clock(members[0])) / 10
@@ -55,7 +55,7 @@ def within(front: Front, members: Sequence[Member], limit: float, device: Device
     return fit
 
 
-class Clock:
+class LatencyClock:
     """Milliseconds of a front's members on one device, for one image; each is timed once on a machine."""
 
     def __init__(self, front: Front, device: torch.device) -> None:

@@ -29,7 +29,7 @@ Device = str | torch.device | None
 Estimate = Callable[[KeypointSet, Sequence[Any]], list[Result]]
 
 
-class Running(NamedTuple):
+class RunOptions(NamedTuple):
     """How a network is run, see :func:`evaluate`."""
 
     device: Device
@@ -78,14 +78,14 @@ def evaluate(
         bottom-up scales; metrics as fractions (none for a split without annotations, such as test-dev).
 
     Raises:
-        DataError: for data that is not what was looked for, or joints, options or a task that are not the network's.
+        DataError: for data, joints, options or a task that are not the network's.
     """
     network, top_down = _pose_network(name, checkpoint, dataset), TopDown(boxes, detector, input_size, decode)
     _check_options(network, top_down, scales)
     metrics, data = scorer(dataset), KeypointSet.open(root, split)
     joints = data.match(_names(network), network.num_classes, ENOUGH.get(dataset, ()))
-    running = Running(device, batch_size, flip, engine, dtype)
-    estimate, settings = _estimate(network, running, top_down, scales, data, joints)
+    options = RunOptions(device, batch_size, flip, engine, dtype)
+    estimate, settings = _estimate(network, options, top_down, scales, data, joints)
     image_ids = sorted(data.images)[:limit]
     found, seconds = _timed(estimate, data, image_ids, results)
     return {
@@ -132,7 +132,7 @@ def _score(
 
 
 def _estimate(
-    network: ScaleNet, running: Running, top_down: TopDown, scales: Sequence[float] | None, data: KeypointSet,
+    network: ScaleNet, running: RunOptions, top_down: TopDown, scales: Sequence[float] | None, data: KeypointSet,
     joints: Joints | None,
 ) -> tuple[Estimate, dict[str, Any]]:  # fmt: skip
     """Who finds people, and the settings that the metrics hold for."""
@@ -145,7 +145,7 @@ def _estimate(
     return estimate, settings
 
 
-def _bottom_up(network: ScaleNet, running: Running, scales: Sequence[float]) -> tuple[Estimate, dict[str, Any]]:
+def _bottom_up(network: ScaleNet, running: RunOptions, scales: Sequence[float]) -> tuple[Estimate, dict[str, Any]]:
     estimator = BottomUpPoseEstimator(
         network, running.device, running.batch_size or 1, scales=scales, **running.options()
     )
@@ -154,7 +154,7 @@ def _bottom_up(network: ScaleNet, running: Running, scales: Sequence[float]) -> 
 
 
 def _top_down(
-    network: ScaleNet, running: Running, given: TopDown, data: KeypointSet, joints: Joints | None
+    network: ScaleNet, running: RunOptions, given: TopDown, data: KeypointSet, joints: Joints | None
 ) -> tuple[Estimate, dict[str, Any]]:  # fmt: skip
     """Boxes are from a file, a detector, or the annotations."""
     if not (given.boxes or given.detector or data.annotations):

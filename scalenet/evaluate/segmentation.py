@@ -60,10 +60,8 @@ def evaluate(
         name, checkpoint: as in :func:`scalenet.models.factory.load_model`.
         dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", images and masks of the
             network's own classes. Labels that are no class, such as 255, do not count.
-        root, split: as in :func:`scalenet.data.segmentation.find_pairs`.
-        limit: only the first images.
-        flip: mean with the mirrored image; default not.
-        engine, dtype: as in :class:`~scalenet.predict.base.Predictor`.
+        root, split: as in :func:`scalenet.data.segmentation.find_pairs`; limit: only the first images.
+        flip: mean with the mirrored image; default not. engine, dtype: as in a predictor.
         scales: factors of the image's size to look at.
         prefix: only images whose file name begins so; ``limit`` counts these.
 
@@ -78,9 +76,8 @@ def evaluate(
     model = load_model(name, checkpoint)
     if model.spec.people:
         raise DataError(f"{dataset} is for segmentation, {name_of(name)} is a {model.task} network")
-    segmenter = Segmenter(
-        model, device, batch_size or 1, flip=bool(flip), scales=scales, resize=False, engine=engine, dtype=dtype
-    )
+    running: dict[str, Any] = {"engine": engine, "dtype": dtype, "flip": bool(flip), "scales": scales}
+    segmenter = Segmenter(model, device, batch_size or 1, resize=False, **running)
     names = segmenter.labels.names if dataset == FOLDER else DATASETS[dataset].names
     _check_classes(model, name_of(name), names, dataset)
     pairs = _begin_with(prefix, find_pairs(root, split))[:limit]

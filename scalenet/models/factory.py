@@ -12,8 +12,9 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 
+from ..blocks import unwrap
 from ..budget import Budget, Limit
-from ..network import ScaleNet, unwrap
+from ..network import ScaleNet
 from ..runtime.device import Device
 from ..tasks import TaskSpec
 from . import repository
@@ -73,6 +74,10 @@ def create_model(
     """
     if budget := Budget.of(max_macs, max_params, max_latency_ms):
         return _model_within(name, pretrained, budget, **kwargs)
+    return _timm_model(name, pretrained, kwargs)
+
+
+def _timm_model(name: str, pretrained: bool, kwargs: dict[str, Any]) -> ScaleNet:
     parsed, cache_dir = parse_name(name), kwargs.get("cache_dir")
     if parsed.kind == "file":
         raise LookupError(f"{name} is a file of weights: give the network's name, and the file as checkpoint_path=")

@@ -41,14 +41,21 @@ def oks(
 
 
 def oks_nms(
-    keypoints: np.ndarray, scores: np.ndarray, areas: np.ndarray, sigmas: np.ndarray, threshold: float = NMS_THRESHOLD
-) -> list[int]:
-    """Indices of the people kept, best first: nobody is more like a better-scored one than ``threshold``."""
+    keypoints: np.ndarray, scores: np.ndarray, areas: np.ndarray, sigmas: np.ndarray,
+    threshold: float = NMS_THRESHOLD, seen: np.ndarray | None = None,
+) -> list[int]:  # fmt: skip
+    """Indices of the people kept, best first: nobody is more like a better-scored one than ``threshold``.
+
+    Args:
+        seen: (N, K) bool, joints by which two people are compared if both have them (default all): where one box held
+            half of somebody, the other half's joints are guesses.
+    """
     order, kept = np.argsort(-scores, kind="stable"), []
     while len(order):
         first, order = order[0], order[1:]
         kept.append(int(first))
-        order = order[oks(keypoints[first], keypoints[order], areas[first], areas[order], sigmas) <= threshold]
+        counted = None if seen is None else seen[first] & seen[order]
+        order = order[oks(keypoints[first], keypoints[order], areas[first], areas[order], sigmas, counted) <= threshold]
     return kept
 
 

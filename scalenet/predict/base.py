@@ -12,8 +12,8 @@ from tqdm import tqdm
 from ..budget import Budget, BudgetError
 from ..data.images import ImageLike, as_list, load_image
 from ..data.sources import is_url
-from ..engines.base import ON_PROCESSORS
-from ..engines.choose import start
+from ..engines.choose import start_engine
+from ..engines.names import ON_PROCESSORS
 from ..fuse import Folded, fold
 from ..models.factory import load_model, network_within
 from ..models.preprocessing import model_input
@@ -47,7 +47,7 @@ class Predictor:
         device: default cuda, mps or cpu, the first there is.
         batch_size: images or crops per forward pass.
         engine: what runs it: "torch", "compile" (torch.compile), "onnxruntime", "openvino" (both on a processor), or
-            "auto", the fastest here, see :func:`scalenet.engines.choose.start`.
+            "auto", the fastest here, see :func:`scalenet.engines.choose.start_engine`.
         dtype: what it computes in: "float32", "bfloat16", or "auto", the faster one; default what its weights are in,
             and for the engine "auto" the faster one.
         budget: take the best network of the name's front (:class:`scalenet.Front`) that keeps to it: ``max_macs``, for
@@ -87,7 +87,7 @@ class Predictor:
         self.model = fold(model).to(self.device)
         self.labels = self.spec.labels_of(model.labels, model.num_classes)
         self.trained_size, self.statistics = model_input(model)
-        self.engine = start(Folded(self.model), engine, dtype, self.trained_size)
+        self.engine = start_engine(Folded(self.model), engine, dtype, self.trained_size)
 
     def __repr__(self) -> str:
         height, width = self.trained_size

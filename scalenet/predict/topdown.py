@@ -19,7 +19,7 @@ from ..data.images import ImageLike, as_list, load_image, to_input
 from ..data.transforms import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from ..network import ScaleNet
 from ..pose.codec import HeatmapCodec
-from ..pose.oks import likely_sigmas, oks_nms, person_scores
+from ..pose.oks import SURE_THRESHOLD, likely_sigmas, oks_nms, person_scores
 from ..runtime.device import Device
 from ..tasks import POSE
 from .base import Predictor, knowing
@@ -228,7 +228,8 @@ class PoseEstimator(Predictor):
         boxes = None if people.source == "image" else rows[:, :4].astype(np.float32)
         if found:
             areas = crop_regions(rows, self.input_size)[:, 2:].prod(1)
-            kept = oks_nms(keypoints, scores, areas, likely_sigmas(self.labels))
+            seen = keypoints[..., 2] > SURE_THRESHOLD if alone else None
+            kept = oks_nms(keypoints, scores, areas, likely_sigmas(self.labels), seen=seen)
             kept = [i for i in kept if scores[i] >= self.person_threshold]
             keypoints, scores, boxes = keypoints[kept], scores[kept], rows[kept, :4].astype(np.float32)
         return PoseResult(keypoints, scores, boxes, self.labels)

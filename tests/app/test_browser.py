@@ -121,7 +121,7 @@ def test_a_clip(page, tmp_path):
     panel = open_tab(page, "Video")
     shoot(page, "video_empty")
     panel.locator("input[type=file]").first.set_input_files(write_clips(tmp_path)[-1])
-    panel.locator(".image video").wait_for()
+    panel.locator(".upload video").wait_for()
     panel.get_by_role("button", name="Process the clip").click()
     panel.locator(".result video").wait_for()
     seconds = panel.locator(".result video").evaluate(

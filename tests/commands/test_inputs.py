@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from scalenet import cli
-from scalenet.commands.inputs import Source, find_sources, unique_names
+from scalenet.commands.inputs import ImageSource, find_sources, unique_names
 from scalenet.data.images import save_image
 from scalenet.labels import COCO
 
@@ -60,10 +60,10 @@ def test_folders_wildcards_and_lists(folder, monkeypatch):
 
 def test_names_of_results():
     sources = [
-        Source(t) for t in ("x/a.png", "y/a.jpg", "a_2.png", "z/a.png", "-", "https://h/p%20q.jpg?s=1", "http://h")
+        ImageSource(t) for t in ("x/a.png", "y/a.jpg", "a_2.png", "z/a.png", "-", "https://h/p%20q.jpg?s=1", "http://h")
     ]
     assert unique_names(sources) == ["a", "a_2", "a_2_2", "a_3", "stdin", "p q", "image"]
-    assert Source("-").path is None and Source("http://h/a.png").path is None
+    assert ImageSource("-").path is None and ImageSource("http://h/a.png").path is None
 
 
 @pytest.mark.parametrize(

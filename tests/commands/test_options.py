@@ -60,6 +60,7 @@ def test_segment(monkeypatch, photo, tmp_path):
         "window": None,
         "overlap": 0.25,
         "resize": True,
+        "max_latency_ms": None,
     }
     assert plain == {"name_or_model": "scalenet_s0", "device": None, **wanted}
     options = ["--flip", "--scales", "0.5,1", "--window", "64x96", "--overlap", "0.5", "--full-size"]

@@ -19,7 +19,8 @@ from scalenet.predict.topdown import PoseEstimator
 from training.data import make_loader
 from training.data.keypoints import Augmentation, KeypointSource
 from training.engine import Run
-from training.recipes import COCO_PEOPLE, RECIPES
+from training.published import COCO_PEOPLE
+from training.recipes import RECIPES
 from training.tasks import PoseTask, losses
 
 from ..conftest import TINY

@@ -119,7 +119,7 @@ def test_auto_leaves_out_what_computes_something_else_or_is_missing(net, monkeyp
     monkeypatch.setattr(choose, "SECONDS", 0.0)
     monkeypatch.setattr(base, "TOLERANCE", {"float32": 1e-12, "bfloat16": 1e-12})
     monkeypatch.setitem(sys.modules, "openvino", None)
-    found = choose.start(Folded(fold(net)), "auto", "auto", (64, 96))
+    found = choose.start_engine(Folded(fold(net)), "auto", "auto", (64, 96))
     assert repr(found) == "torch, float32"
     with pytest.raises(EngineError, match=r"onnxruntime in float32 differs from PyTorch by .* it is not used"):
         make_engine(Folded(fold(net)), "onnxruntime", "float32")
@@ -219,7 +219,7 @@ def test_a_kept_graph_that_is_damaged(engine, net, tmp_path, monkeypatch):
     graph.keep(tmp_path / graph.GRAPHS / f"{graph.digest(network)}.onnx", b"no graph")
     with pytest.raises(EngineError, match=f"engine {engine} cannot run this network .* remove {tmp_path}"):
         make_engine(network, engine, "float32")
-    assert repr(choose.start(network, "auto", "float32", (64, 64))) == "torch, float32"
+    assert repr(choose.start_engine(network, "auto", "float32", (64, 64))) == "torch, float32"
 
 
 def test_the_graphs_that_are_kept_are_few(net, tmp_path, monkeypatch):

@@ -126,7 +126,7 @@ def test_where_nobody_is_found_nobody_is_looked_at(everyone):
 
 def test_the_bottom_up_network_is_loaded_for_the_first_image_without_boxes(everyone, monkeypatch):
     made = []
-    monkeypatch.setattr(bottomup, "BottomUpPoseEstimator", lambda *args: made.append(args) or everyone)
+    monkeypatch.setattr(bottomup, "BottomUpPoseEstimator", lambda *args, **options: made.append(args) or everyone)
     estimator = PoseEstimator(SpotNetwork(), device="cpu", flip=False)
     photo = paint((200, 240), [ALICE])
     estimator([photo, photo], [[[0, 0, 100, 100]], []])
@@ -165,7 +165,7 @@ def test_people_of_neighbouring_images_run_together(everyone):
 
 
 # -- who finds people --------------------------------------------------------------------------------------
-def somebody(spec, device):
+def somebody(spec, device, engine, dtype):
     """Stands for the default detector: one box, whatever there is to see."""
     return lambda image: [[1, 2, 30, 40]] * (spec == "bottomup")
 

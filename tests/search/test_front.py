@@ -15,8 +15,8 @@ from scalenet.network import ScaleNet
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record
 from search.deploy import choose
-from search.evaluator import Evaluator
-from search.front import build, candidates, check
+from search.evaluator import Evaluator, EvaluatorPlan
+from search.front import build, candidates, check_front
 from training.recipes import RECIPES
 
 from ..conftest import status_of
@@ -52,12 +52,14 @@ def test_candidates_are_spread_over_structures_and_sizes(world):
 
 def test_a_front_says_what_its_members_score_as_written(world, tmp_path, monkeypatch):
     weights, recipe, archive = world
-    evaluator = Evaluator(weights, recipe, calibration=2, limit=1)
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1))
     front = build(evaluator, archive, tmp_path / "toys.front.safetensors", 6, SIZES)
     assert [p.name for p in tmp_path.iterdir()] == ["toys.front.safetensors"]
     assert [m.score for m in front.members] == sorted({m.score for m in front.members}), "each better than all cheaper"
     assert 1 <= len(front) <= 6 and {m.arch.input_size for m in front.members} <= set(SIZES)
-    for _, said, now in check(Evaluator(weights, recipe, calibration=2, limit=1), Front(front.path)):
+    for _, said, now in check_front(
+        Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1)), Front(front.path)
+    ):
         assert said == pytest.approx(now, abs=1e-9)
     member = front.members[0]
     fresh = evaluator.static(member.arch.replace(input_size=member.arch.input_size)).state_dict()
@@ -69,7 +71,10 @@ def test_a_front_says_what_its_members_score_as_written(world, tmp_path, monkeyp
 
 def test_a_stopped_build_goes_on(world, tmp_path, monkeypatch):
     weights, recipe, archive = world
-    evaluator, out = Evaluator(weights, recipe, calibration=2, limit=1), tmp_path / "toys.front.safetensors"
+    evaluator, out = (
+        Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1)),
+        tmp_path / "toys.front.safetensors",
+    )
     measured, real = [], search.front._measured
 
     def stopping(evaluator, metadata, arch, run_at):
@@ -83,7 +88,7 @@ def test_a_stopped_build_goes_on(world, tmp_path, monkeypatch):
         build(evaluator, archive, out, 4, SIZES)
     assert not out.exists() and (tmp_path / "toys.front.partial.safetensors").is_file()
     with pytest.raises(ArchiveError, match="another supernet, archive or settings"):
-        build(Evaluator(weights, recipe, calibration=1, limit=1), archive, out, 4, SIZES)
+        build(Evaluator(EvaluatorPlan(weights, recipe, calibration=1, limit=1)), archive, out, 4, SIZES)
     monkeypatch.setattr(search.front, "_measured", lambda *a: measured.append(a[2]) or real(*a))
     build(evaluator, archive, out, 4, SIZES)
     assert len(measured) == 4 == len({(a.digest, a.input_size) for a in measured}) and out.is_file()

@@ -21,11 +21,11 @@ from search import evolution
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record
 from search.deploy import choose, deploy
-from search.evaluator import Evaluator, Plan
+from search.evaluator import Evaluator, EvaluatorPlan
 from search.latency import Timing
 from search.rank import compare, kendall_tau
 from search.recipes import RECIPES as SEARCHES
-from search.report import plot, table
+from search.report import plot_front, table
 from training.config import TrainingError
 from training.recipes import RECIPES
 
@@ -234,7 +234,7 @@ def world(tmp_path_factory):
 
 def test_scores_repeat_and_belong_to_their_arch(world):
     _, weights, recipe = world
-    evaluator = Evaluator(Plan(weights, recipe, calibration=4))
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=4))
     first, other, again = (evaluator.score(a) for a in (SPACE.largest(), SPACE.smallest(), SPACE.largest()))
     assert first.score == again.score and first.macs > other.macs
     assert first.score != other.score
@@ -243,7 +243,7 @@ def test_scores_repeat_and_belong_to_their_arch(world):
 def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "three", Labels("three", ("a", "b", "c")))
     _, weights, recipe = world
-    evaluator = Evaluator(Plan(weights, recipe, calibration=4))
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=4))
     best = evaluator.score(SPACE.sample(random.Random(4)))
     archive = Archive(tmp_path / "a.jsonl")
     archive.add(best)
@@ -273,7 +273,7 @@ def test_deployed_files_hold_what_was_scored(world, tmp_path, monkeypatch):
 def test_deployed_metrics_are_those_of_the_weights_as_written(world, tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "three", Labels("three", ("a", "b", "c")))
     _, weights, recipe = world
-    evaluator = Evaluator(Plan(weights, recipe, calibration=2))
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=2))
     evaluator.model.conv1.weight.data.add_(1e-6)  # what fp16 cannot hold
     seen = []
     monkeypatch.setattr(evaluator.task, "evaluate", lambda net, size: seen.append(net.state_dict()) or {"miou": 0.5})
@@ -349,11 +349,11 @@ def test_a_search_hands_on_every_setting_of_its_recipe(world, tmp_path, monkeypa
 
 def test_the_latency_is_measured_where_it_is_an_objective(world, tmp_path):
     _, weights, recipe = world
-    evaluator = Evaluator(Plan(weights, recipe, calibration=2, limit=1, timing=Timing(batch=2, seconds=0.0)))
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1, timing=Timing(batch=2, seconds=0.0)))
     small, large = evaluator.score(SPACE.smallest()), evaluator.score(SPACE.largest())
     assert 0 < small.latency < large.latency and "batch 2, float32" in evaluator.identity["latency"]
     assert Record.from_json(large.to_json()) == large and "ms" in table([small, large], "miou", ("latency",))
-    assert plot([small, large], tmp_path / "x.png", "miou", costs=("latency", "macs")).is_file()
+    assert plot_front([small, large], tmp_path / "x.png", "miou", costs=("latency", "macs")).is_file()
 
 
 def test_choose_keeps_the_limits():
@@ -403,7 +403,7 @@ def test_single_architectures_are_scored_by_name_or_file(world, tmp_path, capsys
 def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypatch):
     _, weights, recipe = world
     alone = step_alone(recipe)
-    evaluator = Evaluator(Plan(weights, recipe, calibration=2, limit=1))
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1))
     rows = compare(evaluator, alone, 3, tmp_path)
     assert len({r["digest"] for r in rows}) == 3 and all(0 <= r["alone"] <= 1 for r in rows)
     nothing_left_to_train = dataclasses.replace(alone, root="/nowhere")

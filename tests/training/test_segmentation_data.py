@@ -88,7 +88,7 @@ def test_holding_out_everything_is_said_in_one_line(recipe, drives):
 # -- mixing ----------------------------------------------------------------------------------------------------
 @pytest.fixture
 def no_jitter(monkeypatch):
-    monkeypatch.setattr("training.data.segmentation.jitter", lambda image, rng: image)
+    monkeypatch.setattr("training.data.segmentation.jitter", lambda image, rng, strength: image)
 
 
 def plain(root, **options):

@@ -28,7 +28,7 @@ from training.optim import learning_rate, make_optimizer
 from training.recalibrate import recalibrate
 from training.recipes import RECIPES, get_recipe
 from training.sampling import arch_at, cycle_length, groups, step_archs
-from training.start import named_arch
+from training.start import arch_of_space
 from training.tasks import losses
 
 from ..conftest import status_of
@@ -92,7 +92,7 @@ def test_the_authors_variant_is_theirs_in_every_point():
 @pytest.mark.parametrize("name", [name for name, r in RECIPES.items() if r.arch.endswith(".json")])
 def test_a_recipes_architecture_is_of_its_space(name):
     recipe = RECIPES[name]
-    assert named_arch(recipe.space, recipe.arch).width == recipe.space.width
+    assert arch_of_space(recipe.space, recipe.arch).width == recipe.space.width
 
 
 @pytest.mark.parametrize("draw, low, high", [("tenths", 0.5, 2.1), ("even", 0.5, 2.1), ("log", 0.5, 2.1)])

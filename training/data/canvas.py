@@ -14,7 +14,7 @@ from . import Size
 from .augment import jitter
 from .backgrounds import paste
 from .bottomup import Scene, Unknown
-from .people import LABELS, Person, corners, enlarged, joint_box, outline
+from .people import LABELS, AnnotatedPerson, corners, enlarged, joint_box, outline
 
 LARGEST = 3.5  # enlargement of pasted people
 SHOWN = (0.8, 1.7)  # of a photograph, in lengths of its short side
@@ -75,7 +75,7 @@ class Canvas:
         self.owner[part][seen] = self.top
         self.mask[part][seen] = 1
 
-    def unroll(self, person: Person, rng: np.random.Generator) -> None:
+    def unroll(self, person: AnnotatedPerson, rng: np.random.Generator) -> None:
         """Lay somebody's whole photograph over an empty canvas; who else may be in it is masked."""
         image = read_rgb(person.image)
         h, w = image.shape[:2]
@@ -95,7 +95,7 @@ class Canvas:
         box = np.concatenate([outline.min(0), outline.max(0)])
         self.people.append((view.keypoints(person.keypoints), self._clipped(box), 0))
 
-    def _show(self, person: Person, size: Size, rng: np.random.Generator) -> View:
+    def _show(self, person: AnnotatedPerson, size: Size, rng: np.random.Generator) -> View:
         """A random view of a photograph of (h, w) ``size`` that shows somebody in it, or the most of them."""
         side = min(size) * float(np.exp(rng.uniform(*np.log(SHOWN))))
         angle = 0.0 if rng.random() < STRAIGHT else float(rng.uniform(-ROTATION, ROTATION))
@@ -109,7 +109,7 @@ class Canvas:
             matrix[0] = -matrix[0] + [0, 0, canvas[0] - 1]
         return View(matrix, mirrored)
 
-    def put(self, person: Person, height: float, rng: np.random.Generator) -> None:
+    def put(self, person: AnnotatedPerson, height: float, rng: np.random.Generator) -> None:
         """Lay somebody cut out over everything, turned, mirrored or not, where nobody is covered too much.
 
         Nothing happens where there is no room.
@@ -133,7 +133,9 @@ class Canvas:
         self.people.append((view.keypoints(person.keypoints), box, self.top))
         self.unknown += [view.unknown(part) for part in person.unknown()]
 
-    def _place(self, person: Person, height: float, rng: np.random.Generator) -> tuple[View | None, np.ndarray]:
+    def _place(
+        self, person: AnnotatedPerson, height: float, rng: np.random.Generator
+    ) -> tuple[View | None, np.ndarray]:
         """Where somebody is put, and their corner box there; no view where there is no room."""
         size, sides = np.array(self.mask.shape[::-1]), person.box[2:] - person.box[:2]
         scale = min(height * min(size) / max(sides), LARGEST, 0.95 * min(size / sides))

@@ -27,7 +27,7 @@ Segment = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Person:
+class AnnotatedPerson:
     """Somebody in an image of a data set, in its pixels.
 
     Args:
@@ -105,7 +105,7 @@ def edge_bands(box: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
     return bands or [np.asarray(box)]
 
 
-def read_people(root: str, split: str, neighbours: str = "") -> list[Person]:
+def read_people(root: str, split: str, neighbours: str = "") -> list[AnnotatedPerson]:
     """Everybody labelled in a split, with COCO's joints. Sets with faces are of whole photographs.
 
     Args:
@@ -128,7 +128,7 @@ def read_people(root: str, split: str, neighbours: str = "") -> list[Person]:
         around = None if found is None else _boxes(found, image_id, neighbours)
         own = people.keypoints[n, ends]
         head = own[:, :2] if len(ends) == 2 and (own[:, 2] > 0).all() else None
-        persons.append(Person(data.image(image_id), mapped[n], people.boxes[n], lacking, head, whole, around))
+        persons.append(AnnotatedPerson(data.image(image_id), mapped[n], people.boxes[n], lacking, head, whole, around))
     return persons
 
 
@@ -145,7 +145,7 @@ LIMBS = [(5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16)
 ENDS = [(7, 9, 0.35), (8, 10, 0.35), (13, 15, 0.22), (14, 16, 0.22)]  # hands and feet, in lengths of the limb before
 
 
-def outline(person: Person, size: tuple[int, int], along_skeleton: bool) -> np.ndarray:
+def outline(person: AnnotatedPerson, size: tuple[int, int], along_skeleton: bool) -> np.ndarray:
     """(H, W) float32 coverage 0..1 of somebody in their image: thick limbs, or the box where joints are missing."""
     alpha, joints = np.zeros(size, np.uint8), person.keypoints
     side = float(max(person.box[2:] - person.box[:2]))
@@ -168,7 +168,7 @@ def _line(alpha: np.ndarray, a: np.ndarray, b: np.ndarray, width: float) -> None
     cv2.line(alpha, start, end, 255, max(3, round(width)))
 
 
-def _segments(person: Person, unit: float) -> list[tuple[Segment, float]]:
+def _segments(person: AnnotatedPerson, unit: float) -> list[tuple[Segment, float]]:
     """Lines and their widths in pixels that cover somebody whose body is labelled; ``unit`` is a torso's length."""
     xy = person.keypoints[:, :2]
     parts = [((xy[a], xy[b]), 0.42 * unit) for a, b in LIMBS]
