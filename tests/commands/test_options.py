@@ -75,6 +75,7 @@ def test_segment(monkeypatch, photo, tmp_path):
         "window": (64, 96),
         "overlap": 0.5,
         "resize": False,
+        "max_latency_ms": None,
     }
     assert every == {"name_or_model": "x", "device": "cpu", **wanted}
 

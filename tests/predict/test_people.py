@@ -213,7 +213,16 @@ def test_a_detector_that_is_not_there_is_told_at_once(weights):
 # -- the command -------------------------------------------------------------------------------------------
 def test_the_pose_command_finds_people_by_itself(weights, tmp_path, capsys, monkeypatch):
     save_image(tmp_path / "a.png", moving(1, (120, 160))[0])
-    given = ["pose", str(tmp_path / "a.png"), "-m", weights["pose"], "-o", str(tmp_path / "out"), "--json"]
+    given = [
+        "pose",
+        str(tmp_path / "a.png"),
+        "-m",
+        weights["pose"],
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+        "--overwrite",
+    ]
     assert main([*given, "--detector", f"bottomup:{weights['bottomup']}", "--no-flip"]) == 0
     (image,) = json.loads(capsys.readouterr().out)["images"]
     assert image["people"] == len(image["boxes"]) >= 1

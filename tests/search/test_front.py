@@ -135,5 +135,7 @@ def test_the_labels_are_kept(world, tmp_path):
     state, header = read_weights(weights)
     labels = Labels("toys", ("a", "b", "c"))
     named = save_weights(tmp_path / "n.safetensors", state, header | {"labels": json.dumps(labels.to_dict())})
-    front = build(Evaluator(named, recipe, calibration=1, limit=1), archive, tmp_path / "f.safetensors", 1)
+    front = build(
+        Evaluator(EvaluatorPlan(named, recipe, calibration=1, limit=1)), archive, tmp_path / "f.safetensors", 1
+    )
     assert front.extract().labels == labels

@@ -152,9 +152,9 @@ def test_nsga2_keeps_the_ends_and_what_has_room():
     assert evolution.crowding(evolution.objectives(records[:5])).tolist() == pytest.approx(
         [float("inf"), 0.51 + 0.42 / 0.8, 0.02 + 0.04 / 0.8, 0.49 + 0.38 / 0.8, float("inf")]
     )
-    kept = evolution.select(records, 4, ranking="nsga2")
+    kept = evolution.select_parents(records, 4, ranking="nsga2")
     assert [r.macs for r in kept] == [0, 100, 50, 52], "the best first"
-    assert evolution.select(records, 6, ranking="nsga2")[-1] is records[5], "of the second front"
+    assert evolution.select_parents(records, 6, ranking="nsga2")[-1] is records[5], "of the second front"
 
 
 def test_a_tournament_prefers_the_first_parents():
