@@ -50,7 +50,7 @@ def build_demo(
     from .app.video import build_video_tab
 
     networks = Networks(models)
-    fronts = (() if models else shipped_fronts()) if fronts is None else fronts
+    fronts = (shipped_fronts() if models is None else ()) if fronts is None else fronts
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CLEANING) as demo:
         gr.Markdown(f"# {TITLE}\n{TEXT}", elem_classes="head")
         with gr.Tabs():

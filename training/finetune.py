@@ -145,12 +145,10 @@ def finetune(
     check_free(out)
     write_start(model, out, scratch)
     run = Run(recipe)
-    before = None if scratch else _start_metrics(run, model, labels)
-    weights = run.run()
+    before, weights = None if scratch else _start_metrics(run, model, labels), run.run()
     if distributed.rank():
         return {}
-    metadata = _describe(weights, model_name, model, labels, scratch)
-    tuned = _tuned_model(model, labels, weights)
+    metadata, tuned = _describe(weights, model_name, model, labels, scratch), _tuned_model(model, labels, weights)
     metrics, kept = metadata.metrics[labels.dataset][recipe.val_split], "tuned"
     if before is not None and (before[run.task.metric] or 0.0) > (metrics[run.task.metric] or 0.0):
         _say_worse(run.task.metric, before, metrics)

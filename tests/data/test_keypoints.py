@@ -165,6 +165,7 @@ def test_nothing_random_is_the_crop_of_prediction(root):
 
 def test_half_bodies_show_one_half():
     source = KeypointSource.__new__(KeypointSource)  # no images are needed for regions
+    source.augmentation = Augmentation()
     source.lower = np.array(["hip" in n or "knee" in n or "ankle" in n for n in LSP.names])
     joints = np.random.default_rng(0).uniform(0, 50, (1, 14, 3))
     joints[0, source.lower, 1] += 200  # legs far below
