@@ -45,3 +45,8 @@ def camvid(tmp_path_factory):
 def recipe(camvid, tmp_path):
     """Four steps of a tiny supernet on ``camvid``, into ``tmp_path / "run"``."""
     return tiny_recipe(camvid, tmp_path / "run")
+
+
+def pytest_collection_modifyitems(items):
+    """The clone for torch.hub is made and read before processes have grown by everything else."""
+    items.sort(key=lambda item: "test_hubconf" not in item.nodeid)
