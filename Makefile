@@ -21,7 +21,8 @@ app: $(READY)
 	$(BIN)/scalenet demo
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/app tests/commands tests/data tests/engines tests/evaluate
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(foreach part,app commands data engines evaluate,--ignore tests/$(part))
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
