@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import platform
 import statistics
-import time
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from scalenet.fuse import fold
-
-MIN_RUNS = 5
+from scalenet.engines.base import make_engine
+from scalenet.engines.choose import random_image, time_in_turn
+from scalenet.fuse import Folded, fold
+from scalenet.network import ScaleNet
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,9 @@ class Timing:
 
 
 @torch.inference_mode()
-def measure_latency(network: nn.Module, size: tuple[int, int], device: torch.device, timing: Timing) -> float:
+def measure_latency(network: ScaleNet, size: tuple[int, int], device: torch.device, timing: Timing) -> float:
     """The median time of a batch of (H, W) images."""
-    dtype = getattr(torch, timing.dtype)
-    network = fold(network).to(device, dtype).to(memory_format=torch.channels_last)
-    x = torch.rand(timing.batch, 3, *size, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    network(x)
-    times: list[float] = []
-    begun = time.perf_counter()
-    while len(times) < MIN_RUNS or time.perf_counter() - begun < timing.seconds:
-        started = time.perf_counter()
-        network(x)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times)
+    folded = Folded(fold(network).to(device))
+    engine = make_engine(folded, "torch", timing.dtype)
+    times = time_in_turn({timing.dtype: engine}, random_image(folded, size, timing.batch), timing.seconds)
+    return statistics.median(times[timing.dtype])

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import random
 from pathlib import Path
+from typing import cast
 
 from scalenet.arch import Arch
 from scalenet.data.io import write_text
@@ -17,6 +18,7 @@ from training.plotting import read_lines
 
 from .evaluator import Evaluator
 from .evolution import initial_population
+from .report import tau
 
 Row = dict[str, object]
 
@@ -87,6 +89,4 @@ def _train(alone: Recipe, arch: Arch, folder: Path, metric: str) -> Row:
 
 def kendall_tau(rows: list[Row], one: str = "inherited", other: str = "alone") -> float:
     """Rank correlation of two of the rows' metrics, -1..1."""
-    from scipy.stats import kendalltau
-
-    return float(kendalltau([r[one] for r in rows], [r[other] for r in rows]).statistic)
+    return tau(*([cast(float, r[name]) for r in rows] for name in (one, other)))

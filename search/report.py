@@ -24,6 +24,13 @@ def table(records: Sequence[Record], metric: str, costs: Costs = ("macs",)) -> s
     return "\n".join(rows)
 
 
+def tau(a: Sequence[float], b: Sequence[float]) -> float:
+    """Kendall's rank correlation, -1..1."""
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(a, b).statistic)
+
+
 def plot_front(
     records: Sequence[Record], path: str | Path, metric: str, chosen: Record | None = None, costs: Costs = ("macs",)
 ) -> Path:

@@ -14,6 +14,7 @@ from scalenet.drawing import draw_arch, scatter
 
 from .archive import Record
 from .evolution import pareto_front
+from .report import tau
 
 DRAWN, POINTS = 200, 100  # architectures that are drawn beside the front's; points of the hypervolume's curve
 RANDOM, SEARCHED, HRNET = "#94a3b8", "#d97706", "#be123c"
@@ -123,14 +124,8 @@ def _correlations(records: Sequence[Record], alone: Sequence[dict]) -> str:
         "multiply-adds": [(r.score, r.macs) for r in records], "parameters": [(r.score, r.params) for r in records],
         "trained alone": both,
     }  # fmt: skip
-    rows = [(name, str(len(row)), f"{_tau(row):.3f}") for name, row in pairs.items() if len(row) > 2]
+    rows = [(name, str(len(row)), f"{tau(*zip(*row, strict=True)):.3f}") for name, row in pairs.items() if len(row) > 2]
     return "<p>Kendall's tau of the scores with</p>" + _table(("", "architectures", "tau"), rows)
-
-
-def _tau(pairs: Sequence[tuple[float, float]]) -> float:
-    from scipy.stats import kendalltau
-
-    return float(kendalltau(*zip(*pairs, strict=True)).statistic)
 
 
 def _scales(records: Sequence[Record], of: str) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 from pathlib import Path
 
+import torch
+
 from scalenet.arch import SearchSpace
-from scalenet.models.checkpoint import read_metadata
+from scalenet.models.checkpoint import read_metadata, save_weights
+from scalenet.network import ScaleNet
 from training.config import Recipe
 from training.engine import Run
 from training.recipes import RECIPES
@@ -23,6 +27,20 @@ def tiny_recipe(root: Path, out: Path) -> Recipe:
         RECIPES["s0_supernet"], root=str(root), space=SPACE, classes=3, steps=4, minutes=0.0, batch=2, size=(48, 48),
         early=0.0, init="", teacher="", out=str(out), lr=1e-3, warmup=1, device="cpu",
     )  # fmt: skip
+
+
+def write_supernet(path: Path, spread: float = 0.0) -> Path:
+    """A random supernet of ``SPACE`` as the training package packs it.
+
+    Args:
+        spread: of the classifier's weights, so that scores differ; 0: as they are made.
+    """
+    torch.manual_seed(0)
+    net = ScaleNet(SPACE.supernet(), num_classes=3)
+    if spread:
+        torch.nn.init.normal_(net.last_layer[3].weight, std=spread)
+    header = {"space": json.dumps(dataclasses.asdict(SPACE)), "recipe": "tiny", "license": "for all who test"}
+    return save_weights(path, net.state_dict(), header, half=True)
 
 
 def metrics_of(file: Path) -> dict[str, float | None]:

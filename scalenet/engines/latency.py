@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from ..budget import BudgetError
 from ..data.io import write_text
 from ..runtime.device import Device, pick_device
 from .front import Front, Member
+from .graph import cache_folder
 
 Item = TypeVar("Item")
 SECONDS = 0.5  # that one member is timed for
@@ -24,8 +24,8 @@ KEPT = 4096  # times in the cache's file
 
 
 def cache_file() -> Path:
-    """Where times are kept: ``scalenet/latency.json`` in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scalenet" / "latency.json"
+    """Where times are kept: ``latency.json`` in the user's cache."""
+    return cache_folder() / "latency.json"
 
 
 def up_to(items: Sequence[Item], limit: float, ms: Callable[[Item], float]) -> Sequence[Item]:

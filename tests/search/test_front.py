@@ -21,7 +21,7 @@ from training.recipes import RECIPES
 
 from ..conftest import status_of
 from ..small_data import camvid_form
-from ..small_training import SPACE
+from ..small_training import SPACE, write_supernet
 
 SIZES = ((32, 40), (64, 80))
 
@@ -31,11 +31,7 @@ def world(tmp_path_factory):
     """A supernet whose scores differ, its recipe, and an archive of three."""
     root = tmp_path_factory.mktemp("front")
     data = camvid_form(root / "data")
-    torch.manual_seed(0)
-    net = ScaleNet(SPACE.supernet(), num_classes=3)
-    torch.nn.init.normal_(net.last_layer[3].weight, std=1)
-    meta = {"space": json.dumps(dataclasses.asdict(SPACE)), "recipe": "tiny", "license": "for all who test"}
-    weights = save_weights(root / "supernet.safetensors", net.state_dict(), meta, half=True)
+    weights = write_supernet(root / "supernet.safetensors", spread=1.0)
     recipe = dataclasses.replace(RECIPES["s0_supernet"], root=str(data), classes=3, device="cpu")
     archive = Archive(root / "archive.jsonl")
     for score, arch in ((0.1, SPACE.smallest()), (0.2, SPACE.hrnet()), (0.3, SPACE.largest())):

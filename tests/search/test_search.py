@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import scalenet
 from scalenet.arch import Arch, SearchSpace
 from scalenet.labels import DATASETS, Labels
-from scalenet.models.checkpoint import digest_of, read_weights, save_weights
+from scalenet.models.checkpoint import digest_of, read_weights
 from scalenet.models.factory import load_model
 from scalenet.models.provenance import metadata_of
 from scalenet.network import ScaleNet
@@ -31,7 +31,7 @@ from training.recipes import RECIPES
 
 from ..conftest import status_of
 from ..small_data import camvid_form
-from ..small_training import SPACE
+from ..small_training import SPACE, write_supernet
 
 
 def record(score, macs, seed=0):
@@ -224,10 +224,7 @@ def test_a_foreign_file_is_no_archive(tmp_path):
 def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("search")
     data = camvid_form(root / "data")
-    torch.manual_seed(0)
-    net = ScaleNet(SPACE.supernet(), num_classes=3)
-    meta = {"space": json.dumps(dataclasses.asdict(SPACE)), "recipe": "tiny", "license": "for all who test"}
-    weights = save_weights(root / "supernet.safetensors", net.state_dict(), meta, half=True)
+    weights = write_supernet(root / "supernet.safetensors")
     recipe = dataclasses.replace(RECIPES["s0_supernet"], root=str(data), classes=3, device="cpu")
     return root, weights, recipe
 
