@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.config import RecipeError, nearest, override, pick
+from training.config import RecipeError, nearest
+from training.overrides import override, pick
 from training.recipes import get_recipe as get_training_recipe
 
 COSTS = ("macs", "params", "latency")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from scalenet.arch import Arch, SearchSpace
 from scalenet.data.io import write_text
 from training import distributed
-from training.config import override
+from training.overrides import override
 from training.recipes import get_recipe as get_training_recipe
 from training.signals import Interrupt
 

@@ -23,7 +23,7 @@ import training.__main__
 from scalenet import cli
 from scalenet.labels import DATASETS
 from search.recipes import get_recipe as get_search_recipe
-from training.config import override
+from training.overrides import override
 from training.recipes import RECIPES, get_recipe
 
 from .docs_pages import ROOT, SMALL, Block, StaleError, compare

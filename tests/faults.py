@@ -29,8 +29,8 @@ from scalenet import cli
 from scalenet.arch import SearchSpace
 from search.__main__ import main as search_main
 from search.archive import Archive, Record
-from training.config import override
 from training.engine import Run
+from training.overrides import override
 from training.recipes import RECIPES
 
 from .full_disk import Places, check, file_limit, filled, small_supernet

@@ -10,8 +10,8 @@ import torch
 
 from tests.small_training import tiny_recipe
 from training.__main__ import main
-from training.config import override
 from training.engine import Run
+from training.overrides import override
 from training.recipes import RECIPES
 
 PAUSE = 0.05  # seconds a step takes longer, so that there is time to kill it

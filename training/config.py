@@ -5,15 +5,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
 
 from scalenet.arch import SearchSpace
 from scalenet.labels import CONVENTIONS
-
-Named = TypeVar("Named", bound="NamedRecipe")
-Value = TypeVar("Value")
 
 CHOICES = {
     "task": ("classification", "segmentation", "pose", "bottomup", "distillation"), "mode": ("standalone", "supernet"),
@@ -235,66 +231,3 @@ def nearest(word: str, words: list[str]) -> str:
     """', did you mean X?' or the list of choices."""
     close = difflib.get_close_matches(word, words, 1)
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(words))}"
-
-
-def pick(kind: str, name: str, table: Mapping[str, Value]) -> Value:
-    """The entry of ``table`` by that name.
-
-    Raises:
-        RecipeError: if there is none, naming the nearest.
-    """
-    if name not in table:
-        raise RecipeError(f"unknown {kind} {name!r}: {nearest(name, list(table))}")
-    return table[name]
-
-
-class NamedRecipe(Protocol):
-    """A dataclass of settings with a name."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def name(self) -> str:
-        """What the recipe is called."""
-
-
-def override(recipe: Named, texts: Sequence[str]) -> Named:
-    """A recipe of training or search with ``key=value`` overrides applied.
-
-    Raises:
-        RecipeError: for an unknown key (naming the nearest), or a value that does not parse or cannot be.
-    """
-    fields = {f.name: f for f in dataclasses.fields(recipe) if f.name not in ("name", "space")}
-    changes = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise RecipeError(f"expected key=value, got {text!r}")
-        if key not in fields:
-            raise RecipeError(f"unknown key {key!r} in recipe {recipe.name}: {nearest(key, list(fields))}")
-        changes[key] = _parse(key, value, str(fields[key].type))
-    return dataclasses.replace(recipe, **changes)
-
-
-def _parse(key: str, text: str, kind: str) -> object:
-    try:
-        if kind not in ("str", "tuple[str, ...]") and "_" in text:  # Python's own reading of 1_0 is 10
-            raise ValueError
-        if kind == "bool":
-            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
-        if kind == "tuple[str, ...]":
-            return tuple(part for part in text.split(",") if part)
-        if kind == "tuple[tuple[int, int], ...]":
-            return tuple(_numbers(part, int, 2) for part in text.split(",") if part)
-        if kind.startswith("tuple"):
-            return _numbers(text, float if "float" in kind else int, 0 if "..." in kind else kind.count(",") + 1)
-        return {"int": int, "float": float, "str": str}[kind](text)
-    except (ValueError, KeyError):
-        raise RecipeError(f"{key} takes {kind}, got {text!r}") from None
-
-
-def _numbers(text: str, item: type, count: int) -> tuple:
-    """Numbers joined by commas or x, ``count`` of them (0: any number)."""
-    if count in (0, len(values := tuple(item(part) for part in text.replace("x", ",").split(",") if part))):
-        return values
-    raise ValueError

@@ -20,15 +20,16 @@ from scalenet.labels import Labels
 from scalenet.models.checkpoint import digest_of, read_metadata, read_weights, save_weights, select
 from scalenet.models.factory import load_model, weights_file
 from scalenet.models.hub import save_pretrained
-from scalenet.models.metadata import CheckpointMetadata
+from scalenet.models.metadata import CheckpointMetadata, Metrics
 from scalenet.models.provenance import described, fingerprint, mark, start_of
 from scalenet.network import ScaleNet
 
 from . import distributed
-from .config import Recipe, override
+from .config import Recipe
 from .data.segmentation import CLASSES_FILE
 from .engine import Run
 from .lock import check_free
+from .overrides import override
 from .start import terms_after
 
 LEAST_STEPS = 60  # fewer leave a new classifier where it began
@@ -101,7 +102,12 @@ def make_recipe(
 
 
 def write_start(model: ScaleNet, out: Path, scratch: bool) -> None:
-    """Write the architecture and the start weights that a run's recipe names, one process for all."""
+    """Write the architecture and the start weights that a run's recipe names, one process for all.
+
+    Raises:
+        TrainingError: if another run is at work in that folder.
+    """
+    check_free(out)
     if distributed.rank() == 0:
         write_text(out / "arch.json", model.arch.to_json())
         if not scratch:
@@ -142,26 +148,31 @@ def finetune(
     labels = read_labels(data, model.task)
     recipe = make_recipe(model, data, out, len(labels.names), scratch, overrides)
     distributed.start(recipe.device)
-    check_free(out)
     write_start(model, out, scratch)
     run = Run(recipe)
-    before, weights = None if scratch else _start_metrics(run, model, labels), run.run()
+    before = None if scratch else _start_metrics(run, model, labels)
+    weights = run.run()
     if distributed.rank():
         return {}
-    metadata, tuned = _describe(weights, model_name, model, labels, scratch), _tuned_model(model, labels, weights)
+    metadata = _describe(weights, model_name, model, labels, scratch)
+    tuned = _tuned_model(model, labels, weights)
     metrics, kept = metadata.metrics[labels.dataset][recipe.val_split], "tuned"
     if before is not None and (before[run.task.metric] or 0.0) > (metrics[run.task.metric] or 0.0):
         _say_worse(run.task.metric, before, metrics)
         save_weights(weights.with_name("tuned.safetensors"), tuned.state_dict(), metadata.header())
         tuned.load_state_dict(model.state_dict())
-        own = {labels.dataset: {recipe.val_split: before}}
-        metadata = replace(metadata, recipe="", steps=0, minutes=0.0, metrics=own)
+        metadata = _of_the_start(metadata, {labels.dataset: {recipe.val_split: before}})
         metrics, kept = before, "start"
     mark(tuned, metadata)
     save_weights(weights, tuned.state_dict(), metadata.header())
     folder = save_pretrained(tuned.eval(), out / "model")
     said = {"start": metadata.init or "random", "start_metrics": before, "kept": kept}
     return {**metrics, **said, "weights": str(weights), "folder": str(folder)}
+
+
+def _of_the_start(metadata: CheckpointMetadata, metrics: Metrics) -> CheckpointMetadata:
+    """What is known where the weights that a run began with are kept."""
+    return replace(metadata, recipe="", steps=0, minutes=0.0, metrics=metrics)
 
 
 def _tuned_model(model: ScaleNet, labels: Labels, weights: Path) -> ScaleNet:

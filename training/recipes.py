@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from scalenet.arch import SearchSpace
 
-from .config import Recipe, override, pick
+from .config import Recipe
+from .overrides import override, pick
 from .published import AUTHORS, PUBLISHED, Settings
 
 VARIANTS: dict[str, Settings] = {"ours": {}, "authors": AUTHORS}

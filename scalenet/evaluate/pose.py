@@ -69,7 +69,7 @@ def evaluate(
         flip: mirror test; default yes. engine, dtype: as in :class:`~scalenet.predict.base.Predictor`.
         boxes, detector: top-down: a detector's result file, or who finds people, see
             :func:`~scalenet.predict.detector.make_detector`; default the annotations' boxes.
-        input_size, decode: top-down: as in :class:`~scalenet.PoseEstimator`. scales: bottom-up: likewise, default 1.
+        input_size, decode: top-down, as in a PoseEstimator. scales: bottom-up, factors of the input size; default 1.
         results: also write the results to this file, in the form COCO's server takes and in the network's joints.
 
     Returns:

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from training.__main__ import main
-from training.config import CHOICES, RecipeError, override
+from training.config import CHOICES, RecipeError
+from training.overrides import override
 from training.recipes import RECIPES
 from training.tasks import TASKS
 

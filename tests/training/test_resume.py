@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.config import override
 from training.engine import Run
+from training.overrides import override
 
 from ..killed_run import PACED
 from ..small_training import signalled_at, tiny_recipe
@@ -104,7 +104,7 @@ CRASH = """
 import sys
 from pathlib import Path
 from tests.small_training import tiny_recipe
-from training.config import override
+from training.overrides import override
 from training.engine import Run
 
 def step(run, *parts):

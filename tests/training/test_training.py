@@ -18,13 +18,14 @@ from scalenet.models.checkpoint import WeightsError, read_weights
 from scalenet.network import ScaleNet
 from training import distributed
 from training.__main__ import main
-from training.config import RecipeError, override
+from training.config import RecipeError
 from training.data import DataError, Requests, StepBatches
 from training.data.classification import ClassificationSource
 from training.data.keypoints import KeypointSource
 from training.data.segmentation import SegmentationSource
 from training.engine import Run, TrainingError
 from training.optim import learning_rate, make_optimizer
+from training.overrides import override
 from training.recalibrate import recalibrate
 from training.recipes import RECIPES, get_recipe
 from training.sampling import arch_at, cycle_length, groups, step_archs

@@ -14,7 +14,7 @@ from torch import nn
 from scalenet.data.images import IMAGENET_MEAN, IMAGENET_STD
 from scalenet.models.checkpoint import WeightsError, select
 
-from ..config import pick
+from ..overrides import pick
 
 CLASSES = 1000
 
