@@ -96,7 +96,7 @@ def deploy(
     recipe, parent = evaluator.task.recipe, evaluator.metadata
     metadata = replace(
         parent, arch=arch, task=recipe.task, labels=labels, datasets=parent.datasets or (dataset,),
-        terms=terms or parent.terms, metrics={evaluator.task.validation: {recipe.val_split: metrics}},
+        terms=terms or parent.terms, metrics={evaluator.task.validation: {recipe.data.val_split: metrics}},
         searched=len(archive), protocol="", command="",
         init=evaluator.file.name, parent_sha256=digest_of(evaluator.file), space=None, network="",
         batchnorm=f"recalibrated on {evaluator.calibration} training images",

@@ -55,7 +55,7 @@ class Evaluator:
         if self.metadata.space is None:
             raise WeightsError(f"{supernet} is not a supernet of the training package (it names no search space)")
         self.space = self.metadata.space
-        self.device = distributed.start(recipe.device, join)
+        self.device = distributed.start(recipe.run.device, join)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.limit, self.metric = plan.limit, self.task.metric
         self.model = self.task.backbone(self.task.build(self.space.supernet()))
@@ -70,9 +70,9 @@ class Evaluator:
         recipe, timing = self.task.recipe, self.plan.timing
         timed = {"latency": timing.described(self.device)} if timing else {}
         return {
-            "supernet": digest_of(self.file), "recipe": recipe.name, "data": Path(recipe.root).name,
-            "split": recipe.split, "val_split": recipe.val_split, "calibration": self.calibration, "limit": self.limit,
-            **timed,
+            "supernet": digest_of(self.file), "recipe": recipe.name, "data": Path(recipe.data.root).name,
+            "split": recipe.data.split, "val_split": recipe.data.val_split, "calibration": self.calibration,
+            "limit": self.limit, **timed,
         }  # fmt: skip
 
     def size(self, arch: Arch) -> Size | None:

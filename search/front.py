@@ -75,8 +75,8 @@ def _metadata(evaluator: Evaluator, archive: Archive) -> CheckpointMetadata:
     settings = f"calibration={evaluator.calibration} limit={evaluator.limit}"
     return replace(
         evaluator.metadata, arch=model.arch, task=model.task, labels=model.labels or evaluator.metadata.labels,
-        datasets=evaluator.metadata.datasets or (Path(recipe.root).name,), metrics={}, searched=len(archive),
-        protocol=f"{images} of {recipe.val_split}, reduced to the member's input size, as a search scores them",
+        datasets=evaluator.metadata.datasets or (Path(recipe.data.root).name,), metrics={}, searched=len(archive),
+        protocol=f"{images} of {recipe.data.val_split}, reduced to the member's input size, as a search scores them",
         command=f"python -m search front RECIPE ARCHIVE root=ROOT {settings} -o FILE --check",
         init=evaluator.file.name, parent_sha256=digest_of(evaluator.file), network="",
         batchnorm=f"each member's own, recalibrated on {evaluator.calibration} training images",
@@ -101,7 +101,7 @@ def _measured(evaluator: Evaluator, metadata: CheckpointMetadata, arch: Arch, ru
         write_front(file, evaluator.model.state_dict(), metadata, evaluator.metric, [member])
         front = Front(file)
         metrics = measure(evaluator, front, front.members[0].name)
-    return replace(member, metrics={evaluator.task.validation: {evaluator.task.recipe.val_split: metrics}})
+    return replace(member, metrics={evaluator.task.validation: {evaluator.task.recipe.data.val_split: metrics}})
 
 
 def measure(evaluator: Evaluator, front: Front, member: str) -> Mapping[str, Any]:

@@ -12,7 +12,8 @@ from scalenet.arch import Arch
 from scalenet.data.io import write_text
 from scalenet.models.checkpoint import read_metadata
 from training import distributed
-from training.config import Recipe, TrainingError
+from training.checks import TrainingError
+from training.config import Recipe
 from training.engine import Run
 from training.plotting import read_lines
 
@@ -59,12 +60,13 @@ NOT_OF_THE_BUDGET = (
 
 def _budget(alone: Recipe) -> Row:
     """What a stand-alone figure depends on, the architecture apart."""
-    return {k: str(v) for k, v in dataclasses.asdict(alone).items() if k not in NOT_OF_THE_BUDGET}
+    settings = {**alone.flat(), "space": dataclasses.asdict(alone.space)}
+    return {k: str(v) for k, v in settings.items() if k not in NOT_OF_THE_BUDGET}
 
 
 def _read(path: Path, alone: Recipe) -> dict[str, Row]:
     rows = read_lines(path)
-    defaults = {f.name: str(f.default) for f in dataclasses.fields(Recipe)}  # of fields that came later
+    defaults = {key: str(field.default) for key, field in Recipe.fields().items()}  # of fields that came later
     budget = _budget(alone)
     for row in rows:
         for key, value in budget.items():
@@ -79,11 +81,11 @@ def _train(alone: Recipe, arch: Arch, folder: Path, metric: str) -> Row:
     if distributed.rank() == 0:
         write_text(encoding, arch.to_json())
     distributed.agree(0.0)  # the others wait for the file
-    weights = Run(dataclasses.replace(alone, arch=str(encoding), out=str(folder))).run()
+    weights = Run(alone.changed(arch=str(encoding), out=str(folder))).run()
     distributed.agree(0.0)
     metadata = read_metadata(weights)
     (splits,) = metadata.metrics.values()
-    score = splits[alone.val_split][metric]
+    score = splits[alone.data.val_split][metric]
     return {"digest": arch.digest, "budget": _budget(alone), "trained_steps": metadata.steps, "alone": score}
 
 

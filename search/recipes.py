@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from training.config import RecipeError, nearest
+from training.checks import Choices, RecipeError, Settings, check_choice
 from training.overrides import override, pick
 from training.recipes import get_recipe as get_training_recipe
 
@@ -14,7 +14,7 @@ COSTS = ("macs", "params", "latency")
 
 
 @dataclass(frozen=True)
-class SearchRecipe:
+class SearchRecipe(Settings):
     """One search: a start set, then generations of children until ``evaluations`` are spent.
 
     ``supernet`` is a weight file of the training package (it names its space), ``recipe`` the training recipe whose
@@ -27,7 +27,7 @@ class SearchRecipe:
     which also looks at how crowded a front is and draws parents by tournament.
 
     Raises:
-        RecipeError: for objectives, a ranking or a type that there is not.
+        RecipeError: for an invalid value.
     """
 
     name: str
@@ -52,20 +52,20 @@ class SearchRecipe:
     latency_batch: int = 1
     latency_dtype: str = "float32"
 
+    CHOICES: ClassVar[Choices] = {
+        "ranking": ("peel", "nsga2"),
+        "latency_dtype": ("float32", "float16", "bfloat16"),
+    }
+    ABOVE_0 = ("latency_batch",)
+    NOT_BELOW_0 = ("initial_population", "evaluations", "population", "offspring", "calibration", "limit", "seed")
+    SHARES = ("cross", "fusion", "depth")
+
     def __post_init__(self) -> None:
-        for key, values, choices in (
-            ("objectives", self.objectives, COSTS), ("ranking", (self.ranking,), ("peel", "nsga2")),
-            ("latency_dtype", (self.latency_dtype,), ("float32", "float16", "bfloat16")),
-        ):  # fmt: skip
-            for value in values:
-                if value not in choices:
-                    raise RecipeError(
-                        f"{key} takes {', '.join(choices)}, got {value!r}: {nearest(value, list(choices))}"
-                    )
+        super().__post_init__()
+        for cost in self.objectives:
+            check_choice("objectives", cost, COSTS)
         if not self.objectives or len(set(self.objectives)) < len(self.objectives):
             raise RecipeError("objectives are one or several of macs, params and latency, each once")
-        if self.latency_batch < 1:
-            raise RecipeError(f"latency_batch={self.latency_batch} must be above 0")
 
 
 PAPER: dict[str, Any] = {
@@ -76,7 +76,7 @@ CALIBRATED = 8  # batches of the training batch size, in the authors' code
 
 def paper(name: str) -> SearchRecipe:
     """The search of a published supernet, which is one of :mod:`training.published`."""
-    calibration = CALIBRATED * get_training_recipe(name).batch
+    calibration = CALIBRATED * get_training_recipe(name).schedule.batch
     return SearchRecipe(name, name, f"out/training/{name}/final.safetensors", calibration=calibration, **PAPER)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import sys
@@ -77,8 +76,8 @@ def trained(data: Path, out: Path) -> dict[str, Any]:
 
 def as_one(data: Path, out: Path) -> Recipe:
     """Steps that any number of processes must do alike: sums over uneven valid pixels, fixed statistics."""
-    return dataclasses.replace(
-        tiny_recipe(data, out), batchnorm="frozen", optimizer="sgd", lr=0.01, steps=3, sandwich=1, batch=4,
+    return tiny_recipe(data, out).changed(
+        batchnorm="frozen", optimizer="sgd", lr=0.01, steps=3, sandwich=1, batch=4,
         ohem=0.5, ohem_pixels=700, class_weights=True,
     )  # fmt: skip
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -60,8 +59,8 @@ def worker(kind: str, given: Path, out: Path, changes: list[str]) -> int:
             return search_main(["run", "s0", f"supernet={given / 'supernet.safetensors'}", f"out={out}", *SEARCH])
     recipe = tiny_recipe(given / "camvid", out)
     if kind == "pose":
-        recipe = dataclasses.replace(
-            RECIPES["coco_w32_256x192"], root=str(given / "coco"), space=POSE_SPACE, classes=3, batch=2, size=(64, 48),
+        recipe = RECIPES["coco_w32_256x192"].changed(
+            root=str(given / "coco"), space=POSE_SPACE, classes=3, batch=2, size=(64, 48),
             early_size=(64, 48), init="", teacher="", out=str(out), device="cpu", minutes=0.0, warmup=1,
         )  # fmt: skip
     own = ["steps=12", "save_minutes=0"] if kind == "pose" else PACED

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
@@ -23,10 +24,15 @@ SPACE = SearchSpace("segmentation", 8, (64, 80), **TINY)
 
 def tiny_recipe(root: Path, out: Path) -> Recipe:
     """Four steps of a supernet on data in CamVid's form with three classes."""
-    return dataclasses.replace(
-        RECIPES["s0_supernet"], root=str(root), space=SPACE, classes=3, steps=4, minutes=0.0, batch=2, size=(48, 48),
+    return RECIPES["s0_supernet"].changed(
+        root=str(root), space=SPACE, classes=3, steps=4, minutes=0.0, batch=2, size=(48, 48),
         early=0.0, init="", teacher="", out=str(out), lr=1e-3, warmup=1, device="cpu",
     )  # fmt: skip
+
+
+def flat(recipe: Recipe) -> SimpleNamespace:
+    """Every setting of a recipe by its name alone."""
+    return SimpleNamespace(**recipe.flat())
 
 
 def write_supernet(path: Path, spread: float = 0.0) -> Path:

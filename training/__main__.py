@@ -14,7 +14,7 @@ from .cli import run_command
 from .recipes import RECIPES, get_recipe
 from .signals import Interrupt
 
-FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.config.Recipe)"
+FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.settings)"
 
 
 def build_parser() -> argparse.ArgumentParser:

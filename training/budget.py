@@ -29,7 +29,7 @@ class Clock:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.step, self.planned = recipe, 0, 0
+        self.schedule, self.seed, self.step, self.planned = recipe.schedule, recipe.run.seed, 0, 0
         self.before, self.started = 0.0, time.monotonic()
         self.block = cycle_length(recipe.space) if recipe.mode == "supernet" else 1
 
@@ -41,12 +41,12 @@ class Clock:
     @property
     def timing(self) -> bool:
         """Whether it is not known yet how many steps fit into the minutes."""
-        return bool(self.recipe.minutes) and not self.planned
+        return bool(self.schedule.minutes) and not self.planned
 
     @property
     def total(self) -> int:
         """Number of steps of the run, 0 if it is not known yet."""
-        return min(filter(None, (self.recipe.steps, self.planned)), default=0)
+        return min(filter(None, (self.schedule.steps, self.planned)), default=0)
 
     @property
     def over(self) -> bool:
@@ -64,33 +64,32 @@ class Clock:
 
     def late_sizes(self) -> tuple[Size, ...]:
         """What a step draws from when the early share is over."""
-        return (self.recipe.size, *self.recipe.sizes)
+        return (self.schedule.size, *self.schedule.sizes)
 
     def sizes(self) -> list[Size]:
         """The different sizes of the run."""
-        early, late = self.recipe.early, self.late_sizes()
-        used = (*((self.recipe.early_size,) if early else ()), *(late if early < 1 else ()))
+        early, late = self.schedule.early, self.late_sizes()
+        used = (*((self.schedule.early_size,) if early else ()), *(late if early < 1 else ()))
         return list(dict.fromkeys(used))
 
     def size(self, step: int) -> Size:
         """Image size of a step, whenever it is asked for."""
-        recipe, late = self.recipe, self.late_sizes()
+        late = self.late_sizes()
         if self.timing:
             used = self.sizes()
             return used[step // self.block % len(used)]
-        if self.progress_at(step) < recipe.early:
-            return recipe.early_size
-        return late[random.Random(f"{recipe.seed}/size/{step}").randrange(len(late))]
+        if self.progress_at(step) < self.schedule.early:
+            return self.schedule.early_size
+        return late[random.Random(f"{self.seed}/size/{step}").randrange(len(late))]
 
     def plan(self, timer: Timer) -> None:
         """Fix the number of steps if the timed start has lasted long enough; all ranks agree on it."""
-        fits = 0
-        spent = self.elapsed / 60 / self.recipe.minutes
+        fits, schedule = 0, self.schedule
+        spent = self.elapsed / 60 / schedule.minutes
         if spent >= MOST or (self.step % self.block == 0 and timer.enough(self.sizes())):
-            early = timer.mean([self.recipe.early_size])
-            late = timer.mean(self.late_sizes())
-            left = 60 * self.recipe.minutes - self.elapsed
-            fits = max(1, self.step, self.recipe.least_steps, fitting(self.step, left, self.recipe.early, early, late))
+            early, late = timer.mean([schedule.early_size]), timer.mean(self.late_sizes())
+            left = 60 * schedule.minutes - self.elapsed
+            fits = max(1, self.step, schedule.least_steps, fitting(self.step, left, schedule.early, early, late))
         self.planned = int(distributed.agree(fits))
 
     def resume(self, step: int, elapsed: float, planned: int | None, minutes: float) -> None:
@@ -103,8 +102,8 @@ class Clock:
         self.step, self.before = step, elapsed
         if planned is None:
             planned, minutes = step, elapsed / 60
-        if planned and minutes and self.recipe.minutes:
-            self.planned = max(1, round(planned * self.recipe.minutes / minutes))
+        if planned and minutes and self.schedule.minutes:
+            self.planned = max(1, round(planned * self.schedule.minutes / minutes))
 
 
 class Timer:

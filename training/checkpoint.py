@@ -20,7 +20,7 @@ import torch
 
 from scalenet.data.io import atomic_write
 
-from .config import TrainingError
+from .checks import TrainingError
 
 FORM = 2
 MARK = b"\nsha256 "

@@ -11,7 +11,7 @@ from scalenet._interrupt import imports_done
 from scalenet.cli import EXPECTED, one_line, warning_line
 
 from . import distributed
-from .config import TrainingError
+from .checks import TrainingError
 from .signals import Terminated
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from scalenet.runtime.device import pick_device
 
-from .config import RecipeError
+from .checks import RecipeError
 
 Item = TypeVar("Item")
 MISSING: Any = object()

@@ -19,7 +19,8 @@ from scalenet.models.checkpoint import save_weights
 from . import distributed
 from .budget import Clock, Timer
 from .checkpoint import Checkpointer, State
-from .config import Recipe, TrainingError
+from .checks import TrainingError
+from .config import Recipe
 from .data import iterating, make_loader
 from .identity import Identity, check_same_run, identity_of
 from .learner import Learner
@@ -41,13 +42,13 @@ class Run:
     """One recipe being trained; ``run()`` returns the final weight file."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.device = recipe, distributed.start(recipe.device)
-        distributed.check_shares(recipe.batch)
-        self.folder = Path(recipe.out or f"out/training/{recipe.name}")
+        self.recipe, self.device = recipe, distributed.start(recipe.run.device)
+        distributed.check_shares(recipe.schedule.batch)
+        self.folder = Path(recipe.run.out or f"out/training/{recipe.name}")
         self.main = distributed.rank() == 0
         check_free(self.folder)
         self.checkpoints = Checkpointer(self.folder)
-        torch.manual_seed(recipe.seed)
+        torch.manual_seed(recipe.run.seed)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.task.shared = True
         self.learner = Learner(recipe, self.task, self.device)
@@ -55,7 +56,7 @@ class Run:
         self.model, self.backbone, self.teacher = learner.model, learner.backbone, learner.teacher
         self.optimizer, self.average = learner.optimizer, learner.average
         self.start = start_metadata(recipe.init if self.main else "")
-        self.clock, self.meter = Clock(recipe), Meter(self.device, recipe.batch)
+        self.clock, self.meter = Clock(recipe), Meter(self.device, recipe.schedule.batch)
         self._resume()
 
     # -- checkpoints -------------------------------------------------------------------------------------
@@ -67,11 +68,12 @@ class Run:
         if found is None:
             return
         path, saved = found
-        check_same_run(path, saved["identity"], self._identity(), self.recipe.change)
+        check_same_run(path, saved["identity"], self._identity(), self.recipe.run.change)
         self.model.load_state_dict(saved["model"])
         if self.average is not None:
             self.average.module.load_state_dict(saved.get("average", saved["model"]))
-        if saved["identity"].get("optimizer", self.recipe.optimizer) == self.recipe.optimizer:
+        own = self.recipe.optimisation.optimizer
+        if saved["identity"].get("optimizer", own) == own:
             load_optimizer(self.optimizer, saved["optimizer"])
         minutes = saved["identity"].get("minutes", 0.0)
         self.clock.resume(step, saved["elapsed"], saved.get("planned"), minutes)
@@ -123,7 +125,7 @@ class Run:
         metrics = self.task.evaluate(self.model)
         if not self.main:
             return path
-        metadata = replace(metadata, metrics={self.task.validation: {self.recipe.val_split: metrics}})
+        metadata = replace(metadata, metrics={self.task.validation: {self.recipe.data.val_split: metrics}})
         save_weights(path, self.backbone.state_dict(), metadata.header())
         self._log({"step": self.clock.step, "final": metrics})
         self._keep_best(metrics[self.task.metric])
@@ -172,9 +174,9 @@ class Run:
     def _loader(self) -> DataLoader:
         recipe, clock = self.recipe, self.clock
         return make_loader(
-            self.task.source, recipe.batch, clock.size, seed=recipe.seed, start=clock.step,
-            rank=distributed.rank(), world=distributed.world_size(), workers=recipe.workers,
-            skip=recipe.damaged == "skip",
+            self.task.source, recipe.schedule.batch, clock.size, seed=recipe.run.seed, start=clock.step,
+            rank=distributed.rank(), world=distributed.world_size(), workers=recipe.run.workers,
+            skip=recipe.data.damaged == "skip",
         )  # fmt: skip
 
     def _loop(self, loader: Iterable[list[torch.Tensor]], bar: tqdm, interrupt: Interrupt) -> None:
@@ -209,10 +211,10 @@ class Run:
         """What this process wants done after a step: a number of those above, 0 for nothing."""
         if interrupt.asked:
             return SIGNAL + interrupt.asked
-        now, every = time.monotonic(), self.recipe.validate_minutes
+        now, every = time.monotonic(), self.recipe.run.validate_minutes
         if every and now - self.scored > 60 * every:
             return SCORE
-        return SAVE if now - self.saved > 60 * self.recipe.save_minutes else 0
+        return SAVE if now - self.saved > 60 * self.recipe.run.save_minutes else 0
 
     def _score(self) -> None:
         """Score the network in mid-run, on all processes, and keep the checkpoint just written if it is the best."""

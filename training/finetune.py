@@ -90,14 +90,15 @@ def make_recipe(
     """The training recipe of a fine-tuning run; it names files that :func:`write_start` writes."""
     (height, width), most = model.arch.input_size, LARGEST_CROP[model.task]
     size = (min(height, most[0]), min(width, most[1]))
-    recipe = Recipe(
-        "finetune", model.task, "standalone", str(data), SearchSpace.around(model.arch), str(out / "arch.json"),
-        classes=classes, init="" if scratch else str(_start_file(model, out)), minutes=10.0, size=size, early_size=size,
-        lr=1e-3, batch=8 if model.task == "segmentation" else 32, out=str(out), least_steps=LEAST_STEPS, warmup=WARMUP,
+    recipe = Recipe.of(
+        name="finetune", task=model.task, mode="standalone", root=str(data), space=SearchSpace.around(model.arch),
+        arch=str(out / "arch.json"), classes=classes, init="" if scratch else str(_start_file(model, out)),
+        minutes=10.0, size=size, early_size=size, lr=1e-3, batch=8 if model.task == "segmentation" else 32,
+        out=str(out), least_steps=LEAST_STEPS, warmup=WARMUP,
     )  # fmt: skip
     recipe = override(recipe, overrides)
-    if recipe.steps and recipe.warmup == WARMUP:
-        recipe = replace(recipe, warmup=min(WARMUP, int(WARMUP_SHARE * recipe.steps)))
+    if recipe.schedule.steps and recipe.schedule.warmup == WARMUP:
+        recipe = recipe.changed(warmup=min(WARMUP, int(WARMUP_SHARE * recipe.schedule.steps)))
     return recipe
 
 
@@ -147,7 +148,7 @@ def finetune(
     data, out, model = Path(data), Path(out), _known_model(model_name)
     labels = read_labels(data, model.task)
     recipe = make_recipe(model, data, out, len(labels.names), scratch, overrides)
-    distributed.start(recipe.device)
+    distributed.start(recipe.run.device)
     write_start(model, out, scratch)
     run = Run(recipe)
     before = None if scratch else _start_metrics(run, model, labels)
@@ -156,12 +157,12 @@ def finetune(
         return {}
     metadata = _describe(weights, model_name, model, labels, scratch)
     tuned = _tuned_model(model, labels, weights)
-    metrics, kept = metadata.metrics[labels.dataset][recipe.val_split], "tuned"
+    metrics, kept = metadata.metrics[labels.dataset][recipe.data.val_split], "tuned"
     if before is not None and (before[run.task.metric] or 0.0) > (metrics[run.task.metric] or 0.0):
         _say_worse(run.task.metric, before, metrics)
         save_weights(weights.with_name("tuned.safetensors"), tuned.state_dict(), metadata.header())
         tuned.load_state_dict(model.state_dict())
-        metadata = _of_the_start(metadata, {labels.dataset: {recipe.val_split: before}})
+        metadata = _of_the_start(metadata, {labels.dataset: {recipe.data.val_split: before}})
         metrics, kept = before, "start"
     mark(tuned, metadata)
     save_weights(weights, tuned.state_dict(), metadata.header())

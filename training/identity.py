@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from .config import OF_THE_MACHINE, OF_THE_NETWORK, Recipe, TrainingError
+from .checks import TrainingError
+from .config import OF_THE_MACHINE, OF_THE_NETWORK, Recipe
 
 Identity = dict[str, Any]
 BUDGET = ("minutes", "steps")
@@ -18,7 +18,7 @@ BUDGET = ("minutes", "steps")
 def identity_of(recipe: Recipe, digest: str) -> Identity:
     """All that a run's weights depend on, as plain values; ``digest`` is its architecture's."""
     left_out = (*OF_THE_MACHINE, "name", "space", "arch", "change")
-    fields = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in left_out}
+    fields = {key: value for key, value in recipe.flat().items() if key not in left_out}
     return plain({"recipe": recipe.name, "space": repr(recipe.space), "arch": digest, **fields})
 
 
@@ -33,7 +33,7 @@ def differences(saved: Identity, own: Identity) -> dict[str, tuple[Any, Any]]:
     A longer budget is no difference. What a checkpoint does not know, as it came later, had its default; one of the
     first form knows little, and what it does not know is not compared.
     """
-    defaults = plain({f.name: f.default for f in dataclasses.fields(Recipe)}) if "seed" in saved else own
+    defaults = plain({key: field.default for key, field in Recipe.fields().items()}) if "seed" in saved else own
     pairs = {key: (saved.get(key, defaults.get(key)), value) for key, value in own.items()}
     return {key: pair for key, pair in pairs.items() if not _same(key, *pair)}
 

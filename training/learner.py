@@ -30,8 +30,8 @@ def detached(output: Any) -> Any:
 
 def shares_statistics(recipe: Recipe, device: torch.device) -> bool:
     """Whether BatchNorm looks at all processes' images (SyncBatchNorm, for GPUs alone) or at each one's own."""
-    few = recipe.batch // distributed.world_size() < FEW_CROPS
-    wanted = recipe.batchnorm == "sync" or (recipe.batchnorm == "auto" and few)
+    few, kind = recipe.schedule.batch // distributed.world_size() < FEW_CROPS, recipe.optimisation.batchnorm
+    wanted = kind == "sync" or (kind == "auto" and few)
     return wanted and device.type == "cuda" and distributed.world_size() > 1
 
 
@@ -51,31 +51,33 @@ class Learner:
         self._place()
         self.teacher = self._make_teacher()
         self.optimizer = make_optimizer(recipe, self.model)
-        self.average = ModelEmaV3(self.model, recipe.ema, use_warmup=True, exclude_buffers=True) if recipe.ema else None
+        ema = recipe.optimisation.ema
+        self.average = ModelEmaV3(self.model, ema, use_warmup=True, exclude_buffers=True) if ema else None
         self._taught = self.teacher and task.runner(self.teacher)
         self._run = distributed.parallel(self._compiled(task.runner(self.model)), device)
 
     def _place(self) -> None:
         for module in self.model.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.momentum = self.recipe.bn_momentum
+                module.momentum = self.recipe.optimisation.bn_momentum
         if shares_statistics(self.recipe, self.device):
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
-        self.backbone.set_grad_checkpointing(self.recipe.checkpointing)
+        self.backbone.set_grad_checkpointing(self.recipe.run.checkpointing)
         self.model.to(self.device).to(memory_format=torch.channels_last)
 
     def _compiled(self, module: nn.Module) -> nn.Module:
-        return cast(nn.Module, torch.compile(module)) if self.recipe.compile else module
+        return cast(nn.Module, torch.compile(module)) if self.recipe.run.compile else module
 
     def _make_teacher(self) -> nn.Module | None:
-        if not self.recipe.teacher or not self.recipe.distill:
+        distillation = self.recipe.distillation
+        if not distillation.teacher or not distillation.distill:
             return None
         return self.task.teacher().eval().to(self.device).to(memory_format=torch.channels_last)
 
     def train(self) -> None:
         """Training mode; BatchNorm stays as it is in evaluation where the recipe has it frozen."""
         self.model.train()
-        if self.recipe.batchnorm == "frozen":
+        if self.recipe.optimisation.batchnorm == "frozen":
             for module in self.model.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
@@ -95,7 +97,7 @@ class Learner:
                 loss, output = self._loss(arch, x, targets, wanted, best)
                 (loss / len(archs)).backward()
             total = total + loss.detach() / len(archs)
-            if best is None and recipe.inplace and arch == self.largest:
+            if best is None and recipe.distillation.inplace and arch == self.largest:
                 best = detached(output)
         norm = self._clipped_norm()
         self.optimizer.step()
@@ -107,17 +109,18 @@ class Learner:
         """The gradient's norm; the gradient is clipped to the recipe's."""
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None)
-        if self.recipe.clip:
-            nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
+        clip = self.recipe.optimisation.clip
+        if clip:
+            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         return norm
 
     def _autocast(self) -> torch.autocast:
-        kind = self.recipe.autocast
+        kind = self.recipe.run.autocast
         wanted = kind == "bf16" or (kind == "auto" and self.device.type == "cuda")
         return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
 
     def _teaches(self, arch: Arch) -> bool:
-        return arch != self.largest or self.task.teaches_largest or self.recipe.distill_largest
+        return arch != self.largest or self.task.teaches_largest or self.recipe.distillation.distill_largest
 
     def _wanted(self, archs: list[Arch], x: torch.Tensor) -> Any:
         """The teacher's outputs; None where there is no teacher, or nobody to be taught."""
@@ -130,14 +133,14 @@ class Learner:
         self, arch: Arch, x: torch.Tensor, targets: tuple[torch.Tensor, ...], wanted: Any, best: Any
     ) -> tuple[torch.Tensor, Any]:
         """A sub-network's loss and output, given what the teacher and the step's largest network make of ``x``."""
-        recipe, task = self.recipe, self.task
+        weights, task = self.recipe.distillation, self.task
         if self.supernet:
             self.backbone.activate(arch)
         with self._autocast():
             output = self._run(x)
             loss = task.loss(output, *targets)
             if wanted is not None and self._teaches(arch):
-                loss = loss + recipe.distill * task.distillation(output, wanted)
+                loss = loss + weights.distill * task.distillation(output, wanted)
             if best is not None:
-                loss = loss + recipe.inplace * task.distillation(output, best)
+                loss = loss + weights.inplace * task.distillation(output, best)
         return loss, output

@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 
 from . import distributed
-from .config import TrainingError
+from .checks import TrainingError
 
 NAME = "run.lock"
 _held: weakref.WeakSet[FileIO] = weakref.WeakSet()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from . import distributed
-from .config import TrainingError
+from .checks import TrainingError
 
 Report = dict[str, Any]
 _log = logging.getLogger(__name__)

@@ -13,13 +13,14 @@ from .config import Recipe
 
 def learning_rate(recipe: Recipe, progress: float, step: int) -> float:
     """The rate at a point of the run: linear warm-up, then poly (power 0.9), cosine or steps."""
-    if recipe.decay == "cosine":
+    schedule = recipe.schedule
+    if schedule.decay == "cosine":
         factor = 0.5 + 0.5 * math.cos(math.pi * progress)
-    elif recipe.decay == "steps":
-        factor = 0.1 ** sum(progress >= m for m in recipe.milestones)
+    elif schedule.decay == "steps":
+        factor = 0.1 ** sum(progress >= m for m in schedule.milestones)
     else:
         factor = (1 - progress) ** 0.9
-    return float(recipe.lr) * factor * min(1.0, (step + 1) / max(1, recipe.warmup))
+    return float(recipe.optimisation.lr) * factor * min(1.0, (step + 1) / max(1, schedule.warmup))
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -27,16 +28,18 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 
     A parameter without gradient is left alone. Its settings are plain numbers, as a checkpoint holds no others.
     """
-    vectors = float(recipe.weight_decay) if recipe.decay_vectors else 0.0
+    settings = recipe.optimisation
+    lr, decay = float(settings.lr), float(settings.weight_decay)
+    vectors = decay if settings.decay_vectors else 0.0
     groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": float(recipe.weight_decay)},
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": vectors},
     ]
-    if recipe.optimizer == "sgd":
+    if settings.optimizer == "sgd":
         # not fused: that kind cannot begin the momentum of a part of the parameters, and each sub-network is one
-        return torch.optim.SGD(groups, lr=float(recipe.lr), momentum=float(recipe.momentum))
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=float(recipe.lr), eps=float(recipe.eps), fused=True)
+        return torch.optim.SGD(groups, lr=lr, momentum=float(settings.momentum))
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=lr, eps=float(settings.eps), fused=True)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TypeVar
 
-from .config import RecipeError, nearest
+from .checks import RecipeError, Settings, nearest
 
-Named = TypeVar("Named", bound="NamedRecipe")
+Named = TypeVar("Named", bound=Settings)
 Value = TypeVar("Value")
 
 
@@ -23,32 +22,22 @@ def pick(kind: str, name: str, table: Mapping[str, Value]) -> Value:
     return table[name]
 
 
-class NamedRecipe(Protocol):
-    """A dataclass of settings with a name."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def name(self) -> str:
-        """What the recipe is called."""
-
-
 def override(recipe: Named, texts: Sequence[str]) -> Named:
     """A recipe of training or search with ``key=value`` overrides applied.
 
     Raises:
         RecipeError: for an unknown key (naming the nearest), or a value that does not parse or cannot be.
     """
-    fields = {f.name: f for f in dataclasses.fields(recipe) if f.name not in ("name", "space")}
+    fields = {key: field for key, field in recipe.fields().items() if key not in ("name", "space")}
     changes = {}
     for text in texts:
         key, sign, value = text.partition("=")
         if not sign:
             raise RecipeError(f"expected key=value, got {text!r}")
         if key not in fields:
-            raise RecipeError(f"unknown key {key!r} in recipe {recipe.name}: {nearest(key, list(fields))}")
+            raise RecipeError(f"unknown key {key!r} in this recipe: {nearest(key, list(fields))}")
         changes[key] = _parse(key, value, str(fields[key].type))
-    return dataclasses.replace(recipe, **changes)
+    return recipe.changed(**changes)
 
 
 def _parse(key: str, text: str, kind: str) -> object:

@@ -7,7 +7,6 @@ marked as ours. :data:`AUTHORS` is what ``variant=authors`` sets where the recip
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,20 +74,20 @@ def start_weights(width: int) -> str:
 def taught(teacher: Recipe, name: str) -> tuple[Recipe, Recipe]:
     """A teacher's recipe and that of the supernet which begins with its weights and is distilled from it [P]."""
     file = f"out/training/{teacher.name}/final.safetensors"
-    return teacher, dataclasses.replace(teacher, name=name, mode="supernet", init=file, teacher=file)
+    return teacher, teacher.changed(name=name, mode="supernet", init=file, teacher=file)
 
 
 def imagenet(width: int) -> Recipe:
     """The supernet's start from ImageNet-1k (100 epochs, read as it goes): grouped sampling is [P], the rest [H]."""
     space = SearchSpace("pose", width, (224, 224))
-    return Recipe(f"imagenet_w{width}", mode="supernet", space=space, **IMAGENET)
+    return Recipe.of(name=f"imagenet_w{width}", mode="supernet", space=space, **IMAGENET)
 
 
 def cityscapes(width: int) -> tuple[Recipe, Recipe]:
     """The segmentation supernet and its teacher."""
     name, space = f"cityscapes_w{width}", SearchSpace("segmentation", width, (1024, 2048))
     return taught(
-        Recipe(f"{name}_teacher", mode="standalone", space=space, init=start_weights(width), **CITYSCAPES), name
+        Recipe.of(name=f"{name}_teacher", mode="standalone", space=space, init=start_weights(width), **CITYSCAPES), name
     )
 
 
@@ -97,13 +96,13 @@ def coco(width: int, size: tuple[int, int]) -> tuple[Recipe, Recipe]:
     name, steps = f"coco_w{width}_{size[0]}x{size[1]}", 210 * COCO_PEOPLE // COCO["batch"]
     space = SearchSpace("pose", width, size)
     common: Settings = {"space": space, "size": size, "early_size": size, "steps": steps, "init": start_weights(width)}
-    return taught(Recipe(f"{name}_teacher", mode="standalone", **common, **COCO), name)
+    return taught(Recipe.of(name=f"{name}_teacher", mode="standalone", **common, **COCO), name)
 
 
 def finetuned(network: str, width: int, size: tuple[int, int]) -> Recipe:
     """ScaleNet-P2, P3 or P4: 20 epochs from the supernet's weights."""
-    return Recipe(
-        f"coco_finetune_{network}", mode="standalone", space=SearchSpace("pose", width, size), size=size,
+    return Recipe.of(
+        name=f"coco_finetune_{network}", mode="standalone", space=SearchSpace("pose", width, size), size=size,
         early_size=size, arch=f"scalenet/archs/scalenet_{network}.json",
         init=f"weights/scalenet_{network}.safetensors", **{**COCO, **FINETUNE},
     )  # fmt: skip
@@ -116,10 +115,10 @@ CROWDPOSE_DATA: Settings = {"root": "data/crowdpose", "classes": 14, "split": "t
 def bottom_up(arch: str, label: str, width: int, side: int, batch: int) -> Iterator[Recipe]:
     """An architecture under HigherHRNet's head on COCO and on CrowdPose; ``batch`` is [HH]'s of 4 GPUs."""
     for name, data, images in (("coco", COCO_DATA, COCO_IMAGES), ("crowdpose", CROWDPOSE_DATA, CROWDPOSE_IMAGES)):
-        yield Recipe(
-            f"{name}_bottomup_{label}", mode="standalone", arch=arch, space=SearchSpace("pose", width, (side, side)),
-            batch=batch, size=(side, side), early_size=(side, side), init=start_weights(width),
-            steps=300 * images // batch, **data, **BOTTOM_UP,
+        yield Recipe.of(
+            name=f"{name}_bottomup_{label}", mode="standalone", arch=arch,
+            space=SearchSpace("pose", width, (side, side)), batch=batch, size=(side, side),
+            early_size=(side, side), init=start_weights(width), steps=300 * images // batch, **data, **BOTTOM_UP,
         )  # fmt: skip
 
 

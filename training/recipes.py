@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from scalenet.arch import SearchSpace
@@ -38,41 +37,44 @@ EVERYDAY_PEOPLE = 8007 + 7993
 RECIPES = {
     r.name: r
     for r in (
-        Recipe(  # photographs without labels, ImageNet's classes and features from a teacher
-            "pretrain", "distillation", "supernet", "../shared/data/stanford40", P0_SPACE, minutes=30, batch=64,
+        Recipe.of(  # photographs without labels, ImageNet's classes and features from a teacher
+            name="pretrain", task="distillation", mode="supernet", root="../shared/data/stanford40", space=P0_SPACE,
+            minutes=30, batch=64,
             more_roots=("../shared/data/lsp", "../shared/data/tiny_imagenet", "../shared/data/camvid"),
             teacher="efficientnet-lite0", distill=1.0, sandwich=1, size=(128, 128), lr=3e-3, decay="cosine", ema=0.998,
         ),
-        Recipe(  # labels alone
-            "pretrain_labels", "classification", "standalone", "../shared/data/tiny_imagenet", S0_SPACE, classes=200,
-            minutes=45, batch=128, size=(64, 64), early_size=(48, 48), early=0.6, decay="cosine", weight_decay=0.05,
+        Recipe.of(  # labels alone
+            name="pretrain_labels", task="classification", mode="standalone", root="../shared/data/tiny_imagenet",
+            space=S0_SPACE, classes=200, minutes=45, batch=128, size=(64, 64), early_size=(48, 48), early=0.6,
+            decay="cosine", weight_decay=0.05,
         ),
-        Recipe(
-            "s0_teacher", mode="standalone", minutes=70, lr=3e-3, early=0.4, init=PRETRAINED,
+        Recipe.of(
+            name="s0_teacher", mode="standalone", minutes=70, lr=3e-3, early=0.4, init=PRETRAINED,
             **CAMVID,
         ),
-        Recipe(
-            "s0_supernet", mode="supernet", minutes=140, lr=2e-3, early=0.3,
+        Recipe.of(
+            name="s0_supernet", mode="supernet", minutes=140, lr=2e-3, early=0.3,
             init="out/training/s0_teacher/final.safetensors", teacher="out/training/s0_teacher/final.safetensors",
             **CAMVID,
         ),
-        Recipe(
-            "s0_standalone", mode="standalone", minutes=40, lr=3e-3, early=0.4, init=PRETRAINED,
+        Recipe.of(
+            name="s0_standalone", mode="standalone", minutes=40, lr=3e-3, early=0.4, init=PRETRAINED,
             arch="scalenet/archs/scalenet_s0.json", **CAMVID,
         ),
-        Recipe("s0_person", mode="supernet", minutes=60, lr=2e-3, early=0.3, init=PRETRAINED, **PEOPLE_MASKS),
-        Recipe("p0_teacher", mode="standalone", minutes=90, early=0.5, init=PRETRAINED, **EVERYDAY),
-        Recipe("p0_supernet", mode="supernet", minutes=150, lr=2e-3, early=0.3, init=PRETRAINED, **EVERYDAY),
-        Recipe(
-            "p0_standalone", mode="standalone", minutes=40, early=0.5, init=PRETRAINED,
+        Recipe.of(name="s0_person", mode="supernet", minutes=60, lr=2e-3, early=0.3, init=PRETRAINED, **PEOPLE_MASKS),
+        Recipe.of(name="p0_teacher", mode="standalone", minutes=90, early=0.5, init=PRETRAINED, **EVERYDAY),
+        Recipe.of(name="p0_supernet", mode="supernet", minutes=150, lr=2e-3, early=0.3, init=PRETRAINED, **EVERYDAY),
+        Recipe.of(
+            name="p0_standalone", mode="standalone", minutes=40, early=0.5, init=PRETRAINED,
             arch="scalenet/archs/scalenet_p0.json", **EVERYDAY,
         ),
-        Recipe(
-            "p0_finetune", mode="standalone", steps=20 * EVERYDAY_PEOPLE // 32, lr=1e-3,
+        Recipe.of(
+            name="p0_finetune", mode="standalone", steps=20 * EVERYDAY_PEOPLE // 32, lr=1e-3,
             arch="scalenet/archs/scalenet_p0.json", init="scalenet/weights/scalenet_p0.safetensors", **EVERYDAY,
         ),
-        Recipe(
-            "p0_bottomup", "bottomup", "supernet", "../shared/data/stanford40", P0_SPACE, classes=17, minutes=90,
+        Recipe.of(
+            name="p0_bottomup", task="bottomup", mode="supernet", root="../shared/data/stanford40", space=P0_SPACE,
+            classes=17, minutes=90,
             more_roots=("../shared/data/lsp",), backgrounds=("../shared/data/tiny_imagenet", "../shared/data/camvid"),
             people=(1, 8), silence=0.12, scenes=0.45, init="training/checkpoints/p0_supernet.safetensors", batch=8,
             lr=2e-3, size=(512, 512), early_size=(320, 320), early=0.5, weight_decay=0.01, tags=0.1, peaks=0.01,
@@ -94,5 +96,5 @@ def get_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     recipe = pick("recipe", name, RECIPES)
     variants = [text for text in overrides if text.startswith("variant=")]
     for text in variants:
-        recipe = dataclasses.replace(recipe, **pick("variant", text.partition("=")[2], VARIANTS))
+        recipe = recipe.changed(**pick("variant", text.partition("=")[2], VARIANTS))
     return override(recipe, [text for text in overrides if text not in variants])

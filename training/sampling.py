@@ -52,10 +52,11 @@ def step_archs(recipe: Recipe, step: int) -> list[Arch]:
     A sandwich's largest comes first, so that it can teach the others; the sampled ones go through the groups in turn.
     """
     space = recipe.space
-    if not recipe.sandwich:
-        return [arch_at(space, step, recipe.seed, recipe.largest_last)]
+    seed, sandwich = recipe.run.seed, recipe.distillation.sandwich
+    if not sandwich:
+        return [arch_at(space, step, seed, recipe.distillation.largest_last)]
     cells = groups(space)
-    turns = [step * recipe.sandwich + i for i in range(recipe.sandwich)]
+    turns = [step * sandwich + i for i in range(sandwich)]
     sampled = [turn // len(cells) * cycle_length(space) + 2 + turn % len(cells) for turn in turns]
-    smallest = space.smallest(random.Random(f"{recipe.seed}/{step}"), SMALLEST_FUSION[space.task])
-    return [space.largest(), smallest, *(arch_at(space, turn, recipe.seed) for turn in sampled)]
+    smallest = space.smallest(random.Random(f"{seed}/{step}"), SMALLEST_FUSION[space.task])
+    return [space.largest(), smallest, *(arch_at(space, turn, seed) for turn in sampled)]

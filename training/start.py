@@ -14,7 +14,8 @@ from scalenet.models.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
 
 from . import distributed
-from .config import Recipe, TrainingError
+from .checks import TrainingError
+from .config import Recipe
 
 WHOLE = 0.9  # the share of a backbone that a start must hold
 NAMED = 5  # entries that a line names
@@ -104,7 +105,7 @@ def run_metadata(
         start: of what they began from.
         images: training images that BatchNorm statistics were measured on; 0: they are training's own.
     """
-    datasets = [Path(root).name for root in (recipe.root, *recipe.more_roots)]
+    datasets = [Path(root).name for root in (recipe.data.root, *recipe.data.more_roots)]
     terms = "the terms of the data it was trained on apply"
     return CheckpointMetadata(
         arch=backbone.arch, task=recipe.task, labels=backbone.labels,

@@ -1,6 +1,5 @@
 """Files of people as they come: odd ids, areas, counts, categories and names count, or it is said what does not."""
 
-import dataclasses
 import json
 import warnings
 
@@ -206,7 +205,7 @@ def test_a_validation_in_another_order_of_joints_is_brought_into_the_trainings(r
     path = coco_form(folder, PEOPLE[:2])
     before = KeypointSet(path)
     reordered(path, [2, 0, 1])
-    recipe = dataclasses.replace(recipe, root=str(folder), **changes)
+    recipe = recipe.changed(root=str(folder), **changes)
     made = task(recipe, torch.device("cpu"))
     assert made.val.labels.names == made.labels.names == before.labels.names
     assert [a["keypoints"] for a in made.val.annotations] == [a["keypoints"] for a in before.annotations]

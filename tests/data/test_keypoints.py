@@ -1,6 +1,5 @@
 """Annotation files read and checked; augmented crops whose targets sit on the joints; pose training on a tiny space."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -25,7 +24,7 @@ from training.tasks import PoseTask, losses
 
 from ..conftest import TINY
 from ..small_pose import SPOTS, box_of, coco_form, person
-from ..small_training import metrics_of
+from ..small_training import flat, metrics_of
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 PEOPLE = [[person(70, 90), person(170, 110, 80)], [person(120, 100, 140)], [person(60, 120, 90)]]
@@ -214,8 +213,8 @@ def test_partners_loss_sees_what_tells_left_from_right():
 
 @pytest.fixture
 def recipe(root, tmp_path):
-    return dataclasses.replace(
-        RECIPES["p0_teacher"], root=str(root), space=SearchSpace("pose", 8, SIZE, **TINY), classes=3, steps=3,
+    return RECIPES["p0_teacher"].changed(
+        root=str(root), space=SearchSpace("pose", 8, SIZE, **TINY), classes=3, steps=3,
         minutes=0.0, batch=4, size=SIZE, sizes=(), early_size=(32, 24), early=0.4, init="", more_roots=(), ema=0.0,
         peaks=0.0, out=str(tmp_path / "teacher"), warmup=1, device="cpu",
     )  # fmt: skip
@@ -223,8 +222,8 @@ def recipe(root, tmp_path):
 
 def test_a_teacher_then_a_supernet(recipe, tmp_path):
     teacher = Run(recipe).run()
-    student = dataclasses.replace(
-        recipe, name="p0_supernet", mode=RECIPES["p0_supernet"].mode, steps=4, init=str(teacher),
+    student = recipe.changed(
+        name="p0_supernet", mode=RECIPES["p0_supernet"].mode, steps=4, init=str(teacher),
         teacher=str(teacher), out=str(tmp_path / "super"),
     )  # fmt: skip
     file = Run(student).run()
@@ -258,7 +257,7 @@ def test_the_task_learns_where_joints_are(recipe):
 
 
 def test_the_recipe_weighs_partners(recipe):
-    task = PoseTask(dataclasses.replace(recipe, flip_pairs=3.0), torch.device("cpu"))
+    task = PoseTask(recipe.changed(flip_pairs=3.0), torch.device("cpu"))
     output, target, seen = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.ones(2, 3)
     apart = losses.flip_pair_mse(output, target, seen, torch.tensor([[0, 1]]))
     plain = losses.joint_mse(output, target, seen)
@@ -267,12 +266,12 @@ def test_the_recipe_weighs_partners(recipe):
 
 def test_another_number_of_joints_is_refused(recipe):
     with pytest.raises(DataError, match=r"has 3 joints, classes=14"):
-        PoseTask(dataclasses.replace(recipe, classes=14), torch.device("cpu"))
+        PoseTask(recipe.changed(classes=14), torch.device("cpu"))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not here")
 def test_lsp_gives_pck(recipe):
-    lsp = dataclasses.replace(recipe, root=str(SHARED / "lsp"), classes=14, split="val")
+    lsp = recipe.changed(root=str(SHARED / "lsp"), classes=14, split="val")
     task = PoseTask(lsp, torch.device("cpu"))
     model = task.build(recipe.space.smallest()).eval()
     assert model.labels == LSP and PoseEstimator(model, device="cpu").codec.aligned
@@ -284,7 +283,7 @@ def test_the_papers_recipes():
         ("coco_w32_256x192", 32, (256, 192)), ("coco_w32_384x288", 32, (384, 288)),
         ("coco_w48_384x288", 48, (384, 288)),
     ):  # fmt: skip
-        recipe, teacher = RECIPES[name], RECIPES[f"{name}_teacher"]
+        recipe, teacher = flat(RECIPES[name]), flat(RECIPES[f"{name}_teacher"])
         assert recipe.space == SearchSpace("pose", width, size) and recipe.size == size and recipe.classes == 17
         assert (recipe.optimizer, recipe.lr, recipe.weight_decay, recipe.decay) == ("adam", 1e-3, 0.0, "steps")
         assert recipe.milestones == (170 / 210, 200 / 210)
@@ -309,7 +308,7 @@ def test_nobody_is_no_people_and_a_image_needs_a_name(root, tmp_path):
 
 
 def test_what_the_validation_needs_is_missed_before_the_training(recipe, tmp_path):
-    root = Path(recipe.root)
+    root = Path(recipe.data.root)
     other = tmp_path / "other"
     shutil.copytree(root, other)
     for file in (other / "annotations").iterdir():
@@ -318,8 +317,8 @@ def test_what_the_validation_needs_is_missed_before_the_training(recipe, tmp_pat
         data["categories"][0]["keypoints"] = ["paw", "tail", "ear"]
         file.write_text(json.dumps(data))
     with pytest.raises(DataError, match="no OKS sigma is known for joint 'paw'"):
-        Run(dataclasses.replace(recipe, root=str(other), flip_pairs=0.0))
+        Run(recipe.changed(root=str(other), flip_pairs=0.0))
     with pytest.raises(DataError, match="names no left and right joints, flip_pairs=2"):
-        Run(dataclasses.replace(recipe, root=str(other), flip_pairs=2.0))
+        Run(recipe.changed(root=str(other), flip_pairs=2.0))
     with pytest.raises(DataError, match="no split 'nowhere'"):
-        Run(dataclasses.replace(recipe, val_split="nowhere"))
+        Run(recipe.changed(val_split="nowhere"))

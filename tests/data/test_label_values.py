@@ -1,6 +1,5 @@
 """Masks as they come: what is no class is named, what does not fit is found before the work, odd files are left out."""
 
-import dataclasses
 import warnings
 
 import cv2
@@ -17,7 +16,7 @@ from scalenet.evaluate import segmentation
 from scalenet.evaluate.segmentation import evaluate
 from scalenet.labels import PERSON
 from training.__main__ import main
-from training.config import RecipeError
+from training.checks import RecipeError
 from training.data import make_loader
 from training.data.bottomup import RandomAffine
 from training.data.segmentation import SegmentationSource, check_pairs
@@ -48,7 +47,7 @@ def said(act) -> list[str]:
 
 # -- values ----------------------------------------------------------------------------------------------------
 def test_values_that_are_no_class_are_named_with_their_share(recipe, data):
-    recipe = dataclasses.replace(recipe, root=str(data))
+    recipe = recipe.changed(root=str(data))
     assert said(lambda: SegmentationTask(recipe, CPU)) == []
     relabel(data, "val", lambda label: np.where(label == 255, 255, label * 20).astype(np.uint8))
     strange, absent = said(lambda: SegmentationTask(recipe, CPU))
@@ -108,10 +107,10 @@ def test_a_mask_of_another_size_is_found_before_the_training(recipe, data, split
     turn(data / "images" / split / "p2.jpg")
     words = r"p2.png is \(64, 80\), its image .*p2.jpg \(80, 64\), turned as its EXIF data say"
     with pytest.raises(DataError, match=words):
-        SegmentationTask(dataclasses.replace(recipe, root=str(data)), CPU)
+        SegmentationTask(recipe.changed(root=str(data)), CPU)
     label = data / "labels" / split / "p2.png"
     cv2.imwrite(str(label), cv2.rotate(cv2.imread(str(label), cv2.IMREAD_UNCHANGED), cv2.ROTATE_90_CLOCKWISE))
-    SegmentationTask(dataclasses.replace(recipe, root=str(data)), CPU)
+    SegmentationTask(recipe.changed(root=str(data)), CPU)
 
 
 def test_a_mask_of_another_size_is_found_before_the_evaluation(tmp_path, monkeypatch):
@@ -127,7 +126,7 @@ def test_a_damaged_validation_is_found_before_the_training(recipe, data, kind):
     path = sorted((data / kind / "val").iterdir())[2]
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises((DataError, ImageError), match=path.name):
-        SegmentationTask(dataclasses.replace(recipe, root=str(data)), CPU)
+        SegmentationTask(recipe.changed(root=str(data)), CPU)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -174,7 +173,7 @@ def test_two_files_of_one_name_are_refused_by_both(data, tmp_path, capsys):
 ])  # fmt: skip
 def test_settings_that_cannot_be_are_refused_before_the_data_is_read(recipe, changes, words):
     with pytest.raises((DataError, RecipeError), match=words):
-        SegmentationTask(dataclasses.replace(recipe, **changes), CPU)
+        SegmentationTask(recipe.changed(**changes), CPU)
 
 
 def test_a_scale_of_0_is_refused_for_whole_images_too():

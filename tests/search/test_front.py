@@ -1,6 +1,5 @@
 """A front built from an archive: measured from the file, resumed, checked; deploying within limits."""
 
-import dataclasses
 import json
 
 import pytest
@@ -32,7 +31,7 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("front")
     data = camvid_form(root / "data")
     weights = write_supernet(root / "supernet.safetensors", spread=1.0)
-    recipe = dataclasses.replace(RECIPES["s0_supernet"], root=str(data), classes=3, device="cpu")
+    recipe = RECIPES["s0_supernet"].changed(root=str(data), classes=3, device="cpu")
     archive = Archive(root / "archive.jsonl")
     for score, arch in ((0.1, SPACE.smallest()), (0.2, SPACE.hrnet()), (0.3, SPACE.largest())):
         archive.add(Record(arch, score, ScaleNet(arch, num_classes=3, device="meta").cost().macs, 10, 0, 1.0))

@@ -26,7 +26,7 @@ from search.latency import Timing
 from search.rank import compare, kendall_tau
 from search.recipes import RECIPES as SEARCHES
 from search.report import plot_front, table
-from training.config import TrainingError
+from training.checks import TrainingError
 from training.recipes import RECIPES
 
 from ..conftest import status_of
@@ -40,8 +40,8 @@ def record(score, macs, seed=0):
 
 def step_alone(recipe):
     """One step of training one architecture, on the data of ``recipe``."""
-    return dataclasses.replace(
-        RECIPES["s0_standalone"], root=recipe.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2,
+    return RECIPES["s0_standalone"].changed(
+        root=recipe.data.root, space=SPACE, classes=3, steps=1, minutes=0.0, batch=2,
         size=(32, 32), early=0.0, init="", device="cpu",
     )  # fmt: skip
 
@@ -225,7 +225,7 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("search")
     data = camvid_form(root / "data")
     weights = write_supernet(root / "supernet.safetensors")
-    recipe = dataclasses.replace(RECIPES["s0_supernet"], root=str(data), classes=3, device="cpu")
+    recipe = RECIPES["s0_supernet"].changed(root=str(data), classes=3, device="cpu")
     return root, weights, recipe
 
 
@@ -403,7 +403,7 @@ def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypa
     evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1))
     rows = compare(evaluator, alone, 3, tmp_path)
     assert len({r["digest"] for r in rows}) == 3 and all(0 <= r["alone"] <= 1 for r in rows)
-    nothing_left_to_train = dataclasses.replace(alone, root="/nowhere")
+    nothing_left_to_train = alone.changed(root="/nowhere")
     assert compare(evaluator, nothing_left_to_train, 3, tmp_path) == rows
     monkeypatch.setattr(evaluator, "score", lambda arch: record(0.25, 7))  # another supernet
     again = compare(evaluator, nothing_left_to_train, 3, tmp_path)
@@ -414,9 +414,9 @@ def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypa
     (tmp_path / "rank.jsonl").write_text("".join(json.dumps(row) + "\n" for row in older))
     assert compare(evaluator, nothing_left_to_train, 3, tmp_path) == again
     with pytest.raises(TrainingError, match=r"another budget .flip_pairs"):
-        compare(evaluator, dataclasses.replace(alone, flip_pairs=1.0), 3, tmp_path)
+        compare(evaluator, alone.changed(flip_pairs=1.0), 3, tmp_path)
     with pytest.raises(TrainingError, match=r"another budget .minutes"):
-        compare(evaluator, dataclasses.replace(alone, minutes=9.0), 3, tmp_path)
+        compare(evaluator, alone.changed(minutes=9.0), 3, tmp_path)
     assert -1 <= kendall_tau([{"inherited": i, "alone": i * i} for i in range(4)]) == 1
 
 

@@ -24,7 +24,7 @@ from training.data.bottomup import (
 from training.engine import Run
 from training.recipes import RECIPES, get_recipe
 
-from ..small_training import metrics_of
+from ..small_training import flat, metrics_of
 
 TWO = Labels("two", ("left_eye", "right_eye"), flip_pairs=((0, 1),), sigmas=(0.1, 0.1), convention="aligned")
 
@@ -183,19 +183,19 @@ def test_training_on_coco_and_crowdpose_folders(tmp_path, form):
     recipe = get_recipe(
         "p0_bottomup", [*changes, "rotation=30", "scale=0.75,1.5", "colour=0.0", "backgrounds=", "more_roots="]
     )
-    recipe = dataclasses.replace(recipe, space=SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (1, 1)))
+    recipe = recipe.changed(space=SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (1, 1)))
     run = Run(recipe)
     assert isinstance(run.task.source, BottomUpSource)
     assert run.task.source.augmentation == RandomAffine(30.0, (0.75, 1.5), colour=0.0)
     metrics = metrics_of(run.run())
     assert set(metrics) >= ({"ap", "apm", "apl"} if form == "coco" else {"ap", "ap_easy", "ap_hard"})
     with pytest.raises(DataError, match="has 2 joints, classes=3"):
-        Run(dataclasses.replace(recipe, classes=3))
+        Run(recipe.changed(classes=3))
 
 
 def test_recipes_follow_the_papers():
-    recipe = RECIPES["crowdpose_bottomup_w32_512"]
+    recipe = flat(RECIPES["crowdpose_bottomup_w32_512"])
     assert (recipe.split, recipe.val_split, recipe.classes, recipe.size) == ("trainval", "test", 14, (512, 512))
     assert recipe.steps * recipe.batch // 12000 == 300 and recipe.milestones == (200 / 300, 260 / 300)
-    coco = RECIPES["coco_bottomup_w48_640"]
+    coco = flat(RECIPES["coco_bottomup_w48_640"])
     assert coco.lr == 1e-3 and coco.optimizer == "adam" and coco.rotation == 30 and coco.scale == (0.75, 1.5)

@@ -1,6 +1,5 @@
 """Minutes become a number of steps after a timed start; from then on the step alone says how far a run is."""
 
-import dataclasses
 import json
 import time
 
@@ -11,7 +10,7 @@ from training.engine import Run
 
 
 def test_steps_say_how_far_a_run_is(recipe):
-    clock = Clock(dataclasses.replace(recipe, steps=8))
+    clock = Clock(recipe.changed(steps=8))
     assert (clock.total, clock.timing, clock.progress, clock.over) == (8, False, 0.0, False)
     clock.step = 6
     assert clock.progress == 0.75
@@ -43,9 +42,7 @@ def run_timed(recipe, monkeypatch, seconds):
 
 
 def test_every_size_is_timed_and_the_plan_holds_what_the_minutes_do(recipe, monkeypatch):
-    several = dataclasses.replace(
-        recipe, steps=0, minutes=100.0, early=0.5, early_size=(32, 32), sizes=((64, 64),), batch=2
-    )
+    several = recipe.changed(steps=0, minutes=100.0, early=0.5, early_size=(32, 32), sizes=((64, 64),), batch=2)
     seconds = {(32, 32): 1.0, (48, 48): 2.0, (64, 64): 4.0}
     clock, sizes, spent = run_timed(several, monkeypatch, seconds)
     assert min(sizes.count(size) for size in seconds) >= 20 and spent < 0.2 * 6000
@@ -54,23 +51,23 @@ def test_every_size_is_timed_and_the_plan_holds_what_the_minutes_do(recipe, monk
     later = Clock(several)
     later.resume(clock.step + 7, 1.0, clock.planned, 100.0)
     assert [later.size(s) for s in range(999)] == [clock.size(s) for s in range(999)]
-    longer = Clock(dataclasses.replace(several, minutes=200.0))
+    longer = Clock(several.changed(minutes=200.0))
     longer.resume(clock.step, 1.0, clock.planned, 100.0)
     assert longer.total == 2 * clock.total
 
 
 def test_a_short_run_is_planned_in_its_first_fifth(recipe, monkeypatch):
-    short = dataclasses.replace(recipe, steps=0, minutes=5.0, mode="standalone")
+    short = recipe.changed(steps=0, minutes=5.0, mode="standalone")
     clock, _, spent = run_timed(short, monkeypatch, {(48, 48): 1.0})
     assert clock.step == 1 and spent == 60.0 and clock.total == 5
-    limited = Clock(dataclasses.replace(short, steps=3))
+    limited = Clock(short.changed(steps=3))
     limited.resume(2, 1.0, 9, 5.0)
     assert limited.total == 3
 
 
 def test_a_run_of_seconds_ends_about_on_time_and_says_its_steps(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("training.engine.plot", lambda folder: None)
-    run = Run(dataclasses.replace(recipe, steps=0, minutes=0.05, early=0.5, early_size=(32, 32), mode="standalone"))
+    run = Run(recipe.changed(steps=0, minutes=0.05, early=0.5, early_size=(32, 32), mode="standalone"))
     monkeypatch.setattr(run, "finish", lambda: run.clock.elapsed)
     seconds = run.run()
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]

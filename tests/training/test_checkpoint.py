@@ -1,6 +1,5 @@
 """Checkpoints: three and the best, whole or refused; one run in a folder; another run's is refused by name."""
 
-import dataclasses
 import os
 import resource
 import subprocess
@@ -12,7 +11,8 @@ import pytest
 import torch
 
 from training.checkpoint import TRAILER, Checkpointer
-from training.config import OF_THE_MACHINE, OF_THE_NETWORK, Recipe, TrainingError
+from training.checks import TrainingError
+from training.config import OF_THE_MACHINE, OF_THE_NETWORK, Recipe
 from training.engine import Run
 from training.identity import differences, identity_of, plain
 from training.lock import NAME, check_free, locked
@@ -176,20 +176,20 @@ OTHER = {
 def test_every_field_tells_runs_apart_but_the_machines(recipe):
     own = identity_of(recipe, "x")
     for key, value in OTHER.items():
-        other = identity_of(dataclasses.replace(recipe, **{key: value}), "x")
-        assert differences(own, other) == {key: (plain(getattr(recipe, key)), plain(value))}
-    inplace = dataclasses.replace(recipe, sandwich=1, inplace=0.5)
+        other = identity_of(recipe.changed(**{key: value}), "x")
+        assert differences(own, other) == {key: (plain(recipe.flat()[key]), plain(value))}
+    inplace = recipe.changed(sandwich=1, inplace=0.5)
     assert differences(own, identity_of(inplace, "x")).keys() == {"sandwich", "inplace"}
     machine = {"out": "o", "device": "auto", "workers": 3, "cache": False, "save_minutes": 0.0, "autocast": "bf16",
                "checkpointing": True, "validate_minutes": 1.0}  # fmt: skip
     assert {*machine, "compile"} == set(OF_THE_MACHINE)
-    assert not differences(own, identity_of(dataclasses.replace(recipe, **machine), "x"))
-    assert set(own) == {f.name for f in dataclasses.fields(Recipe)} - {*OF_THE_MACHINE, "name", "change"} | {"recipe"}
+    assert not differences(own, identity_of(recipe.changed(**machine), "x"))
+    assert set(own) == {*Recipe.fields()} - {*OF_THE_MACHINE, "name", "change"} | {"recipe"}
 
 
 def test_a_longer_budget_is_the_same_run_and_a_shorter_one_is_not(recipe):
     def differ(was, now):
-        a, b = (identity_of(dataclasses.replace(recipe, **budget), "x") for budget in (was, now))
+        a, b = (identity_of(recipe.changed(**budget), "x") for budget in (was, now))
         return list(differences(a, b))
 
     assert not differ({"steps": 4}, {"steps": 9}) and not differ({"minutes": 1.0}, {"minutes": 2.0})
@@ -199,10 +199,10 @@ def test_a_longer_budget_is_the_same_run_and_a_shorter_one_is_not(recipe):
 
 
 def test_a_run_made_in_python_can_be_read_back(recipe, tmp_path):
-    own = dataclasses.replace(recipe, root=Path(recipe.root), lr=np.float64(1e-3), sizes=[[32, 32]])
+    own = recipe.changed(root=Path(recipe.data.root), lr=np.float64(1e-3), sizes=[[32, 32]])
     Run(own).save()
     assert Run(own).checkpoints.step == 0
-    assert Run(dataclasses.replace(recipe, sizes=((32, 32),))).checkpoints.step == 0
+    assert Run(recipe.changed(sizes=((32, 32),))).checkpoints.step == 0
 
 
 def test_what_a_checkpoint_does_not_know_had_its_default(recipe):
@@ -217,16 +217,16 @@ def test_another_runs_values_are_named_and_changed_on_request(recipe):
     run.step(*batch())
     run.clock.step = 1
     run.save()
-    other = dataclasses.replace(recipe, lr=0.5, weight_decay=0.25)
+    other = recipe.changed(lr=0.5, weight_decay=0.25)
     with pytest.raises(TrainingError, match=r"lr is 0.001 there and 0.5 here"):
         Run(other)
     with pytest.raises(TrainingError, match="add change=lr,weight_decay if that is meant"):
-        Run(dataclasses.replace(other, change=("lr",)))
-    changed = Run(dataclasses.replace(other, change=("lr", "weight_decay")))
+        Run(other.changed(change=("lr",)))
+    changed = Run(other.changed(change=("lr", "weight_decay")))
     assert changed.clock.step == 1 and changed.optimizer.param_groups[0]["weight_decay"] == 0.25
     changed.save()
     assert Run(other).clock.step == 1, "from then on it is that run"
-    kind = dataclasses.replace(other, optimizer="sgd", ema=0.5, change=("optimizer", "ema"))
+    kind = other.changed(optimizer="sgd", ema=0.5, change=("optimizer", "ema"))
     assert Run(kind).run().is_file()
 
 
@@ -234,14 +234,14 @@ def test_another_network_cannot_be_asked_for(recipe):
     Run(recipe).save()
     assert "mode" in OF_THE_NETWORK
     with pytest.raises(TrainingError, match="mode is 'supernet' there and 'standalone' here; move it away"):
-        Run(dataclasses.replace(recipe, mode="standalone"))
+        Run(recipe.changed(mode="standalone"))
 
 
 def test_a_checkpoint_of_the_first_form_is_resumed(recipe, tmp_path):
     run = Run(recipe)
     run.step(*batch())
     fields = ("mode", "root", "split", "classes", "init")
-    identity = {k: str(getattr(recipe, k)) for k in fields}
+    identity = {k: str(recipe.flat()[k]) for k in fields}
     identity |= {"recipe": recipe.name, "space": repr(recipe.space), "arch": run.backbone.arch.digest}
     state = {
         "identity": identity, "model": run.model.state_dict(), "optimizer": run.optimizer.state_dict(), "step": 1,
@@ -250,7 +250,7 @@ def test_a_checkpoint_of_the_first_form_is_resumed(recipe, tmp_path):
     (tmp_path / "run").mkdir()
     torch.save(state, tmp_path / "run" / "checkpoint.pt")
     assert Run(recipe).clock.step == 1
-    by_minutes = Run(dataclasses.replace(recipe, steps=0, minutes=10.0))
+    by_minutes = Run(recipe.changed(steps=0, minutes=10.0))
     assert by_minutes.clock.total == 20, "it goes on at its pace"
     state["identity"]["classes"] = "7"
     torch.save(state, tmp_path / "run" / "checkpoint.pt")
@@ -261,7 +261,7 @@ def test_a_checkpoint_of_the_first_form_is_resumed(recipe, tmp_path):
 # -- numbers that are none ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("where, words", [("loss", "the loss is nan"), ("gradient", "the gradient is (nan|inf)")])
 def test_a_diverged_run_keeps_its_last_checkpoint(recipe, where, words, tmp_path):
-    run = Run(dataclasses.replace(recipe, save_minutes=0.0, clip=0.0))
+    run = Run(recipe.changed(save_minutes=0.0, clip=0.0))
     original = run.step
 
     def step(images, *targets):
@@ -293,7 +293,7 @@ def test_the_best_of_a_run_is_kept_by_its_metric(recipe, monkeypatch):
     monkeypatch.setattr("training.engine.plot", lambda folder: None)
     kept = []
     for steps in (1, 2, 3):
-        run = Run(dataclasses.replace(recipe, steps=steps))
+        run = Run(recipe.changed(steps=steps))
         monkeypatch.setattr(run.task, "evaluate", lambda model: {"miou": next(metrics)})
         run.run()
         kept.append(torch.load(run.checkpoints.best, weights_only=True))

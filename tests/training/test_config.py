@@ -1,12 +1,15 @@
 """A recipe is checked when it is made, whoever makes it; a wrong value is named with what it may be."""
 
-import dataclasses
+import json
 import math
+from pathlib import Path
 
 import pytest
 
 from training.__main__ import main
-from training.config import CHOICES, RecipeError
+from training.checks import RecipeError
+from training.config import Recipe
+from training.identity import differences, identity_of
 from training.overrides import override
 from training.recipes import RECIPES
 from training.tasks import TASKS
@@ -23,12 +26,12 @@ WRONG = {
 @pytest.mark.parametrize("key, value", [(key, value) for key, values in WRONG.items() for value in values])
 def test_a_value_that_cannot_be_is_refused_and_named(key, value):
     with pytest.raises(RecipeError, match=key):
-        dataclasses.replace(RECIPES["s0_supernet"], **{key: value})
+        RECIPES["s0_supernet"].changed(**{key: value})
 
 
 def test_a_budget_is_needed():
     with pytest.raises(RecipeError, match="needs steps or minutes"):
-        dataclasses.replace(RECIPES["s0_supernet"], minutes=0.0)
+        RECIPES["s0_supernet"].changed(minutes=0.0)
 
 
 @pytest.mark.parametrize("text, words", [("optimizer=admw", "did you mean adamw"), ("change=lr,bacth", "mean batch")])
@@ -45,8 +48,45 @@ def test_numbers_are_written_without_underscores(text):
 
 
 def test_every_task_can_be_chosen():
-    assert set(CHOICES["task"]) == set(TASKS)
+    assert set(Recipe.CHOICES["task"]) == set(TASKS)
 
 
 def test_the_changes_of_a_run_are_a_list():
-    assert override(RECIPES["s0_teacher"], ["change=lr,batch", "lr=1e-3"]).change == ("lr", "batch")
+    assert override(RECIPES["s0_teacher"], ["change=lr,batch", "lr=1e-3"]).run.change == ("lr", "batch")
+
+
+def test_a_setting_has_one_place_and_is_set_by_its_name_alone():
+    names = [name for group in Recipe.GROUPS.values() for name in group.fields()]
+    assert len(set(names)) == len(names) and not {*names} & {*Recipe.GROUPS, *Recipe.__dataclass_fields__}
+    recipe = RECIPES["s0_teacher"]
+    assert Recipe.of(**recipe.flat()) == recipe.changed() == recipe
+    other = recipe.changed(lr=0.25, classes=3, root="elsewhere")
+    assert (other.optimisation.lr, other.classes, other.data.root) == (0.25, 3, "elsewhere")
+    assert {k for k, v in other.flat().items() if v != recipe.flat()[k]} == {"lr", "classes", "root"}
+
+
+@pytest.mark.parametrize("make", [Recipe.of, RECIPES["s0_teacher"].changed, RECIPES["s0_teacher"].schedule.changed])
+def test_a_misspelt_setting_is_refused(make):
+    with pytest.raises(RecipeError, match="unknown key 'minuets': did you mean minutes"):
+        make(minuets=3.0)
+
+
+def test_a_group_is_checked_by_itself_and_a_recipe_as_a_whole():
+    recipe = RECIPES["s0_teacher"]
+    with pytest.raises(RecipeError, match="early is from 0 to 1"):
+        recipe.schedule.changed(early=2.0)
+    with pytest.raises(RecipeError, match="sandwich is for a supernet"):
+        recipe.changed(sandwich=1)
+    assert recipe.changed(sandwich=1, mode="supernet").distillation.sandwich == 1
+
+
+RECORDED = json.loads(
+    (Path(__file__).parent / "identities.json").read_text()
+)  # as checkpoints of flat recipes have them
+
+
+@pytest.mark.parametrize("name", RECORDED["recipes"])
+def test_checkpoints_written_before_recipes_had_groups_are_of_the_same_runs(name):
+    saved = {**RECORDED["defaults"], **RECORDED["recipes"][name]}
+    own = identity_of(RECIPES[name], "digest")
+    assert {k: own[k] for k in saved} == saved and not differences(saved, own)

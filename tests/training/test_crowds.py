@@ -308,7 +308,7 @@ def test_training_runs_and_is_scored(folders, tmp_path, mode):
     changes = ["steps=2", "minutes=0", "batch=2", "size=64,64", "early_size=64,64", "device=cpu", "arch=hrnet", "init="]
     changes += [f"root={folders / 'stanford'}", f"more_roots={folders / 'lsp'}", f"backgrounds={folders / 'things'}"]
     changes += ["classes=17", "silence=0.2", "scenes=0.4", "people=1,8", f"out={tmp_path / 'run'}"]
-    run = Run(dataclasses.replace(get_recipe("p0_bottomup", changes), space=space, mode=mode))
+    run = Run(get_recipe("p0_bottomup", changes).changed(space=space, mode=mode))
     evaluate = run.task.evaluate
     run.task.evaluate = lambda model, **options: evaluate(model, limit=2, **options)
     torch.set_num_threads(1)

@@ -1,6 +1,5 @@
 """A backbone learns from EfficientNet-Lite on photographs without labels: the teacher's file, the images, the task."""
 
-import dataclasses
 import hashlib
 import io
 import tarfile
@@ -15,7 +14,7 @@ from torch import nn
 from scalenet.data.images import read_rgb, to_input
 from scalenet.models.checkpoint import WeightsError, read_weights
 from scalenet.network import ScaleNet
-from training.config import RecipeError
+from training.checks import RecipeError
 from training.data import DataError
 from training.data.photographs import PhotographSource
 from training.engine import Run
@@ -72,8 +71,8 @@ class SmallTeacher(nn.Module):
 @pytest.fixture
 def task_recipe(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(distillation, "load_teacher", lambda name: SmallTeacher())
-    return dataclasses.replace(
-        RECIPES["pretrain"], task="distillation", root=folders[0], more_roots=folders[1:], teacher=NAME, distill=1.0,
+    return RECIPES["pretrain"].changed(
+        task="distillation", root=folders[0], more_roots=folders[1:], teacher=NAME, distill=1.0,
         mode="supernet", space=SPACE, steps=2, minutes=0.0, batch=2, size=(64, 96), early=0.0, warmup=1, workers=0,
         out=str(tmp_path / "run"), device="cpu",
     )  # fmt: skip
@@ -161,7 +160,7 @@ def test_the_teacher_is_agreed_with_wholly_by_itself(task_recipe):
 
 def test_a_whole_run_gives_the_backbone(task_recipe, monkeypatch):
     monkeypatch.setattr("training.engine.plot", lambda folder: None)
-    run = Run(dataclasses.replace(task_recipe, sandwich=1, inplace=0.5, autocast="bf16"))
+    run = Run(task_recipe.changed(sandwich=1, inplace=0.5, autocast="bf16"))
     assert run.teacher is not None
     file = run.run()
     state, _ = read_weights(file)
@@ -171,7 +170,7 @@ def test_a_whole_run_gives_the_backbone(task_recipe, monkeypatch):
 
 def test_an_unknown_teacher_is_refused_before_images_are_read(task_recipe):
     with pytest.raises(RecipeError, match=r"did you mean efficientnet-lite0"):
-        DistillationTask(dataclasses.replace(task_recipe, teacher="efficientnet_lite0"), torch.device("cpu"))
+        DistillationTask(task_recipe.changed(teacher="efficientnet_lite0"), torch.device("cpu"))
 
 
 # -- the teacher's file ----------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """What every field of a recipe does to a step: seen in the weights, the rate, the loss or the images."""
 
-import dataclasses
 import json
 
 import pytest
@@ -33,7 +32,7 @@ def weights(run):
 # -- the optimiser ---------------------------------------------------------------------------------------------
 def test_the_rate_of_now_is_what_the_optimiser_steps_by(recipe):
     plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "clip": 0.0, "lr": 0.1}
-    run = Run(dataclasses.replace(recipe, **plain, steps=8))
+    run = Run(recipe.changed(**plain, steps=8))
     run.model.train()
     run.clock.step = 6
     assert arch_at(SPACE, 6) == SPACE.largest(), "every parameter has a gradient"
@@ -48,7 +47,7 @@ def test_the_rate_of_now_is_what_the_optimiser_steps_by(recipe):
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 def test_kernels_decay_and_vectors_do_not(optimizer):
     net = ScaleNet(SPACE.smallest(), num_classes=3)
-    made = make_optimizer(dataclasses.replace(RECIPES["s0_supernet"], optimizer=optimizer, lr=0.1), net)
+    made = make_optimizer(RECIPES["s0_supernet"].changed(optimizer=optimizer, lr=0.1), net)
     before = {k: p.detach().clone() for k, p in net.named_parameters()}
     for p in net.parameters():
         p.grad = torch.zeros_like(p)
@@ -64,9 +63,7 @@ def test_the_recipes_eps_lets_small_gradients_move(optimizer):
     moved = []
     for eps in (1e-8, 1e-14):
         net = nn.Linear(1, 1)
-        recipe = dataclasses.replace(
-            RECIPES["s0_supernet"], optimizer=optimizer, lr=0.1, weight_decay=0.0, eps=eps, name="small"
-        )
+        recipe = RECIPES["s0_supernet"].changed(optimizer=optimizer, lr=0.1, weight_decay=0.0, eps=eps, name="small")
         before = net.bias.item()
         made = make_optimizer(recipe, net)
         net.bias.grad = torch.full((1,), 1e-9)
@@ -80,7 +77,7 @@ def test_the_recipes_eps_lets_small_gradients_move(optimizer):
 def test_gradients_are_clipped_to_the_recipes_norm(recipe):
     moved = []
     for clip in (0.01, 0.0):
-        plain = dataclasses.replace(recipe, optimizer="sgd", momentum=0.0, weight_decay=0.0, clip=clip, lr=1.0)
+        plain = recipe.changed(optimizer="sgd", momentum=0.0, weight_decay=0.0, clip=clip, lr=1.0)
         run = Run(plain)
         before = weights(run)
         run.step(*batch())
@@ -89,7 +86,7 @@ def test_gradients_are_clipped_to_the_recipes_norm(recipe):
 
 
 def test_batchnorm_follows_at_the_recipes_pace(recipe):
-    run = Run(dataclasses.replace(recipe, bn_momentum=0.25))
+    run = Run(recipe.changed(bn_momentum=0.25))
     run.model.train()
     assert {m.momentum for m in run.model.modules() if isinstance(m, nn.BatchNorm2d)} == {0.25}
     images, _ = batch()
@@ -100,21 +97,21 @@ def test_batchnorm_follows_at_the_recipes_pace(recipe):
 
 
 def test_the_shapes_of_the_rate():
-    r = dataclasses.replace(RECIPES["s0_teacher"], warmup=0, lr=2.0, decay="cosine")
+    r = RECIPES["s0_teacher"].changed(warmup=0, lr=2.0, decay="cosine")
     assert [learning_rate(r, p, 9) for p in (0.0, 0.5, 1.0)] == pytest.approx([2.0, 1.0, 0.0])
     assert learning_rate(r, 0.25, 9) == pytest.approx(1 + 0.5**0.5)
 
 
 # -- the clock -------------------------------------------------------------------------------------------------
 def test_early_images_are_small(recipe):
-    clock = Clock(dataclasses.replace(recipe, early=0.6, early_size=(32, 40), steps=100))
+    clock = Clock(recipe.changed(early=0.6, early_size=(32, 40), steps=100))
     sizes = [clock.size(step) for step in (0, 59, 60, 100)]
     assert sizes == [(32, 40), (32, 40), (48, 48), (48, 48)]
 
 
 @pytest.mark.parametrize("minutes, written", [(0.0, 5), (60.0, 1)])
 def test_checkpoints_are_written_as_often_as_asked(recipe, minutes, written, monkeypatch):
-    run = Run(dataclasses.replace(recipe, save_minutes=minutes))
+    run = Run(recipe.changed(save_minutes=minutes))
     calls = []
     monkeypatch.setattr(run, "save", lambda: calls.append(run.clock.step))
     monkeypatch.setattr(run, "finish", lambda: None)
@@ -124,10 +121,10 @@ def test_checkpoints_are_written_as_often_as_asked(recipe, minutes, written, mon
 
 @pytest.mark.parametrize("ema", [0.0, 0.5])
 def test_scoring_in_mid_run_changes_nothing_and_keeps_the_best(recipe, ema, tmp_path, monkeypatch):
-    plain = dataclasses.replace(recipe, ema=ema)
+    plain = recipe.changed(ema=ema)
     alone = read_weights(Run(plain).run())[0]
     monkeypatch.setattr("training.engine.Run._due", lambda run, interrupt: SCORE)
-    run = Run(dataclasses.replace(plain, validate_minutes=1.0, out=str(tmp_path / "scored")))
+    run = Run(plain.changed(validate_minutes=1.0, out=str(tmp_path / "scored")))
     scores = iter([0.3, 0.9, 0.5, 0.4, 0.2])
     monkeypatch.setattr(run.task, "evaluate", lambda model: {"miou": next(scores)})
     scored = read_weights(run.run())[0]
@@ -139,7 +136,7 @@ def test_scoring_in_mid_run_changes_nothing_and_keeps_the_best(recipe, ema, tmp_
 
 
 def test_a_run_says_how_fast_it_was_and_how_long_it_waited(recipe, tmp_path):
-    Run(dataclasses.replace(recipe, steps=20, size=(32, 32))).run()
+    Run(recipe.changed(steps=20, size=(32, 32))).run()
     first = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
     assert first["step"] == 19 and 0 < first["waiting"] < 1 and first["loss"] > 0
     assert first["images_per_second"] == pytest.approx(40 / first["seconds"], rel=0.5)
@@ -148,7 +145,7 @@ def test_a_run_says_how_fast_it_was_and_how_long_it_waited(recipe, tmp_path):
 def test_activations_can_be_computed_again_instead_of_kept(recipe):
     found = []
     for checkpointing in (False, True):
-        run = Run(dataclasses.replace(recipe, checkpointing=checkpointing))
+        run = Run(recipe.changed(checkpointing=checkpointing))
         run.step(*batch())
         found.append(weights(run))
     assert run.backbone.grad_checkpointing
@@ -157,7 +154,7 @@ def test_activations_can_be_computed_again_instead_of_kept(recipe):
 
 
 def test_frozen_statistics_stay(recipe):
-    run = Run(dataclasses.replace(recipe, batchnorm="frozen"))
+    run = Run(recipe.changed(batchnorm="frozen"))
     run.learner.train()
     before = {k: v.clone() for k, v in run.model.named_buffers()}
     run.step(*batch())
@@ -166,13 +163,13 @@ def test_frozen_statistics_stay(recipe):
 
 # -- the loss --------------------------------------------------------------------------------------------------
 def test_the_teachers_outputs_weigh_as_the_recipe_says(recipe, tmp_path):
-    alone = dataclasses.replace(recipe, mode="standalone", steps=1, out=str(tmp_path / "t"))
-    taught = dataclasses.replace(recipe, teacher=str(Run(alone).run()))
+    alone = recipe.changed(mode="standalone", steps=1, out=str(tmp_path / "t"))
+    taught = recipe.changed(teacher=str(Run(alone).run()))
     images, labels = batch()
     for step in (0, 1, 2):
         reports = {}
         for weight in (0.0, 0.5, 2.0):
-            run = Run(dataclasses.replace(taught, distill=weight))
+            run = Run(taught.changed(distill=weight))
             run.model.train()
             run.clock.step = step
             reports[weight] = run.step(images, labels)["loss"]
@@ -197,7 +194,7 @@ def test_class_weights_and_hard_pixels_reach_the_loss(recipe):
     for ohem in (0.0, 0.3):
         for weighted in (True, False):
             changes = {"ohem": ohem, "ohem_pixels": 10, "class_weights": weighted}
-            task = SegmentationTask(dataclasses.replace(recipe, **changes), torch.device("cpu"))
+            task = SegmentationTask(recipe.changed(**changes), torch.device("cpu"))
             w = weight if weighted else None
             plain = losses.cross_entropy(logits, target, w)
             hard = losses.ohem_cross_entropy(logits, target, 0.3, 10, w)
@@ -215,11 +212,11 @@ def test_a_pixel_is_hard_below_the_threshold(threshold, kept):
 
 # -- one sub-network a step ------------------------------------------------------------------------------------
 def test_every_step_trains_the_schedules_sub_network_and_no_other(recipe):
-    run = Run(dataclasses.replace(recipe, optimizer="sgd", momentum=0.9, lr=0.05, steps=cycle_length(SPACE)))
+    run = Run(recipe.changed(optimizer="sgd", momentum=0.9, lr=0.05, steps=cycle_length(SPACE)))
     for step in range(cycle_length(SPACE)):
         run.clock.step, before = step, weights(run)
         report = run.step(*batch())
-        arch = arch_at(SPACE, step, run.recipe.seed)
+        arch = arch_at(SPACE, step, run.recipe.run.seed)
         used = set(ScaleNet(arch, num_classes=3).state_dict())
         assert report["arch"] == arch.digest
         touched = {k for k, p in run.model.named_parameters() if not torch.equal(p, before[k])}

@@ -145,8 +145,8 @@ def test_few_minutes_are_enough_steps_and_warmed(own, start):
     def recipe(*texts):
         return make_recipe(load_model(start), own, Path("out"), 3, False, list(texts))
 
-    assert recipe("steps=50", "minutes=0").warmup == 5 and recipe("minutes=3").warmup == 20
-    assert recipe("steps=50", "warmup=7").warmup == 7
+    assert recipe("steps=50", "minutes=0").schedule.warmup == 5 and recipe("minutes=3").schedule.warmup == 20
+    assert recipe("steps=50", "warmup=7").schedule.warmup == 7
     clock = Clock(recipe("minutes=0.001"))
     clock.step, clock.before = 4, 100.0
 

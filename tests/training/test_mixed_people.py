@@ -34,8 +34,8 @@ def roots(tmp_path_factory):
 
 def recipe(roots, **changes):
     space = SearchSpace("pose", 8, SIZE, **TINY)
-    return dataclasses.replace(
-        RECIPES["p0_supernet"], root=roots[0], more_roots=(roots[1],), space=space, classes=3, steps=2, minutes=0.0,
+    return RECIPES["p0_supernet"].changed(
+        root=roots[0], more_roots=(roots[1],), space=space, classes=3, steps=2, minutes=0.0,
         batch=2, size=SIZE, sizes=(), early_size=SIZE, init="", device="cpu", **changes,
     )  # fmt: skip
 

@@ -1,6 +1,5 @@
 """A run that was stopped or killed, at any step and with any number of workers, is the run that was not."""
 
-import dataclasses
 import os
 import random
 import signal
@@ -128,11 +127,11 @@ def test_a_plan_for_minutes_survives_a_stop(camvid, tmp_path, monkeypatch):
     )
     monkeypatch.setattr("training.budget.Clock.plan", lambda clock, timer: setattr(clock, "planned", 8))
     monkeypatch.setattr("training.engine.Run.finish", lambda run: run.folder)
-    Run(dataclasses.replace(recipe, out=str(tmp_path / "whole"))).run()
-    stopped = dataclasses.replace(recipe, out=str(tmp_path / "stopped"))
+    Run(recipe.changed(out=str(tmp_path / "whole"))).run()
+    stopped = recipe.changed(out=str(tmp_path / "stopped"))
     with pytest.raises(KeyboardInterrupt):
         signalled_at(Run(stopped), 3, signal.SIGTERM).run()
-    again = Run(dataclasses.replace(stopped, workers=1))
+    again = Run(stopped.changed(workers=1))
     assert (again.clock.step, again.clock.total, again.clock.timing) == (4, 8, False)
     again.run()
     assert same(parts(newest(tmp_path / "stopped")), parts(newest(tmp_path / "whole")))

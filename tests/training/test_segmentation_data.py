@@ -1,13 +1,11 @@
 """Which images segmentation learns from and is judged by, what a sample is made of, and the Lovasz loss."""
 
-import dataclasses
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from training.config import RecipeError
+from training.checks import RecipeError
 from training.data import DataError
 from training.data.augment import dusk, jitter
 from training.data.segmentation import SegmentationSource, validation_pairs
@@ -55,11 +53,11 @@ def test_joined_splits_are_read_together_and_once(drives):
 
 @pytest.mark.parametrize("split", ["train", "train+val"])
 def test_a_drive_that_is_held_out_is_validated_on_and_not_learned_from(recipe, drives, split):
-    recipe = dataclasses.replace(recipe, root=str(drives), split=split, hold_out="b")
+    recipe = recipe.changed(root=str(drives), split=split, hold_out="b")
     task = SegmentationTask(recipe, CPU)
     assert stems(task.source.pairs) == ["a0", "a1"] and stems(task.val) == ["b0", "b1", "b2"]
     assert task.source.class_counts().sum() == 2 * 32 * 40
-    task = SegmentationTask(dataclasses.replace(recipe, hold_out="a"), CPU)
+    task = SegmentationTask(recipe.changed(hold_out="a"), CPU)
     assert stems(task.val) == ["a0", "a1"] and stems(task.source.pairs) == (
         ["b0"] if split == "train" else ["b0", "b1", "b2"]
     )
@@ -74,12 +72,12 @@ def test_a_drive_of_which_only_the_validation_has_images(tmp_path, drives):
 @pytest.mark.parametrize("prefix", ["x", "b00"])
 def test_holding_out_nothing_is_said_in_one_line(recipe, drives, prefix):
     with pytest.raises(DataError, match=f"no image of train or val .* hold_out={prefix}") as error:
-        SegmentationTask(dataclasses.replace(recipe, root=str(drives), hold_out=prefix), CPU)
+        SegmentationTask(recipe.changed(root=str(drives), hold_out=prefix), CPU)
     assert "\n" not in str(error.value)
 
 
 def test_holding_out_everything_is_said_in_one_line(recipe, drives):
-    recipe = dataclasses.replace(recipe, root=str(drives), split="val", hold_out="b")
+    recipe = recipe.changed(root=str(drives), split="val", hold_out="b")
     with pytest.raises(DataError, match=r"every image of val .* hold_out=b") as error:
         SegmentationTask(recipe, CPU)
     assert "\n" not in str(error.value)
@@ -195,7 +193,7 @@ def test_dusk_reaches_the_samples(camvid):
 @pytest.mark.parametrize("change", [{"dusk": 1.5}, {"mix": -0.1}])
 def test_shares_and_strengths_are_from_0_to_1(recipe, change):
     with pytest.raises(RecipeError, match=f"{next(iter(change))} is from 0 to 1"):
-        SegmentationTask(dataclasses.replace(recipe, **change), CPU)
+        SegmentationTask(recipe.changed(**change), CPU)
 
 
 # -- Lovasz ----------------------------------------------------------------------------------------------------
@@ -271,14 +269,10 @@ def test_losses_count_in_float32_under_autocast(loss):
 @pytest.mark.parametrize("ohem", [0.0, 0.7])
 def test_lovasz_weighs_as_the_recipe_says(recipe, ohem):
     logits, target = torch.randn(2, 3, 48, 48), torch.randint(0, 3, (2, 48, 48))
-    off, on = (
-        SegmentationTask(dataclasses.replace(recipe, lovasz=w, ohem=ohem), CPU).loss(logits, target) for w in (0.0, 0.4)
-    )
+    off, on = (SegmentationTask(recipe.changed(lovasz=w, ohem=ohem), CPU).loss(logits, target) for w in (0.0, 0.4))
     torch.testing.assert_close(on - off, 0.4 * lovasz_softmax(logits, target))
 
 
 def test_a_run_with_all_of_it(recipe):
-    recipe = dataclasses.replace(
-        recipe, split="train+val", hold_out="p1", lovasz=0.5, mix=0.5, dusk=0.7, autocast="bf16", steps=2
-    )
+    recipe = recipe.changed(split="train+val", hold_out="p1", lovasz=0.5, mix=0.5, dusk=0.7, autocast="bf16", steps=2)
     assert Run(recipe).run().is_file()

@@ -1,7 +1,5 @@
 """What a step may hold beside one sub-network of one size: a sandwich, its largest as a teacher, sizes, an average."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -9,7 +7,7 @@ from scalenet.data.images import normalise
 from scalenet.models.checkpoint import read_weights
 from scalenet.network import ScaleNet
 from training.budget import Clock
-from training.config import RecipeError
+from training.checks import RecipeError
 from training.engine import Run
 from training.recipes import get_recipe
 from training.sampling import arch_at, cycle_length, groups, step_archs
@@ -20,14 +18,14 @@ from .test_engine import batch, weights
 
 # -- sandwich --------------------------------------------------------------------------------------------------
 def test_a_sandwich_is_the_largest_the_smallest_and_the_groups_in_turn(recipe):
-    sandwich = dataclasses.replace(recipe, sandwich=2)
+    sandwich = recipe.changed(sandwich=2)
     cells, seen = groups(SPACE), []
     for step in range(3 * len(cells)):
         largest, smallest, *sampled = step_archs(sandwich, step)
         assert largest == SPACE.largest() and {d for _, _, m in smallest.modules() for d in m.depths} == {1}
         seen += sampled
     turns = [cycle * cycle_length(SPACE) + 2 + cell for cycle in range(6) for cell in range(len(cells))]
-    assert seen == [arch_at(SPACE, turn, recipe.seed) for turn in turns]
+    assert seen == [arch_at(SPACE, turn, recipe.run.seed) for turn in turns]
 
 
 def test_without_a_sandwich_a_step_is_the_papers(recipe):
@@ -36,7 +34,7 @@ def test_without_a_sandwich_a_step_is_the_papers(recipe):
 
 def test_the_gradients_of_a_sandwich_are_the_mean_of_its_networks(recipe):
     plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "clip": 0.0, "lr": 0.1, "warmup": 0}
-    sandwich = dataclasses.replace(recipe, sandwich=1, **plain)
+    sandwich = recipe.changed(sandwich=1, **plain)
     together = Run(sandwich)
     before = weights(together)
     archs = step_archs(sandwich, 0)
@@ -54,10 +52,10 @@ def test_the_gradients_of_a_sandwich_are_the_mean_of_its_networks(recipe):
 
 
 def test_the_largest_of_a_step_teaches_the_others(recipe):
-    sandwich = dataclasses.replace(recipe, sandwich=1)
+    sandwich = recipe.changed(sandwich=1)
     losses = {}
     for weight in (0.0, 1.0, 3.0):
-        losses[weight] = Run(dataclasses.replace(sandwich, inplace=weight)).step(*batch())["loss"]
+        losses[weight] = Run(sandwich.changed(inplace=weight)).step(*batch())["loss"]
     run = Run(sandwich)
     outputs = []
     for arch in step_archs(sandwich, 0):
@@ -72,12 +70,12 @@ def test_the_largest_of_a_step_teaches_the_others(recipe):
 @pytest.mark.parametrize("changes", [{"mode": "standalone", "sandwich": 1}, {"inplace": 0.5}, {"ema": 1.0}])
 def test_what_does_not_go_together_is_refused(recipe, changes):
     with pytest.raises(RecipeError, match=r"sandwich|ema"):
-        Run(dataclasses.replace(recipe, **changes))
+        Run(recipe.changed(**changes))
 
 
 # -- sizes -----------------------------------------------------------------------------------------------------
 def test_a_step_has_one_of_the_sizes_whenever_it_is_asked(recipe):
-    several = dataclasses.replace(recipe, sizes=((32, 40), (64, 48)))
+    several = recipe.changed(sizes=((32, 40), (64, 48)))
     clock, later = Clock(several), Clock(several)
     later.step = 7
     sizes = [clock.size(step) for step in range(60)]
@@ -87,14 +85,14 @@ def test_a_step_has_one_of_the_sizes_whenever_it_is_asked(recipe):
 
 def test_sizes_are_written_as_height_x_width():
     recipe = get_recipe("s0_supernet", ["sizes=192x256,96x128", "more_roots=a,b"])
-    assert recipe.sizes == ((192, 256), (96, 128)) and recipe.more_roots == ("a", "b")
+    assert recipe.schedule.sizes == ((192, 256), (96, 128)) and recipe.data.more_roots == ("a", "b")
     with pytest.raises(RecipeError, match="sizes takes"):
         get_recipe("s0_supernet", ["sizes=192"])
 
 
 # -- the average -----------------------------------------------------------------------------------------------
 def test_a_run_gives_the_average_of_its_weights(recipe):
-    run = Run(dataclasses.replace(recipe, ema=0.5, steps=3))
+    run = Run(recipe.changed(ema=0.5, steps=3))
     name, seen = "conv1.weight", [weights(run)["conv1.weight"]]
     original = run.step
 
@@ -115,7 +113,7 @@ def test_a_run_gives_the_average_of_its_weights(recipe):
 
 
 def test_an_averages_statistics_are_measured_anew(recipe):
-    run = Run(dataclasses.replace(recipe, mode="standalone", arch="smallest", ema=0.9))
+    run = Run(recipe.changed(mode="standalone", arch="smallest", ema=0.9))
     state, _ = read_weights(run.run())
     network = ScaleNet(run.backbone.arch, num_classes=3)
     network.load_state_dict(state)
@@ -128,7 +126,7 @@ def test_an_averages_statistics_are_measured_anew(recipe):
 
 
 def test_the_average_survives_a_resume(recipe):
-    average = dataclasses.replace(recipe, ema=0.9)
+    average = recipe.changed(ema=0.9)
     run = Run(average)
     run.step(*batch())
     run.clock.step = 1

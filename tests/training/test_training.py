@@ -18,12 +18,12 @@ from scalenet.models.checkpoint import WeightsError, read_weights
 from scalenet.network import ScaleNet
 from training import distributed
 from training.__main__ import main
-from training.config import RecipeError
+from training.checks import RecipeError, TrainingError
 from training.data import DataError, Requests, StepBatches
 from training.data.classification import ClassificationSource
 from training.data.keypoints import KeypointSource
 from training.data.segmentation import SegmentationSource
-from training.engine import Run, TrainingError
+from training.engine import Run
 from training.optim import learning_rate, make_optimizer
 from training.overrides import override
 from training.recalibrate import recalibrate
@@ -35,12 +35,12 @@ from training.tasks import losses
 from ..conftest import status_of
 from ..small_crowds import lsp_form
 from ..small_data import camvid_form
-from ..small_training import SPACE, metrics_of, signalled_at, tiny_recipe
+from ..small_training import SPACE, flat, metrics_of, signalled_at, tiny_recipe
 
 
 def test_the_papers_segmentation_recipes():
     for width in (32, 48):
-        recipe, teacher = RECIPES[f"cityscapes_w{width}"], RECIPES[f"cityscapes_w{width}_teacher"]
+        recipe, teacher = (flat(RECIPES[f"cityscapes_w{width}{end}"]) for end in ("", "_teacher"))
         assert recipe.space == SearchSpace("segmentation", width, (1024, 2048)) and recipe.classes == 19
         assert recipe.size == recipe.early_size == (512, 1024) and recipe.batch == 8 * 3
         assert recipe.steps * recipe.batch == pytest.approx(484 * 2975, rel=1e-3)
@@ -53,8 +53,8 @@ def test_the_papers_segmentation_recipes():
 
 
 def test_the_papers_segmentation_recipe_on_a_small_data_set(camvid, tmp_path):
-    recipe = dataclasses.replace(
-        RECIPES["cityscapes_w32"], root=str(camvid), space=SPACE, classes=3, steps=2, batch=2, size=(48, 48),
+    recipe = RECIPES["cityscapes_w32"].changed(
+        root=str(camvid), space=SPACE, classes=3, steps=2, batch=2, size=(48, 48),
         fixed_weights=(1.0, 0.5, 2.0), early_size=(48, 48), workers=0, init="", teacher="",
         out=str(tmp_path / "run"), device="cpu",
     )  # fmt: skip
@@ -80,9 +80,12 @@ def test_one_cycle_of_the_published_space():
 
 def test_the_authors_variant_is_theirs_in_every_point():
     ours, theirs = RECIPES["coco_w32_256x192"], get_recipe("coco_w32_256x192", ["variant=authors", "batch=64"])
-    assert (ours.decay_vectors, ours.distill_largest, ours.largest_last, ours.upper_half) == (False, False, False, 0.5)
-    assert (theirs.decay_vectors, theirs.distill_largest, theirs.largest_last) == (True, True, True)
-    assert theirs.upper_half == 0.69 and theirs.batch == 64 and get_recipe(ours.name, ["variant=ours"]) == ours
+    changed = {k: (v, theirs.flat()[k]) for k, v in ours.flat().items() if v != theirs.flat()[k]}
+    assert changed == {
+        "decay_vectors": (False, True), "distill_largest": (False, True), "largest_last": (False, True),
+        "upper_half": (0.5, 0.69), "batch": (128, 64),
+    }  # fmt: skip
+    assert get_recipe(ours.name, ["variant=ours"]) == ours
     cycle = [step_archs(theirs, step)[0] for step in range(11)]
     assert cycle[0] == ours.space.smallest() and cycle[10] == ours.space.largest()
     assert {step_archs(ours, s)[0].digest for s in (0, 1)} == {a.digest for a in (cycle[0], cycle[10])}
@@ -144,7 +147,7 @@ def test_the_smallest_has_a_tenth_of_the_paths_for_segmentation_and_none_for_pos
 
 # -- recipes ---------------------------------------------------------------------------------------------------
 def test_overrides_are_typed_and_name_the_nearest_key():
-    changed = get_recipe("s0_teacher", ["size=128x160", "lr=0.5", "steps=7", "class_weights=false"])
+    changed = flat(get_recipe("s0_teacher", ["size=128x160", "lr=0.5", "steps=7", "class_weights=false"]))
     assert (changed.size, changed.lr, changed.steps, changed.class_weights) == ((128, 160), 0.5, 7, False)
     for text, words in [("btach=3", "did you mean batch"), ("lr=fast", "lr takes float"), ("lr", "key=value")]:
         with pytest.raises(RecipeError, match=words):
@@ -174,10 +177,10 @@ def test_bad_input_is_one_line_and_exit_2(argv, words, capsys, tmp_path):
 
 
 def test_learning_rate_shapes():
-    r = dataclasses.replace(RECIPES["s0_teacher"], warmup=10, lr=1.0)
+    r = RECIPES["s0_teacher"].changed(warmup=10, lr=1.0)
     assert learning_rate(r, 0.0, 0) == pytest.approx(0.1)
     assert learning_rate(r, 0.5, 100) == pytest.approx(0.5**0.9)
-    steps = dataclasses.replace(r, decay="steps", milestones=(0.5, 0.9))
+    steps = r.changed(decay="steps", milestones=(0.5, 0.9))
     assert [round(learning_rate(steps, p, 99), 4) for p in (0.4, 0.5, 0.95)] == [1.0, 0.1, 0.01]
 
 
@@ -245,7 +248,7 @@ def test_rare_classes_weigh_more():
 # -- steps -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_what_a_step_does_not_use_is_not_touched(optimizer):
-    r = dataclasses.replace(RECIPES["s0_supernet"], optimizer=optimizer, lr=0.1)
+    r = RECIPES["s0_supernet"].changed(optimizer=optimizer, lr=0.1)
     net = ScaleNet(SPACE.supernet(), num_classes=3).train()
     opt = make_optimizer(r, net)
     for arch in (SPACE.largest(), SPACE.smallest()):  # the first step gives everything momentum
@@ -279,7 +282,7 @@ def test_recalibration_measures_and_restores():
 
 def test_a_supernet_run_stops_resumes_and_ends_like_one_piece(recipe, tmp_path):
     whole = Run(recipe).run()
-    parts = dataclasses.replace(recipe, out=str(tmp_path / "parts"))
+    parts = recipe.changed(out=str(tmp_path / "parts"))
     with pytest.raises(KeyboardInterrupt):
         signalled_at(Run(parts), 1, signal.SIGINT).run()
     resumed = Run(parts)
@@ -323,9 +326,9 @@ def test_ctrl_c_says_how_to_go_on(recipe, monkeypatch, capsys):
 
 
 def test_a_teacher_starts_a_supernet_and_distils(recipe, tmp_path):
-    teacher = dataclasses.replace(recipe, name="t", mode="standalone", out=str(tmp_path / "t"), steps=2)
+    teacher = recipe.changed(name="t", mode="standalone", out=str(tmp_path / "t"), steps=2)
     weights = str(Run(teacher).run())
-    run = Run(dataclasses.replace(recipe, init=weights, teacher=weights, steps=3))
+    run = Run(recipe.changed(init=weights, teacher=weights, steps=3))
     assert torch.equal(run.backbone.conv1.weight, read_weights(weights)[0]["conv1.weight"])
     assert run.teacher is not None and not any(p.requires_grad for p in run.teacher.parameters())
     run.run()
@@ -333,15 +336,15 @@ def test_a_teacher_starts_a_supernet_and_distils(recipe, tmp_path):
 
 def test_another_runs_checkpoint_is_refused(recipe):
     Run(recipe).save()
-    other = dataclasses.replace(recipe, space=dataclasses.replace(SPACE, depths=(1, 1)))
+    other = recipe.changed(space=dataclasses.replace(SPACE, depths=(1, 1)))
     with pytest.raises(TrainingError, match="belongs to another run"):
         Run(other)
     with pytest.raises(TrainingError, match="belongs to another run"):
-        Run(dataclasses.replace(recipe, mode="standalone"))
+        Run(recipe.changed(mode="standalone"))
 
 
 def test_the_first_images_after_a_resume_have_the_size_of_now(recipe, monkeypatch):
-    run = Run(dataclasses.replace(recipe, early=0.5, early_size=(32, 32)))
+    run = Run(recipe.changed(early=0.5, early_size=(32, 32)))
     run.clock.step = 3
     sizes = []
     monkeypatch.setattr(run, "_loop", lambda loader, bar, interrupt: sizes.append(next(iter(loader))[0].shape[1:3]))
@@ -355,8 +358,8 @@ def test_a_classifier_can_be_a_supernet_too(tmp_path):
         for name in "ab":
             (tmp_path / split / name).mkdir(parents=True)
             cv2.imwrite(str(tmp_path / split / name / "x.png"), np.full((64, 64, 3), 99, np.uint8))
-    recipe = dataclasses.replace(
-        RECIPES["pretrain_labels"], mode="supernet", root=str(tmp_path), space=SPACE, steps=1, minutes=0.0, batch=2,
+    recipe = RECIPES["pretrain_labels"].changed(
+        mode="supernet", root=str(tmp_path), space=SPACE, steps=1, minutes=0.0, batch=2,
         size=(64, 64), early_size=(64, 64), out=str(tmp_path / "run"), device="cpu",
     )  # fmt: skip
     assert "top1" in metrics_of(Run(recipe).run())
@@ -374,12 +377,12 @@ def test_what_a_run_cannot_be_made_of_is_said_in_one_line(recipe, tmp_path):
     outside = tmp_path / "outside.json"
     outside.write_text(dataclasses.replace(SPACE, width=4).largest().to_json())
     with pytest.raises(ArchError, match="width 4 is outside the space"):
-        Run(dataclasses.replace(recipe, mode="standalone", arch=str(outside)))
+        Run(recipe.changed(mode="standalone", arch=str(outside)))
     with pytest.raises(RecipeError, match="did you mean segmentation"):
-        Run(dataclasses.replace(recipe, task="segmentaton"))
-    alone = dataclasses.replace(recipe, name="t", mode="standalone", arch="smallest", out=str(tmp_path / "t"), steps=1)
+        Run(recipe.changed(task="segmentaton"))
+    alone = recipe.changed(name="t", mode="standalone", arch="smallest", out=str(tmp_path / "t"), steps=1)
     with pytest.raises(WeightsError, match=r"teacher .* are missing"):
-        Run(dataclasses.replace(recipe, teacher=str(Run(alone).run())))
+        Run(recipe.changed(teacher=str(Run(alone).run())))
     Run(recipe).save()
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
@@ -405,8 +408,8 @@ def test_images_without_a_label_cost_nothing():
 
 def test_a_damaged_image_stops_a_run_or_is_skipped_and_named(tmp_path, caplog):
     data = camvid_form(tmp_path / "data")
-    recipe = dataclasses.replace(tiny_recipe(data, tmp_path / "run"), cache=False, steps=6)
-    stop, skip = Run(recipe), Run(dataclasses.replace(recipe, damaged="skip", workers=1, out=str(tmp_path / "skip")))
+    recipe = tiny_recipe(data, tmp_path / "run").changed(cache=False, steps=6)
+    stop, skip = Run(recipe), Run(recipe.changed(damaged="skip", workers=1, out=str(tmp_path / "skip")))
     broken = data / "images" / "train" / "p1.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(DataError, match=r"p1\.jpg"):
@@ -437,11 +440,11 @@ def test_data_sets_travel_to_processes_that_begin_anew(camvid, tmp_path):
 def test_uneven_shares_are_refused(recipe, monkeypatch):
     monkeypatch.setattr("training.distributed.world_size", lambda: 3)
     with pytest.raises(RecipeError, match="cannot be shared out evenly to 3"):
-        Run(dataclasses.replace(recipe, batch=4))
+        Run(recipe.changed(batch=4))
 
 
 def test_weights_are_kept_whatever_comes_of_scoring(recipe, monkeypatch, tmp_path):
-    run = Run(dataclasses.replace(recipe, steps=1))
+    run = Run(recipe.changed(steps=1))
     monkeypatch.setattr(run.task, "evaluate", lambda model: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run.run()
@@ -450,4 +453,4 @@ def test_weights_are_kept_whatever_comes_of_scoring(recipe, monkeypatch, tmp_pat
 
 def test_a_missing_validation_is_said_before_the_training(recipe):
     with pytest.raises(DataError, match="no split 'nowhere'"):
-        Run(dataclasses.replace(recipe, val_split="nowhere"))
+        Run(recipe.changed(val_split="nowhere"))

@@ -63,8 +63,8 @@ class Task(ABC):
             size: (H, W); default the recipe's.
             seed: 0 spreads the images evenly over the split, any other number draws them.
         """
-        load = partial(self.source.load, size=size or self.recipe.size)
-        batch, skip = batch or self.calibration_batch, self.recipe.damaged == "skip"
+        load = partial(self.source.load, size=size or self.recipe.schedule.size)
+        batch, skip = batch or self.calibration_batch, self.recipe.data.damaged == "skip"
         return spread(load, len(self.source), images, batch, self.device, seed, skip)
 
     @abstractmethod
@@ -91,7 +91,7 @@ class Task(ABC):
     @property
     def validation(self) -> str:
         """What :meth:`evaluate` looks at ``val_split`` of, for people."""
-        return Path(self.recipe.root).name
+        return Path(self.recipe.data.root).name
 
     def backbone(self, model: nn.Module) -> ScaleNet:
         """The multi-resolution network within what :meth:`build` made."""
@@ -104,8 +104,8 @@ class Task(ABC):
             LookupError, OSError, WeightsError: if it is missing or another network's.
         """
         teacher = self.build(self.recipe.space.supernet())
-        state = read_weights(start_file(self.recipe.teacher))[0]
-        teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.teacher}"))
+        state = read_weights(start_file(self.recipe.distillation.teacher))[0]
+        teacher.load_state_dict(select(state, teacher, f"teacher {self.recipe.distillation.teacher}"))
         self.backbone(teacher).activate(self.recipe.space.largest())
         return fold(teacher)
 

@@ -39,19 +39,20 @@ class BottomUpTask(Task):
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
-        self.composed, self.roots = bool(recipe.backgrounds), (recipe.root, *recipe.more_roots)
+        data, change = recipe.data, recipe.augmentation
+        self.composed, self.roots = bool(data.backgrounds), (data.root, *data.more_roots)
         if self.composed:
             self.source: CrowdSource | BottomUpSource = CrowdSource(
-                self.roots, recipe.split, recipe.backgrounds, recipe.people, recipe.silence, recipe.scenes,
-                recipe.colour, recipe.neighbours,
+                self.roots, data.split, data.backgrounds, change.people, change.silence, change.scenes,
+                change.colour, data.neighbours,
             )  # fmt: skip
         else:
-            augmentation = RandomAffine(recipe.rotation, recipe.scale, colour=recipe.colour)
-            self.source = BottomUpSource(recipe.root, recipe.split, augmentation)
+            augmentation = RandomAffine(change.rotation, change.scale, colour=change.colour)
+            self.source = BottomUpSource(data.root, data.split, augmentation)
         self.labels = self.source.labels
-        self.val = KeypointSet.open(recipe.root, recipe.val_split)
+        self.val = KeypointSet.open(data.root, data.val_split)
         if recipe.classes != len(self.labels.names):
-            raise DataError(f"{recipe.root} has {len(self.labels.names)} joints, classes={recipe.classes}")
+            raise DataError(f"{data.root} has {len(self.labels.names)} joints, classes={recipe.classes}")
         if not self.composed:  # what the validation needs is missed before the training, not after
             self.val = self.val.in_order_of(self.labels)
             sigmas_of(self.val.labels)
@@ -65,23 +66,23 @@ class BottomUpTask(Task):
 
     def build(self, arch: Arch) -> nn.Module:
         """A bottom-up network of the recipe's input size."""
-        arch = arch.replace(input_size=self.recipe.size)  # the architecture may be one of people in boxes
+        arch = arch.replace(input_size=self.recipe.schedule.size)  # the architecture may be one of people in boxes
         return ScaleNet(arch, task="bottomup", num_classes=self.recipe.classes, labels=self.labels)
 
     def loss(self, output: BottomUpOutput, *targets: torch.Tensor) -> torch.Tensor:
         """Heatmap and tag losses; the targets are :func:`~training.data.bottomup.targets`'s."""
         heatmaps, heatmaps_x2, mask, mask_x2, joints = targets
-        recipe = self.recipe
-        return bottom_up_loss(output, heatmaps, heatmaps_x2, mask, mask_x2, joints, recipe.tags, recipe.peaks)
+        weights = self.recipe.loss
+        return bottom_up_loss(output, heatmaps, heatmaps_x2, mask, mask_x2, joints, weights.tags, weights.peaks)
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> Metrics:
         """COCO's or CrowdPose's metrics with flip test; of composed crowds (1-8 people, 512x512) COCO's."""
         if not self.composed:
-            return self._score(model, self.val, size or self.recipe.size, limit)
+            return self._score(model, self.val, size or self.recipe.schedule.size, limit)
         with tempfile.TemporaryDirectory() as folder:
             count = min(limit or VAL_CROWDS, VAL_CROWDS)
             out = Path(folder) / "crowds"
-            crowds = write_crowds(self.roots, self.recipe.val_split, self.recipe.backgrounds, out, count)
+            crowds = write_crowds(self.roots, self.recipe.data.val_split, self.recipe.data.backgrounds, out, count)
             return self._score(model, crowds, size or VAL_SIZE, 0)
 
     def _score(self, model: nn.Module, val: KeypointSet, size: Size, limit: int) -> Metrics:

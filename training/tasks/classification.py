@@ -60,7 +60,7 @@ class ClassificationTask(Task):
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
-        self.source = ClassificationSource(recipe.root, recipe.split)
+        self.source = ClassificationSource(recipe.data.root, recipe.data.split)
 
     def build(self, arch: Arch) -> nn.Module:
         """A classifier of the data's classes."""
@@ -78,8 +78,8 @@ class ClassificationTask(Task):
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """Top-1 accuracy on the validation images."""
-        size = size or self.recipe.size
-        val = ClassificationSource(self.recipe.root, self.recipe.val_split)
+        size = size or self.recipe.schedule.size
+        val = ClassificationSource(self.recipe.data.root, self.recipe.data.val_split)
         hits, n = 0, min(len(val), limit or len(val))
         for start in self.mine(range(0, n, 100)):
             index = range(start, min(n, start + 100))

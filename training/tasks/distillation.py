@@ -32,10 +32,10 @@ class DistillationTask(Task):
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
-        self.widths = find_teacher(recipe.teacher).widths
-        roots = (recipe.root, *recipe.more_roots)
-        self.source = PhotographSource(roots, recipe.split)
-        self.held_out = PhotographSource(roots, recipe.val_split)
+        self.widths = find_teacher(recipe.distillation.teacher).widths
+        roots = (recipe.data.root, *recipe.data.more_roots)
+        self.source = PhotographSource(roots, recipe.data.split)
+        self.held_out = PhotographSource(roots, recipe.data.val_split)
         self._teacher: Teacher | None = None
 
     def build(self, arch: Arch) -> nn.Module:
@@ -49,7 +49,7 @@ class DistillationTask(Task):
     def teacher(self) -> nn.Module:
         """The teacher that the recipe names; see :func:`~training.tasks.teachers.load_teacher` for what it raises."""
         if self._teacher is None:
-            self._teacher = load_teacher(self.recipe.teacher)
+            self._teacher = load_teacher(self.recipe.distillation.teacher)
         return self._teacher
 
     def loss(self, output: Wanted, *targets: torch.Tensor) -> torch.Tensor:
@@ -65,7 +65,7 @@ class DistillationTask(Task):
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """The share of held-out images whose first class is the teacher's, and the divergence from it in nats."""
         teacher = self.teacher().to(self.device)
-        load = partial(self.held_out.load, size=size or self.recipe.size)
+        load = partial(self.held_out.load, size=size or self.recipe.schedule.size)
         same, nats, n = 0, 0.0, 0
         for x in spread(load, len(self.held_out), limit or EVALUATED, 100, self.device):
             logits, wanted = model(x).logits, teacher(x).logits

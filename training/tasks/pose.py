@@ -31,19 +31,19 @@ class PoseTask(Task):
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__(recipe, device)
-        val, train = (KeypointSet.open(recipe.root, split) for split in (recipe.val_split, recipe.split))
+        data, change, loss = recipe.data, recipe.augmentation, recipe.loss
+        val, train = (KeypointSet.open(data.root, split) for split in (data.val_split, data.split))
         self.labels = self._labels(train)
         self.val = val.in_order_of(train.labels)
         if not len(self.val.people().boxes):
             raise DataError(f"nobody in {val.path} has labelled joints and a box with an area: nothing to validate on")
         augmentation = Augmentation(
-            recipe.rotation, recipe.rescale, recipe.half_body, colour=recipe.colour, upper=recipe.upper_half
+            change.rotation, change.rescale, change.half_body, colour=change.colour, upper=change.upper_half
         )
-        roots = (recipe.root, *recipe.more_roots)
         self.source = Joined(
             [
-                KeypointSource(r, recipe.split, augmentation, recipe.sigma, recipe.workers, self.labels, recipe.absent)
-                for r in roots
+                KeypointSource(r, data.split, augmentation, loss.sigma, recipe.run.workers, self.labels, loss.absent)
+                for r in (data.root, *data.more_roots)
             ]
         )
         self.flip_pairs = torch.tensor(self.labels.flip_pairs, device=device, dtype=torch.long)
@@ -55,10 +55,11 @@ class PoseTask(Task):
         recipe, labels = self.recipe, data.labels
         if labels is None or recipe.classes != len(labels.names):
             raise DataError(f"{data.path} has {len(labels.names) if labels else 0} joints, classes={recipe.classes}")
-        if recipe.flip_pairs and not labels.flip_pairs:
-            raise DataError(f"{data.path} names no left and right joints, flip_pairs={recipe.flip_pairs}")
-        decode = recipe.decode or ("oks" if recipe.peaks and labels.sigmas else "")
-        return replace(labels, convention=recipe.convention or labels.convention, decode=decode)
+        wanted = recipe.loss
+        if wanted.flip_pairs and not labels.flip_pairs:
+            raise DataError(f"{data.path} names no left and right joints, flip_pairs={wanted.flip_pairs}")
+        decode = wanted.decode or ("oks" if wanted.peaks and labels.sigmas else "")
+        return replace(labels, convention=wanted.convention or labels.convention, decode=decode)
 
     def build(self, arch: Arch) -> nn.Module:
         """A top-down pose network."""
@@ -68,16 +69,18 @@ class PoseTask(Task):
         """Heatmap losses of (B, K, h, w) outputs; the targets are heatmaps like them and (B, K) weights."""
         heatmaps, weights = targets
         loss = losses.joint_mse(output, heatmaps, weights)
-        if self.recipe.flip_pairs:
-            loss = loss + self.recipe.flip_pairs * losses.flip_pair_mse(output, heatmaps, weights, self.flip_pairs)
-        if self.recipe.peaks:
-            loss = loss + self.recipe.peaks * losses.peak_divergence(output, heatmaps, weights)
+        terms = self.recipe.loss
+        if terms.flip_pairs:
+            loss = loss + terms.flip_pairs * losses.flip_pair_mse(output, heatmaps, weights, self.flip_pairs)
+        if terms.peaks:
+            loss = loss + terms.peaks * losses.peak_divergence(output, heatmaps, weights)
         return loss
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> Metrics:
         """PCK@0.2 on LSP, COCO's metrics elsewhere; annotated boxes, flip test, decoding as the labels say."""
-        val, size = self.val, size or self.recipe.size
-        estimator = PoseEstimator(fold(self.backbone(model)), self.device, input_size=size, sigma=self.recipe.sigma)
+        val, size = self.val, size or self.recipe.schedule.size
+        network, sigma = fold(self.backbone(model)), self.recipe.loss.sigma
+        estimator = PoseEstimator(network, self.device, input_size=size, sigma=sigma)
         image_ids = sorted(val.images)[: limit or None]
         results = self.results(estimate(estimator, val, self.mine(image_ids), bar=False), image_ids)
         if val.labels == LSP:

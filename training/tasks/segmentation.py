@@ -20,7 +20,8 @@ from scalenet.labels import DATASETS
 from scalenet.network import ScaleNet
 from scalenet.predict.segmentation import COARSEST, Segmenter, reduced
 
-from ..config import Recipe, RecipeError
+from ..checks import RecipeError
+from ..config import Recipe
 from ..data import Size, spread
 from ..data.segmentation import SegmentationSource, check_pairs, validation_pairs
 from . import losses
@@ -48,24 +49,26 @@ class SegmentationTask(Task):
         super().__init__(recipe, device)
         if recipe.classes < 1:
             raise RecipeError(f"classes is at least 1, got {recipe.classes}")
+        data, change = recipe.data, recipe.augmentation
         self.source = SegmentationSource(
-            recipe.root, recipe.split, recipe.classes, recipe.scale, recipe.cache,
-            hold_out=recipe.hold_out, mix=recipe.mix, dusk=recipe.dusk, draw=recipe.scale_draw, colour=recipe.colour,
+            data.root, data.split, recipe.classes, change.scale, data.cache,
+            hold_out=data.hold_out, mix=change.mix, dusk=change.dusk, draw=change.scale_draw, colour=change.colour,
         )  # fmt: skip
-        self.val = validation_pairs(recipe.root, recipe.split, recipe.val_split, recipe.hold_out)
-        check_pairs(self.val, recipe.classes, f"labels of {recipe.val_split} in {recipe.root}")
-        check_pairs(self.source.pairs, recipe.classes, f"labels of {recipe.split} in {recipe.root}", every=False)
-        weighted = recipe.class_weights or recipe.fixed_weights
+        self.val = validation_pairs(data.root, data.split, data.val_split, data.hold_out)
+        check_pairs(self.val, recipe.classes, f"labels of {data.val_split} in {data.root}")
+        check_pairs(self.source.pairs, recipe.classes, f"labels of {data.split} in {data.root}", every=False)
+        weighted = recipe.loss.class_weights or recipe.loss.fixed_weights
         self.weight = self._class_weights().to(device) if weighted else None
 
     def _class_weights(self) -> torch.Tensor:
-        if self.recipe.fixed_weights:
-            return torch.tensor(self.recipe.fixed_weights)
+        if self.recipe.loss.fixed_weights:
+            return torch.tensor(self.recipe.loss.fixed_weights)
         return losses.softened_class_weights(torch.from_numpy(np.asarray(self.source.class_counts())))
 
     def build(self, arch: Arch) -> nn.Module:
         """A segmentation network."""
-        return ScaleNet(arch, num_classes=self.recipe.classes, labels=DATASETS.get(Path(self.recipe.root).name.lower()))
+        labels = DATASETS.get(Path(self.recipe.data.root).name.lower())
+        return ScaleNet(arch, num_classes=self.recipe.classes, labels=labels)
 
     def runner(self, model: nn.Module) -> nn.Module:
         """Logits at stride 4, which is where networks teach each other."""
@@ -73,14 +76,14 @@ class SegmentationTask(Task):
 
     def loss(self, output: torch.Tensor, *targets: torch.Tensor) -> torch.Tensor:
         """Pixel losses of (B, classes, h, w) logits, enlarged to the target's (B, H, W) class numbers."""
-        (target,), recipe = targets, self.recipe
+        (target,), settings = targets, self.recipe.loss
         output = F.interpolate(output.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
-        if recipe.ohem:
-            loss = losses.ohem_cross_entropy(output, target, recipe.ohem, recipe.ohem_pixels, self.weight)
+        if settings.ohem:
+            loss = losses.ohem_cross_entropy(output, target, settings.ohem, settings.ohem_pixels, self.weight)
         else:
             loss = losses.cross_entropy(output, target, self.weight)
-        if recipe.lovasz:
-            loss = loss + recipe.lovasz * losses.lovasz_softmax(output, target)
+        if settings.lovasz:
+            loss = loss + settings.lovasz * losses.lovasz_softmax(output, target)
         return loss
 
     def calibration(
@@ -92,7 +95,7 @@ class SegmentationTask(Task):
             image = self.source.load(i)[0]
             return pad_to_multiple(reduced(image, size) if size else image, COARSEST)
 
-        return spread(load, len(self.source), images, batch, self.device, seed, self.recipe.damaged == "skip")
+        return spread(load, len(self.source), images, batch, self.device, seed, self.recipe.data.damaged == "skip")
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> dict[str, float]:
         """mIoU on the validation images, one by one, as they are or, if larger, reduced to ``size``; at full size."""
