@@ -15,7 +15,6 @@ from scalenet.arch import Arch, SearchSpace
 from scalenet.cost import count
 from scalenet.engines.front import Front, Member
 from scalenet.engines.front_file import NewMember, joined_statistics, write_front
-from scalenet.models.checkpoint import digest_of
 from scalenet.models.metadata import CheckpointMetadata
 
 from .archive import Archive, ArchiveError
@@ -74,11 +73,9 @@ def _metadata(evaluator: Evaluator, archive: Archive) -> CheckpointMetadata:
     images = f"the first {evaluator.limit} images" if evaluator.limit else "all images"
     settings = f"calibration={evaluator.calibration} limit={evaluator.limit}"
     return replace(
-        evaluator.metadata, arch=model.arch, task=model.task, labels=model.labels or evaluator.metadata.labels,
-        datasets=evaluator.metadata.datasets or (Path(recipe.root).name,), metrics={}, searched=len(archive),
+        evaluator.derived(model, model.labels or evaluator.metadata.labels, len(archive)),
         protocol=f"{images} of {recipe.val_split}, reduced to the member's input size, as a search scores them",
         command=f"python -m search front RECIPE ARCHIVE root=ROOT {settings} -o FILE --check",
-        init=evaluator.file.name, parent_sha256=digest_of(evaluator.file), network="",
         batchnorm=f"each member's own, recalibrated on {evaluator.calibration} training images",
     )  # fmt: skip
 
