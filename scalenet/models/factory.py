@@ -16,7 +16,7 @@ from ..blocks import unwrap
 from ..budget import Budget, Limit
 from ..network import ScaleNet
 from ..runtime.device import Device
-from ..tasks import TaskSpec
+from ..tasks import TaskSpec, WrongTask
 from . import repository
 from .checkpoint import (
     NoWeights,
@@ -156,13 +156,13 @@ def network_within(
     Raises:
         LookupError, OSError, WeightsError, BudgetError, EngineError, ImportError: as :class:`scalenet.Front` and its
             ``pick``.
-        ValueError: for a front of another task.
+        WrongTask: for a front of another task.
     """
     from ..engines.front import Front
 
     front = Front(name)
     if spec not in (None, front.spec):
-        raise ValueError(f"a {spec.title} network is needed, {name} is a front for {front.spec.name}")
+        raise WrongTask(f"a {spec.title} network is needed, {name} is a front for {front.spec.name}", front.spec.name)
     return front.extract(front.pick(**asdict(budget), device=device, engine=engine, dtype=dtype))
 
 

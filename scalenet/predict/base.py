@@ -20,20 +20,12 @@ from ..models.preprocessing import model_input
 from ..network import ScaleNet
 from ..runtime.device import Device
 from ..runtime.pipeline import neighbours, prefetch
-from ..tasks import TaskSpec
+from ..tasks import TaskSpec, WrongTask
 
 NO_BUDGET = Budget()
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 Found = TypeVar("Found")
-
-
-class WrongTask(ValueError):
-    """A network for something else than the predictor does; ``task`` says what."""
-
-    def __init__(self, message: str, task: str) -> None:
-        super().__init__(message)
-        self.task = task
 
 
 class Predictor:
