@@ -93,6 +93,11 @@ def _add_front(commands: Any) -> None:
         "--members", type=positive, default=20,
         help="how many to measure (default: %(default)s); those that no cheaper one beats become members",
     )  # fmt: skip
+    front.add_argument(
+        "--default", default="", metavar="NAME",
+        help="a network out of this supernet that is made a member as it is, for example scalenet_p0; what is cheaper "
+        "and no worse is left out",
+    )  # fmt: skip
     front.add_argument("--check", action="store_true", help="measure the members of FRONT anew instead of writing it")
 
 
@@ -180,7 +185,7 @@ def front(args: argparse.Namespace) -> None:
     written = Front(args.output) if args.check else None
     evaluator = make_evaluator(recipe, join=False)
     if written is None:
-        made = build(evaluator, archive, args.output, args.members, recipe.sizes)
+        made = build(evaluator, archive, args.output, args.members, recipe.sizes, args.default)
         print(made.table())
         print(args.output)
         return
