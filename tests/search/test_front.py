@@ -176,6 +176,37 @@ def test_the_commands(world, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "d" / "m.json").exists()
 
 
+def test_plain_networks_are_scored_beside_the_front(world, tmp_path, capsys, monkeypatch):
+    weights, recipe, archive = world
+    monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1))
+    front = build(evaluator, archive, tmp_path / "toys.front.safetensors", 6, SIZES)
+    command = ["score", "s0", f"supernet={weights}", "calibration=2", "limit=1", "sizes=64x80,32x40"]
+    out, page = str(tmp_path / "compare.jsonl"), str(tmp_path / "compare.html")
+    assert main([*command, "--arch", "hrnet", "hrnet:1", "--against", str(front.path), "-o", out]) == 0
+    *rows, said = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(r["arch"], r["input_size"]) for r in rows] == [
+        ("hrnet", [64, 80]), ("hrnet", [32, 40]), ("hrnet:1", [64, 80]), ("hrnet:1", [32, 40])
+    ]  # fmt: skip
+    beside = [row for row in rows if row["member"]]
+    for row in beside:
+        member = front[row["member"]]
+        assert member == front.pick(max_macs=row["macs"]) and member.macs == row["member_macs"] <= row["macs"]
+        assert row["member_score"] == pytest.approx(evaluator.score(member.arch).score, abs=1e-4)
+        assert row["gain"] == pytest.approx(row["member_score"] - row["miou"], abs=2e-4)
+    assert beside and said["compared"] == len(beside) and said["least_gain"] == min(r["gain"] for r in beside)
+    assert said["front_above"] == sum(r["gain"] > 0 for r in beside)
+    kept = Archive(out)
+    assert len(kept) == len({*(r["member"] for r in beside), *((r["arch"], *r["input_size"]) for r in rows)})
+    assert main(["report", out, "-o", page, "--metric", "miou"]) == 0
+    text = (tmp_path / "compare.html").read_text()
+    assert "At equal multiply-adds" in text and "uniformly scaled" in text and text.count("scaled to depth 1") == 2
+    other = save_weights(tmp_path / "o.safetensors", evaluator.model.state_dict(), read_weights(weights)[1])
+    capsys.readouterr()
+    assert main(["score", "s0", f"supernet={other}", *command[3:], "--against", str(front.path)]) == 2
+    assert "is of another supernet than" in capsys.readouterr().err
+
+
 def test_time_chooses_among_the_best():
     archs = [SPACE.smallest(), SPACE.hrnet(), SPACE.largest()]
     records = [Record(a, s, m, 1, 0, 1.0) for a, s, m in zip(archs, (0.1, 0.3, 0.2), (1, 2, 3), strict=True)]
