@@ -253,9 +253,9 @@ class SearchSpace:
         whole = replace(self, task="segmentation").largest()
         return whole.replace(task=self.task, name=SUPERNET)
 
-    def hrnet(self) -> Arch:
-        """The HRNet pattern in this space: one depth (4, or the nearest there is), full fusion after the last step."""
-        depth = min(max(4, self.depths[0]), self.depths[1])
+    def hrnet(self, depth: int = 4) -> Arch:
+        """The HRNet pattern in this space: one depth (or the nearest there is), full fusion after the last step."""
+        depth = min(max(depth, self.depths[0]), self.depths[1])
         whole = replace(self, task="segmentation")
         arch = whole.build(lambda *_: depth, lambda s, m, j, d, k: d == depth - 1, f"hrnet_w{self.width}")
         return arch.replace(task=self.task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -136,14 +135,6 @@ def parse_pairs(text: str) -> list[Pair]:
             known = ", ".join(ENGINES[1:])
             raise ValueError(f"--engines: all, or {known}, each with :bfloat16 if wanted, not {name}:{dtype}")
     return pairs
-
-
-def processor() -> str:
-    """What the processor calls itself."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def bench_table(rows: Sequence[dict[str, Any]]) -> str:

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 HEAD_BLOCKS = 4  # basic blocks of the bottom-up head
 
 
+class WrongTask(ValueError):
+    """A network for something else than is wanted; ``task`` says what."""
+
+    def __init__(self, message: str, task: str) -> None:
+        super().__init__(message)
+        self.task = task
+
+
 @dataclass(frozen=True)
 class Conv:
     """One convolution: channels in and out, kernel, log2 of its output's stride, with bias or followed by BN."""

@@ -44,10 +44,17 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
     score.add_argument(
         "--arch", nargs="+", default=["smallest", "largest"],
-        help="smallest, largest, hrnet or architecture files (default: smallest largest)",
+        help="smallest, largest, hrnet, hrnet:DEPTH (its pattern, uniformly scaled) or architecture files "
+        "(default: smallest largest)",
     )  # fmt: skip
     score.add_argument("--seeds", type=positive, default=1, help="how often to recalibrate, on other images each time")
-    score.add_argument("-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy")
+    score.add_argument(
+        "--against", metavar="FRONT",
+        help="beside each, score the best member of this front of at most as many multiply-adds: a file or a name",
+    )  # fmt: skip
+    score.add_argument(
+        "-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy and report"
+    )
     _add_deploy(commands)
     _add_front(commands)
     rank = commands.add_parser("rank", help="Kendall's tau: inherited metrics against training each alone")
@@ -93,6 +100,11 @@ def _add_front(commands: Any) -> None:
         "--members", type=positive, default=20,
         help="how many to measure (default: %(default)s); those that no cheaper one beats become members",
     )  # fmt: skip
+    front.add_argument(
+        "--default", default="", metavar="NAME",
+        help="a network out of this supernet that is made a member as it is, for example scalenet_p0; what is cheaper "
+        "and no worse is left out",
+    )  # fmt: skip
     front.add_argument("--check", action="store_true", help="measure the members of FRONT anew instead of writing it")
 
 
@@ -128,13 +140,16 @@ def report(args: argparse.Namespace) -> None:
 
 def score(args: argparse.Namespace) -> None:
     """``score RECIPE [key=value ...] [--arch A ...]``: a JSON object a line."""
+    from scalenet.engines.front import Front
     from training.start import arch_of_space
 
+    from .compare import Comparison
     from .run import make_evaluator
 
-    recipe = get_recipe(args.recipe, args.overrides)
+    recipe, front = get_recipe(args.recipe, args.overrides), Front(args.against) if args.against else None
     evaluator = make_evaluator(recipe, join=False)
     archive = Archive(args.output) if args.output else None
+    comparison = Comparison(front, evaluator) if front is not None else None
     with archive.alone() if archive is not None else nullcontext():
         if archive is not None:
             archive.identify(evaluator.identity)
@@ -142,14 +157,17 @@ def score(args: argparse.Namespace) -> None:
             arch = arch_of_space(evaluator.space, name)
             arch = arch.replace(input_size=size) if size else arch
             record, *others = (evaluator.score(arch, seed=seed) for seed in range(args.seeds))
-            if archive is not None and arch not in archive:
-                archive.add(record)
             row = {"arch": name, "input_size": list(arch.input_size), "params": record.params, "macs": record.macs,
                    evaluator.metric: round(record.score, 4)}  # fmt: skip
             if others:
                 scores = [r.score for r in (record, *others)]
                 row["by_seed"] = [round(s, 4) for s in scores]
-            print(json.dumps(row), flush=True)
+            print(json.dumps(row | (comparison.beside(record) if comparison else {})), flush=True)
+            for scored in (record, *(comparison.scored.values() if comparison else ())):
+                if archive is not None and scored.arch not in archive:
+                    archive.add(scored)
+    if comparison is not None:
+        print(json.dumps(comparison.summary()))
 
 
 def deploy(args: argparse.Namespace) -> None:
@@ -180,7 +198,7 @@ def front(args: argparse.Namespace) -> None:
     written = Front(args.output) if args.check else None
     evaluator = make_evaluator(recipe, join=False)
     if written is None:
-        made = build(evaluator, archive, args.output, args.members, recipe.sizes)
+        made = build(evaluator, archive, args.output, args.members, recipe.sizes, args.default)
         print(made.table())
         print(args.output)
         return

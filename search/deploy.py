@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import cast
 
 from scalenet.arch import Arch
-from scalenet.bench import bench
 from scalenet.data.io import write_text
-from scalenet.engines.latency import SECONDS, up_to
+from scalenet.engines.latency import network_ms, up_to
 from scalenet.labels import DATASETS
-from scalenet.models.checkpoint import digest_of, save_weights
+from scalenet.models.checkpoint import save_weights
 from scalenet.network import ScaleNet
+from scalenet.runtime.device import pick_device
 
 from .archive import Archive, ArchiveError, Record
 from .evaluator import Evaluator
@@ -63,7 +63,7 @@ def latency_of(evaluator: Evaluator, device: str | None) -> Callable[[Record], f
     @cache
     def ms(arch: Arch) -> float:
         network = cast(ScaleNet, evaluator.task.build(arch).eval())
-        return bench(network, evaluator.size(arch), device, SECONDS)["ms"]
+        return network_ms(network, pick_device(device), size=evaluator.size(arch))
 
     return lambda record: ms(record.arch)
 
@@ -93,13 +93,10 @@ def deploy(
         if parameter.ndim > 1:  # what the file will hold
             parameter.data = parameter.data.half().float()
     metrics = evaluator.task.evaluate(network, size=evaluator.size(arch))
-    recipe, parent = evaluator.task.recipe, evaluator.metadata
     metadata = replace(
-        parent, arch=arch, task=recipe.task, labels=labels, datasets=parent.datasets or (dataset,),
-        terms=terms or parent.terms, metrics={evaluator.task.validation: {recipe.data.val_split: metrics}},
-        searched=len(archive), protocol="", command="",
-        init=evaluator.file.name, parent_sha256=digest_of(evaluator.file), space=None, network="",
-        batchnorm=f"recalibrated on {evaluator.calibration} training images",
+        evaluator.derived(network, labels, len(archive)), datasets=evaluator.metadata.datasets or (dataset,),
+        metrics={evaluator.task.validation: {evaluator.task.recipe.data.val_split: metrics}},
+        terms=terms or evaluator.metadata.terms, space=None,
     )  # fmt: skip
     weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata.header(), half=True)
     write_text(folder / f"{name}.json", arch.to_json() + "\n")

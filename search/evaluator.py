@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from scalenet.arch import Arch
 from scalenet.cost import count
+from scalenet.labels import Labels
 from scalenet.models.checkpoint import WeightsError, digest_of, read_metadata, read_weights, select
+from scalenet.models.metadata import CheckpointMetadata
 from scalenet.network import ScaleNet
 from training import distributed
 from training.config import Recipe
@@ -105,6 +107,20 @@ class Evaluator:
             return 0.0
         network = self.task.backbone(self.task.build(arch))
         return round(measure_latency(network, network.arch.input_size, self.device, self.plan.timing), 3)
+
+    def derived(self, network: ScaleNet, labels: Labels | None, searched: int) -> CheckpointMetadata:
+        """What is known of weights that come out of the supernet as they are; nothing is measured yet.
+
+        Args:
+            network: what of it they are.
+            searched: how many architectures it is the best of.
+        """
+        return replace(
+            self.metadata, arch=network.arch, task=network.task, labels=labels, metrics={}, searched=searched,
+            datasets=self.metadata.datasets or (Path(self.task.recipe.root).name,), protocol="", command="",
+            init=self.file.name, parent_sha256=digest_of(self.file), network="",
+            batchnorm=f"recalibrated on {self.calibration} training images",
+        )  # fmt: skip
 
     def static(self, arch: Arch) -> ScaleNet:
         """The static network of ``arch`` with the supernet's weights and statistics of its own, in evaluation mode."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from scalenet.arch import Arch, SearchSpace
 from scalenet.cost import count
 from scalenet.engines.front import Front, Member
-from scalenet.engines.front_file import NewMember, joined_statistics, write_front
-from scalenet.models.checkpoint import digest_of
+from scalenet.engines.front_file import NewMember, is_statistic, joined_statistics, write_front
+from scalenet.models.factory import load_model
 from scalenet.models.metadata import CheckpointMetadata
+from scalenet.network import ScaleNet
 
 from .archive import Archive, ArchiveError
 from .evaluator import Evaluator, Size
@@ -26,42 +29,61 @@ from .evolution import pareto_front
 def candidates(archive: Archive, space: SearchSpace, sizes: Sequence[Size], number: int) -> list[Arch]:
     """About ``number`` architectures: the archive's best and the space's smallest, spread evenly over each size.
 
+    Where the archive's fronts (one for each size that it was searched at) hold fewer than a size's share, the fronts of
+    what remains follow, until there is nothing left.
+
     Args:
         sizes: (H, W) input sizes; default those of the archive's records.
     """
-    records = list(archive.records.values())
-    found = {r.arch.input_size for r in records}
-    best = [r for size in found for r in pareto_front([r for r in records if r.arch.input_size == size])]
-    archs = {r.digest: r.arch for r in best}
-    archs.setdefault(space.smallest().digest, space.smallest())
+    rest = list(archive.records.values())
+    found = {r.arch.input_size for r in rest}
+    sizes, archs = sorted(sizes or found), {space.smallest().digest: space.smallest()}
+    share = math.ceil(number / len(sizes))
+    while rest and (len(archs) < share or len(rest) == len(archive)):
+        best = [r for size in found for r in pareto_front([r for r in rest if r.arch.input_size == size])]
+        archs |= {r.digest: r.arch for r in best}
+        rest = [r for r in rest if r.digest not in archs]
     ordered = sorted(archs.values(), key=lambda arch: count(arch, space.input_size).macs)
-    sizes = sorted(sizes or found)
-    share = min(len(ordered), math.ceil(number / len(sizes)))
+    share = min(len(ordered), share)
     places = {round(i * (len(ordered) - 1) / max(1, share - 1)) for i in range(share)}
     return [ordered[i].replace(input_size=size, name="") for size in sizes for i in sorted(places)]
 
 
 def build(
-    evaluator: Evaluator, archive: Archive, out: str | Path, number: int = 20, sizes: Sequence[Size] = ()
+    evaluator: Evaluator,
+    archive: Archive,
+    out: str | Path,
+    number: int = 20,
+    sizes: Sequence[Size] = (),
+    default: str | Path = "",
 ) -> Front:
     """Write a front; what was measured is kept beside it until it is whole, and not measured again.
 
     Each candidate gets BatchNorm statistics of its own, is written, read back and measured; those that no other beats
     at fewer multiply-adds become members.
 
+    Args:
+        number, sizes: see :func:`candidates`.
+        default: name or file of a network that came out of this supernet, which is made a member just as it is, its
+            own BatchNorm statistics too. What is cheaper and scores as much is left out then, so that scores rise with
+            multiply-adds.
+
     Raises:
-        ArchiveError: if another front is half-made there, or nothing could be measured.
+        ArchiveError: if another front is half-made there, nothing could be measured, or the default network has other
+            weights than the supernet.
     """
     partial = Path(out).with_name(f"{Path(out).name.removesuffix('.safetensors')}.partial.safetensors")
-    metadata, weights, metric = _metadata(evaluator, archive), evaluator.model.state_dict(), evaluator.metric
+    metadata, weights, metric = _metadata(evaluator, archive, default), evaluator.model.state_dict(), evaluator.metric
     done = _kept(partial, metadata)
-    for arch in tqdm(candidates(archive, evaluator.space, sizes, number), desc="measured"):
-        run_at = arch.replace(input_size=evaluator.size(arch) or evaluator.model.arch.input_size)
+    kept = _shipped(evaluator, default) if default else None
+    networks = [*([kept] if kept else []), *candidates(archive, evaluator.space, sizes, number)]
+    for network in tqdm(networks, desc="measured"):
+        run_at = _run_at(evaluator, network)
         if run_at not in done:
-            done[run_at] = _measured(evaluator, metadata, arch, run_at)
+            done[run_at] = _measured(evaluator, metadata, network, run_at)
             write_front(partial, weights, metadata, metric, list(done.values()))
     scored: list[Any] = [m for m in Front(partial).members if m.score is not None]
-    best: list[Member] = pareto_front(scored)
+    best = rising(scored, _run_at(evaluator, kept) if kept else None)
     if not best:
         raise ArchiveError(f"{metric} could not be measured on these images: raise limit")
     write_front(out, weights, metadata, metric, [done[m.arch] for m in best])
@@ -69,17 +91,53 @@ def build(
     return Front(out)
 
 
-def _metadata(evaluator: Evaluator, archive: Archive) -> CheckpointMetadata:
+def rising(members: Sequence[Any], kept: Arch | None = None) -> list[Member]:
+    """Members that no cheaper one equals, cheapest first.
+
+    Args:
+        kept: stays whatever the others score; says on stderr what is left out for it.
+
+    Raises:
+        ArchiveError: if it was not measured.
+    """
+    own = next((m for m in members if m.arch == kept), None)
+    if own is None:
+        if kept is not None:
+            raise ArchiveError("the default network could not be measured on these images: raise limit")
+        return pareto_front(members)
+    above = [m for m in members if m is not own and m.macs <= own.macs and m.score >= own.score]
+    for m in pareto_front(above):
+        print(f"left out for {own.name} ({own.score:.4f}): {m.name}, {m.score:.4f}", file=sys.stderr)
+    return pareto_front([m for m in members if m not in above])
+
+
+def _run_at(evaluator: Evaluator, network: Arch | ScaleNet) -> Arch:
+    """A network's architecture with the (H, W) it is run at."""
+    arch = network if isinstance(network, Arch) else network.arch
+    return arch.replace(input_size=evaluator.size(arch) or evaluator.model.arch.input_size, name="")
+
+
+def _shipped(evaluator: Evaluator, name: str | Path) -> ScaleNet:
+    """A network whose every weight is the supernet's."""
+    network, whole = load_model(name), evaluator.model.state_dict()
+    for entry, value in network.state_dict().items():
+        if not is_statistic(entry) and not (entry in whole and torch.equal(value, whole[entry].cpu())):
+            raise ArchiveError(
+                f"{name} has other weights than {evaluator.file} ({entry}): it is no member of its front"
+            )
+    return network
+
+
+def _metadata(evaluator: Evaluator, archive: Archive, default: str | Path) -> CheckpointMetadata:
     recipe, model = evaluator.task.recipe, evaluator.model
+    other = f", that of {Path(default).name} as it was shipped" if default else ""
     images = f"the first {evaluator.limit} images" if evaluator.limit else "all images"
     settings = f"calibration={evaluator.calibration} limit={evaluator.limit}"
     return replace(
-        evaluator.metadata, arch=model.arch, task=model.task, labels=model.labels or evaluator.metadata.labels,
-        datasets=evaluator.metadata.datasets or (Path(recipe.data.root).name,), metrics={}, searched=len(archive),
+        evaluator.derived(model, model.labels or evaluator.metadata.labels, len(archive)),
         protocol=f"{images} of {recipe.data.val_split}, reduced to the member's input size, as a search scores them",
         command=f"python -m search front RECIPE ARCHIVE root=ROOT {settings} -o FILE --check",
-        init=evaluator.file.name, parent_sha256=digest_of(evaluator.file), network="",
-        batchnorm=f"each member's own, recalibrated on {evaluator.calibration} training images",
+        batchnorm=f"each member's own, recalibrated on {evaluator.calibration} training images{other}",
     )  # fmt: skip
 
 
@@ -93,9 +151,10 @@ def _kept(partial: Path, metadata: CheckpointMetadata) -> dict[Arch, NewMember]:
     return {m.arch: NewMember(m.arch, front.statistics(m).clone(), m.metrics) for m in front.members}
 
 
-def _measured(evaluator: Evaluator, metadata: CheckpointMetadata, arch: Arch, run_at: Arch) -> NewMember:
-    """A member written to a file of its own, and measured as it is read from there."""
-    member = NewMember(run_at, joined_statistics(evaluator.static(arch).state_dict()), {})
+def _measured(evaluator: Evaluator, metadata: CheckpointMetadata, network: Arch | ScaleNet, run_at: Arch) -> NewMember:
+    """A member written to a file of its own, and measured as it is read from there; of an architecture recalibrated."""
+    network = network if isinstance(network, ScaleNet) else evaluator.static(network)
+    member = NewMember(run_at, joined_statistics(network.state_dict()), {})
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "one.safetensors"
         write_front(file, evaluator.model.state_dict(), metadata, evaluator.metric, [member])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import statistics
 from dataclasses import dataclass
 
 import torch
 
 from scalenet.engines.base import make_engine
-from scalenet.engines.choose import random_image, time_in_turn
+from scalenet.engines.choose import median_ms
+from scalenet.engines.machine import machine
 from scalenet.fuse import Folded, fold
 from scalenet.network import ScaleNet
 
@@ -26,15 +25,11 @@ class Timing:
 
     def described(self, device: torch.device) -> str:
         """Everything but the architecture and its size that a time depends on."""
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
-        threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} threads"
-        return f"torch {torch.__version__} on {name}{threads}, batch {self.batch}, {self.dtype}"
+        return f"{machine(device, ('torch',))}, batch {self.batch}, {self.dtype}"
 
 
-@torch.inference_mode()
 def measure_latency(network: ScaleNet, size: tuple[int, int], device: torch.device, timing: Timing) -> float:
     """The median time of a batch of (H, W) images."""
     folded = Folded(fold(network).to(device))
     engine = make_engine(folded, "torch", timing.dtype)
-    times = time_in_turn({timing.dtype: engine}, random_image(folded, size, timing.batch), timing.seconds)
-    return statistics.median(times[timing.dtype])
+    return median_ms(engine, folded, size, timing.seconds, timing.batch)

@@ -17,7 +17,7 @@ from .evolution import pareto_front
 from .report import tau
 
 DRAWN, POINTS = 200, 100  # architectures that are drawn beside the front's; points of the hypervolume's curve
-RANDOM, SEARCHED, HRNET = "#94a3b8", "#d97706", "#be123c"
+RANDOM, SEARCHED, HRNET, SCALED = "#94a3b8", "#d97706", "#be123c", "#2563eb"
 BRANCHES = range(4)
 STYLE = """body{font:15px/1.5 sans-serif;color:#1e293b;max-width:1000px;margin:24px auto;padding:0 16px}
 table{border-collapse:collapse;margin:8px 24px 8px 0;display:inline-table}td,th{padding:3px 10px;text-align:right}
@@ -38,7 +38,8 @@ def write_page(records: Sequence[Record], path: str | Path, metric: str, alone: 
     front = pareto_front(records)
     parts = [
         _summary(records, metric), _plot(records, front, metric), '<div id="shown">Click a point.</div>',
-        "<h2>The front</h2>", _front_table(front, metric), "<h2>Progress</h2>", _progress(records),
+        "<h2>The front</h2>", _front_table(front, metric), _plain_table(records, metric),
+        "<h2>Progress</h2>", _progress(records),
         "<h2>Does the order hold?</h2>", _correlations(records, alone), "<h2>Depth and fusion by scale</h2>",
         _scales(front, "the front"), _scales(records, "all that was scored"),
     ]  # fmt: skip
@@ -52,9 +53,19 @@ def write_page(records: Sequence[Record], path: str | Path, metric: str, alone: 
 
 def hrnet_of(records: Sequence[Record]) -> str:
     """The digest of HRNet's pattern in the space that the records span."""
+    return _space_of(records).hrnet().digest
+
+
+def scaled_of(records: Sequence[Record]) -> set[str]:
+    """The digests of HRNet's pattern with other depths, all branches alike: uniformly scaled networks of that space."""
+    space = _space_of(records)
+    return {space.hrnet(depth).digest for depth in range(space.depths[0], space.depths[1] + 1)} - {hrnet_of(records)}
+
+
+def _space_of(records: Sequence[Record]) -> SearchSpace:
     spaces = [SearchSpace.around(r.arch) for r in records]
     depths = (min(s.depths[0] for s in spaces), max(s.depths[1] for s in spaces))
-    return replace(spaces[0], depths=depths).hrnet().digest
+    return replace(spaces[0], depths=depths)
 
 
 def hypervolume(records: Iterable[Record], most_macs: int) -> float:
@@ -73,12 +84,13 @@ def _summary(records: Sequence[Record], metric: str) -> str:
 
 
 def _plot(records: Sequence[Record], front: Sequence[Record], metric: str) -> str:
-    best, pattern = {r.key for r in front}, hrnet_of(records)
+    best, pattern, scaled = {r.key for r in front}, hrnet_of(records), scaled_of(records)
     rest = [r for r in records if r.key not in best]
     groups = [
         (_dots(r for r in rest if r.generation == 0), RANDOM, "random"),
         (_dots(r for r in rest if r.generation > 0), SEARCHED, "searched"),
         (_dots(r for r in records if r.digest == pattern), HRNET, "HRNet's pattern"),
+        (_dots(r for r in records if r.digest in scaled), SCALED, "uniformly scaled"),
     ]
     groups = [group for group in groups if group[0]]
     missing = "" if any(r.digest == pattern for r in records) else "<p>HRNet's pattern was not scored: add it with "
@@ -91,8 +103,8 @@ def _dots(records: Iterable[Record]) -> list[tuple[float, float, str]]:
 
 
 def _drawn(records: Sequence[Record], front: Sequence[Record]) -> list[Record]:
-    pattern = hrnet_of(records)
-    marked = [*front, *(r for r in records if r.digest == pattern)]
+    patterns = {hrnet_of(records), *scaled_of(records)}
+    marked = [*front, *(r for r in records if r.digest in patterns)]
     return [*marked, *records[:: max(1, len(records) // DRAWN)]]
 
 
@@ -108,6 +120,20 @@ def _front_table(front: Sequence[Record], metric: str) -> str:
          str(r.generation)) for r in front
     ]  # fmt: skip
     return _table(("digest", "input", "GMACs", "parameters", metric, "generation"), rows)
+
+
+def _plain_table(records: Sequence[Record], metric: str) -> str:
+    """HRNet's pattern and uniformly scaled networks, each beside the best other of at most as many multiply-adds."""
+    pattern, scaled = hrnet_of(records), scaled_of(records)
+    rows = []
+    for r in sorted((r for r in records if r.digest in scaled or r.digest == pattern), key=lambda r: r.macs):
+        others = [o for o in records if o.macs <= r.macs and o.digest not in scaled and o.digest != pattern]
+        best = max(others, key=lambda o: o.score, default=None)
+        name = "HRNet's pattern" if r.digest == pattern else f"scaled to depth {r.arch.stages[0][0].depths[0]}"
+        beside = ("", "", "") if best is None else (best.key, f"{best.score:.4f}", f"{best.score - r.score:+.4f}")
+        rows.append((name, "x".join(map(str, r.arch.input_size)), f"{r.macs / 1e9:.3f}", f"{r.score:.4f}", *beside))
+    head = ("", "input", "GMACs", metric, "best within as many", metric, "gain")
+    return "<h2>At equal multiply-adds</h2>" + _table(head, rows) if rows else ""
 
 
 def _progress(records: Sequence[Record]) -> str:

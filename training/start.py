@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from scalenet.arch import Arch, SearchSpace
+from scalenet.arch import Arch, ArchError, SearchSpace
 from scalenet.models.checkpoint import PICKLED, digest_of, read_metadata
 from scalenet.models.convert import hrnet_names, is_hrnet, read_checkpoint
 from scalenet.models.factory import weights_file
@@ -23,14 +23,20 @@ COUNTER = "num_batches_tracked"  # in no older file, and of no weight
 
 
 def arch_of_space(space: SearchSpace, name: str) -> Arch:
-    """An architecture of the space: largest, smallest, hrnet, or a JSON file.
+    """An architecture of the space: largest, smallest, hrnet, hrnet:D (its pattern D blocks deep), or a JSON file.
 
     Raises:
         FileNotFoundError, ArchError: if it is none of these, or outside the space.
     """
     named = {"largest": space.largest, "smallest": space.smallest, "hrnet": space.hrnet}
     if name not in named and not Path(name).is_file():
-        raise FileNotFoundError(f"no architecture {name!r}: give {', '.join(named)} or a JSON file")
+        kind, _, depth = name.partition(":")
+        if kind == "hrnet" and depth.isdecimal():
+            low, high = space.depths
+            if not low <= int(depth[:4]) <= high:
+                raise ArchError(f"{name} is outside the space, whose branches are {low} to {high} blocks deep")
+            return space.hrnet(int(depth[:4]))
+        raise FileNotFoundError(f"no architecture {name!r}: give {', '.join(named)}, hrnet:DEPTH or a JSON file")
     return named[name]() if name in named else space.validate(Arch.load(name))
 
 

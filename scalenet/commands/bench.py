@@ -28,8 +28,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Time each network; returns one row for each, or for each engine."""
     import torch
 
-    from ..bench import bench_engines, bench_table, parse_pairs, processor
+    from ..bench import bench_engines, bench_table, parse_pairs
     from ..data.io import write_text
+    from ..engines.machine import processor
     from ..models.factory import load_model
 
     pairs = parse_pairs(args.engines)

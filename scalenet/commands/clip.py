@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,27 @@ def the_video(sources: Sequence[ImageSource], out: str) -> Path | None:
         return None
     probe(videos[0])
     return videos[0]
+
+
+def check_budget(args: argparse.Namespace, video: Path | None) -> None:
+    """Refuse limits that contradict each other or the input.
+
+    Raises:
+        ValueError: saying what to leave out.
+    """
+    if args.target_fps is not None and video is None:
+        raise ValueError("--target-fps is for a video: for images give --max-latency")
+    if args.target_fps is not None and (args.max_macs is not None or args.max_latency is not None):
+        raise ValueError("--target-fps chooses among all networks of the front: leave out --max-macs and --max-latency")
+
+
+def paced(args: argparse.Namespace, make: Callable[[Any], Any]) -> Any:
+    """``make(network)`` for the networks that keep ``--target-fps``, or ``make(None)`` for the model as it is named."""
+    if args.target_fps is None:
+        return make(None)
+    from ..video.pace import PacedEstimator
+
+    return PacedEstimator(args.model, args.target_fps, make)
 
 
 def frames_together(args: argparse.Namespace) -> int:
@@ -86,7 +107,7 @@ def run_video(
             )
         except VideoInterrupted as e:
             bar.close()
-            print(f"scalenet {args.command}: {e}, kept in {e.summary.target}", file=sys.stderr)
+            print(f"scalenet {args.command}: {e}, kept in {e.summary.target}{_members(e.summary)}", file=sys.stderr)
             raise
     if not args.json:
         _print(summary)
@@ -111,4 +132,12 @@ def _print(summary: Any) -> None:
         different = "" if found["people"] is None else f", {found['people']} different ones"
         who = "1 person" if found["most_people"] == 1 else f"{found['most_people']} people"
         print(f"  at most {who} at once{different}")
-    print(f"  video   {summary.target}{' (with sound)' if summary.sound else ''}\n  results {summary.json}")
+    print(f"  video   {summary.target}{' (with sound)' if summary.sound else ''}\n  results {summary.json}", end="")
+    print(_members(summary))
+
+
+def _members(summary: Any) -> str:
+    """A line of how many frames each member of a front ran; nothing where no front was stepped through."""
+    if summary.members is None:
+        return ""
+    return "\n  frames  " + ", ".join(f"{count} by {name}" for name, count in summary.members.items())

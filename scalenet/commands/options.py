@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from ..budget import BudgetError, parse_count, parse_milliseconds
@@ -21,6 +23,22 @@ def add_engine(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=DTYPES, help="what it computes in (default: the weights' own; for --engine auto the faster)"
     )
+
+
+def add_budget(parser: ArgumentParser) -> None:
+    """``--max-macs``, ``--max-latency`` and ``--target-fps``, of commands that take the best of a front."""
+    parser.add_argument(
+        "--max-macs", type=counted, metavar="COUNT",
+        help="the best network of the model's front that has at most these multiply-adds, for example 1.5G",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-latency", type=milliseconds, metavar="TIME",
+        help="the best network of the model's front that takes at most this for an image here, for example 20ms",
+    )  # fmt: skip
+    parser.add_argument(
+        "--target-fps", type=rate, metavar="N",
+        help="for a video: step between the networks of the model's front so that N frames are done a second",
+    )  # fmt: skip
 
 
 def height_width(text: str) -> tuple[int, int]:
@@ -61,6 +79,14 @@ def use_threads(args: Namespace) -> None:
         import torch
 
         torch.set_num_threads(args.threads)
+
+
+def rate(text: str) -> float:
+    """A number above 0."""
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise ArgumentTypeError(f"a number above 0 is needed, for example 15, got {text!r}")
 
 
 def counted(text: str) -> int:

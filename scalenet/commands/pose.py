@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 from ..labels import DECODERS
 from . import inputs
 from .batch import Batch, Job, is_file_name, keep_results, plan
-from .clip import frames_together, run_video, target_of, the_video
+from .clip import check_budget, frames_together, paced, run_video, target_of, the_video
 from .keypoint_file import KeypointFile, image_id, part_of
-from .options import add_engine, add_threads, numbers, positive, use_threads
+from .options import add_budget, add_engine, add_threads, numbers, positive, use_threads
 
 RESULTS = "keypoints.json"
 NETWORK, BOTTOMUP_NETWORK = "scalenet_p0", "scalenet_p0_bottomup"
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     add_threads(parser)
     add_engine(parser)
+    add_budget(parser)
     parser.add_argument(
         "--batch-size", type=positive,
         help=f"people that run together (default: {PEOPLE_TOGETHER}), or images for bottom-up (1); for videos 4, on a "
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     args.model = args.model or (BOTTOMUP_NETWORK if args.bottom_up else NETWORK)
     args.bottom_up = args.bottom_up or is_bottomup(args.model)
     video = the_video(sources, args.out)
+    check_budget(args, video)
     if video is not None:
         return _run_video(args, video)
     jobs, file = plan(args, sources, ["pose"]), results_file(args)
@@ -133,7 +136,9 @@ def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
     if args.boxes:
         raise ValueError("--boxes names images; in a video people are found: see --detector and --bottom-up")
     target = target_of(video, args, "pose")
-    return run_video(args, video, target, _estimator(args, frames_together(args)), Tracker() if args.track else None)
+    detector = None if args.target_fps is None else _detector(args)
+    estimator = paced(args, partial(_estimator, args, frames_together(args), detector))
+    return run_video(args, video, target, estimator, Tracker() if args.track else None)
 
 
 def _find(args: argparse.Namespace, batch: Batch, sources: Sequence[inputs.ImageSource]) -> Iterable[Any]:
@@ -154,27 +159,40 @@ def _find(args: argparse.Namespace, batch: Batch, sources: Sequence[inputs.Image
     return estimator.stream(batch.images(), batch.loaded(boxes_at))
 
 
-def _estimator(args: argparse.Namespace, batch_size: int | None) -> Any:
+def _detector(args: argparse.Namespace) -> Any:
+    """Who finds people, one for all networks of a front; None where nobody does."""
+    from ..engines.base import engine_device
+    from ..predict.detector import make_detector
+
+    device = engine_device(args.device, args.engine)
+    return None if args.bottom_up else make_detector(_finder(args), device, args.engine, args.dtype)
+
+
+def _finder(args: argparse.Namespace) -> str | None:
+    return None if args.detector == "none" else args.detector or "bottomup"
+
+
+def _estimator(args: argparse.Namespace, batch_size: int | None, detector: Any = None, network: Any = None) -> Any:
     if args.bottom_up:
-        return _bottomup(args, batch_size)
-    from ..predict.base import WrongTask
+        return _bottomup(args, batch_size, network)
     from ..predict.topdown import PoseEstimator
-    from ..tasks import BOTTOMUP
+    from ..tasks import BOTTOMUP, WrongTask
 
     if args.scales:
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
-    detector = None if args.detector == "none" else args.detector or "bottomup"
+    detector = detector or _finder(args)
     options = {"flip": args.flip is not False, "decode": args.decode, "detector": detector}
     options |= {"engine": args.engine, "dtype": args.dtype}
+    options |= {"max_macs": args.max_macs, "max_latency_ms": args.max_latency}
     try:
-        return PoseEstimator(args.model, args.device, batch_size or PEOPLE_TOGETHER, **options)
+        return PoseEstimator(network or args.model, args.device, batch_size or PEOPLE_TOGETHER, **options)
     except WrongTask as e:
         if e.task != BOTTOMUP.name:
             raise
-        return _bottomup(args, batch_size)
+        return _bottomup(args, batch_size, network)
 
 
-def _bottomup(args: argparse.Namespace, batch_size: int | None) -> Any:
+def _bottomup(args: argparse.Namespace, batch_size: int | None, network: Any) -> Any:
     from ..predict.bottomup import BottomUpPoseEstimator
 
     for option in ("decode", "detector", "boxes"):
@@ -183,7 +201,8 @@ def _bottomup(args: argparse.Namespace, batch_size: int | None) -> Any:
                 f"--{option} is for people in boxes, {args.model} looks at everybody at once: leave it out"
             )
     looks = {"flip": bool(args.flip), "scales": args.scales or (1.0,), "engine": args.engine, "dtype": args.dtype}
-    return BottomUpPoseEstimator(args.model, args.device, batch_size or 1, **looks)
+    looks |= {"max_macs": args.max_macs, "max_latency_ms": args.max_latency}
+    return BottomUpPoseEstimator(network or args.model, args.device, batch_size or 1, **looks)
 
 
 def sample_portrait() -> Path:

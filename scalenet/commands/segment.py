@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from . import inputs
 from .batch import Batch, Job, keep_results, plan
-from .clip import frames_together, run_video, target_of, the_video
-from .options import add_engine, add_threads, height_width, milliseconds, numbers, positive, use_threads
+from .clip import check_budget, frames_together, paced, run_video, target_of, the_video
+from .options import add_budget, add_engine, add_threads, height_width, numbers, positive, use_threads
 
 KINDS = ("overlay", "mask")
 NETWORK = "scalenet_s0"
@@ -39,10 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=positive, help="images of one size that run together (default: 1, videos 4, on a GPU 8)"
     )
-    parser.add_argument(
-        "--max-latency", type=milliseconds, metavar="TIME",
-        help="the best network of the model's front that takes at most this for an image here, for example 20ms",
-    )  # fmt: skip
+    add_budget(parser)
     parser.add_argument("--flip", action="store_true", help="also look at the mirrored image")
     parser.add_argument("--scales", type=numbers, default=(1.0,), help="average over scales, for example 0.75,1,1.25")
     parser.add_argument(
@@ -60,9 +58,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     use_threads(args)
     said, args.model = args.model is None and not args.json, args.model or NETWORK
     video = the_video(sources, args.out)
+    check_budget(args, video)
     if video is not None:
         target = target_of(video, args, "overlay")
-        return run_video(args, video, target, _segmenter(args, frames_together(args)))
+        return run_video(args, video, target, paced(args, partial(_segmenter, args, frames_together(args))))
     jobs = plan(args, sources, KINDS)
     keep_results(args, (target for job in jobs for target in job.targets))
     wanted = [job for job in jobs if not (args.skip_existing and all(t.exists() for t in job.targets))]
@@ -81,14 +80,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"model": args.model, "images": rows, **batch.summary()}
 
 
-def _segmenter(args: argparse.Namespace, batch_size: int) -> Any:
+def _segmenter(args: argparse.Namespace, batch_size: int, network: Any = None) -> Any:
     from ..predict.segmentation import Segmenter
 
     unsure = {} if args.min_confidence is None else {"min_confidence": args.min_confidence}
     return Segmenter(
-        args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
+        network or args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
         overlap=args.overlap, resize=not args.full_size, engine=args.engine, dtype=args.dtype,
-        max_latency_ms=args.max_latency, **unsure,
+        max_macs=args.max_macs, max_latency_ms=args.max_latency, **unsure,
     )  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from typing import Protocol
 import torch
 
 from ..fuse import Folded
-from .graph import cache_folder
-from .names import ENGINES
+from ..runtime.device import Device, pick_device
+from .cache import cache_folder
+from .names import ENGINES, ON_PROCESSORS
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}  # of the largest output, against PyTorch in float32
 SMALL = (64, 96)  # (H, W) that an engine is looked at with before it is used
@@ -30,12 +31,26 @@ class EngineError(ValueError):
 class Engine(Protocol):
     """A network made ready; ``name`` is the engine's, ``dtype`` what it computes in."""
 
-    name: str
-    dtype: str
+    @property
+    def name(self) -> str:
+        """One of :data:`ENGINES`."""
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in, such as "float32"."""
 
     def __call__(self, x: torch.Tensor) -> Outputs:
         """The network's outputs, in float32, for normalised (B, in_chans, H, W) images."""
         ...
+
+
+def engine_device(device: Device, engine: str) -> torch.device:
+    """Where an engine runs: the device asked for, or the first there is that it can run on.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    return pick_device("cpu" if device is None and engine in ON_PROCESSORS else device)
 
 
 def _check_plain(network: Folded, name: str) -> None:

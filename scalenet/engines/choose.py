@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import math
-import os
-import platform
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +16,9 @@ from tqdm import tqdm
 
 from ..fuse import Folded
 from .base import Engine, EngineError, Running, check_engine, make_engine
-from .graph import cache_folder, digest, keep
+from .cache import remember, remembered
+from .graph import digest
+from .machine import machine
 from .names import ENGINES, ON_PROCESSORS
 
 SECONDS = 3.0  # of trying, after all are warm
@@ -75,14 +73,14 @@ def choose_engine(network: Folded, pairs: Sequence[tuple[str, str]], size: Size)
         EngineError: if none can run it.
     """
     key = _key(network, pairs, size)
-    if remembered := _read().get(key):
+    if known := remembered(FILE).get(key):
         with suppress(EngineError, ImportError, TypeError, KeyError):
-            return make_engine(network, remembered["engine"], remembered["dtype"])
+            return make_engine(network, known["engine"], known["dtype"])
     engines = _ready(network, pairs, size)
     times = time_in_turn(engines, random_image(network, size), SECONDS, HOPELESS)
     best = min(times, key=lambda pair: min(times[pair]))
     found = {"engine": best[0], "dtype": best[1], "ms": {", ".join(p): min(t) for p, t in times.items()}}
-    _remember(key, found)
+    remember(FILE, {key: found}, REMEMBERED)
     return engines[best]
 
 
@@ -129,6 +127,13 @@ def time_in_turn(
     return times
 
 
+@torch.inference_mode()
+def median_ms(engine: Engine, network: Folded, size: Size, seconds: float, batch: int = 1) -> float:
+    """Milliseconds that an engine takes for a batch of random (H, W) images of the network it runs."""
+    times = time_in_turn({engine.name: engine}, random_image(network, size, batch), seconds)
+    return statistics.median(times[engine.name])
+
+
 def wait_for(device: torch.device) -> None:
     """Until the device has done what was asked of it."""
     if device.type == "cuda":
@@ -138,31 +143,5 @@ def wait_for(device: torch.device) -> None:
 
 
 def _key(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> str:
-    facts = [_machine(), str(network.device), digest(network), list(size), torch.get_num_threads(), sorted(pairs)]
+    facts = [machine(network.device), str(network.device), digest(network), list(size), sorted(pairs)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-
-
-@lru_cache(maxsize=1)
-def _machine() -> list[Any]:
-    """What times hold for: processor, its abilities and cores, and the engines' versions."""
-    versions = []
-    for package in ("torch", *ON_PROCESSORS):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.is_file() else [platform.processor()]
-    facts = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
-    return [platform.machine(), platform.system(), facts, os.cpu_count(), versions]
-
-
-def _read() -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        found = json.loads((cache_folder() / FILE).read_text())
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _remember(key: str, found: dict[str, Any]) -> None:
-    entries = list({**_read(), key: found}.items())[-REMEMBERED:]
-    keep(cache_folder() / FILE, json.dumps(dict(entries), indent=1).encode())

@@ -173,6 +173,8 @@ class Front:
         max_params: Limit | None = None,
         max_latency_ms: Limit | None = None,
         device: str | torch.device | None = None,
+        engine: str = "torch",
+        dtype: str | None = None,
     ) -> Member:
         """The best member within limits that all hold.
 
@@ -180,10 +182,12 @@ class Front:
             max_macs, max_params: numbers or texts, 1.5e9 or "1.5G".
             max_latency_ms: of the network alone for one image, 8 or "8ms"; a few members are timed on ``device``, and
                 what was found is kept in the user's cache.
-            device: default cuda, mps or cpu, the first there is.
+            device: default cuda, mps or cpu, the first there is that the engine runs on.
+            engine, dtype: what they are timed in, as the predictors take them: "torch", "openvino", "auto"…
 
         Raises:
             BudgetError: for a limit that is none, or that even the smallest member does not keep (says what it needs).
+            EngineError, ImportError: if the engine cannot run them, or its package is missing.
         """
         budget = Budget.of(max_macs, max_params, max_latency_ms)
         fit: Sequence[Member] = [m for m in self.members if budget.allows(m.macs, m.params)]
@@ -192,7 +196,7 @@ class Front:
         if budget.max_latency_ms is not None:
             from .latency import within
 
-            fit = within(self, fit, budget.max_latency_ms, device)
+            fit = within(self, fit, budget.max_latency_ms, device, engine, dtype)
         return max(fit, key=_rank)
 
     def _too_small(self, budget: Budget) -> str:

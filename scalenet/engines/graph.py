@@ -1,4 +1,4 @@
-"""A network's ONNX graph for other engines, made once and kept in the user's cache; and that cache."""
+"""A network's ONNX graph for other engines, made once and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -6,40 +6,15 @@ import hashlib
 import json
 import os
 import sys
-import warnings
 from contextlib import suppress
-from functools import lru_cache
-from pathlib import Path
 
 import torch
 
-from ..data.io import atomic_write
 from ..fuse import Folded
+from .cache import cache_folder, keep
 
 KEPT = 16  # graphs in the cache
 GRAPHS = "graphs"
-
-
-def cache_folder() -> Path:
-    """Where this package keeps what can be made again: ``$SCALENET_CACHE``, else ``~/.cache/scalenet``."""
-    if given := os.environ.get("SCALENET_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scalenet"
-
-
-def keep(path: Path, data: bytes) -> None:
-    """Write a file of the cache; where that cannot be, it is said once and nothing is kept."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(data)
-    except OSError as e:
-        _say_unwritable(str(cache_folder()), e.strerror or str(e))
-
-
-@lru_cache(maxsize=8)
-def _say_unwritable(folder: str, reason: str) -> None:
-    warnings.warn(f"nothing is kept in {folder} ({reason}): engines are made anew each time", stacklevel=4)
 
 
 def digest(network: Folded) -> str:

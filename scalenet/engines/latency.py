@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from ..budget import BudgetError
-from ..data.io import write_text
-from ..runtime.device import Device, pick_device
+from ..fuse import Folded, fold
+from ..models.preprocessing import model_input
+from ..network import ScaleNet
+from ..runtime.device import Device
+from .base import engine_device
+from .cache import remember, remembered
+from .choose import Size, median_ms, start_engine
 from .front import Front, Member
-from .graph import cache_folder
+from .machine import machine
 
 Item = TypeVar("Item")
 SECONDS = 0.5  # that one member is timed for
-KEPT = 4096  # times in the cache's file
-
-
-def cache_file() -> Path:
-    """Where times are kept: ``latency.json`` in the user's cache."""
-    return cache_folder() / "latency.json"
+FILE, KEPT = "latency.json", 4096  # in the user's cache, and times in it
 
 
 def up_to(items: Sequence[Item], limit: float, ms: Callable[[Item], float]) -> Sequence[Item]:
@@ -40,60 +36,63 @@ def up_to(items: Sequence[Item], limit: float, ms: Callable[[Item], float]) -> S
     return items[:low]
 
 
-def within(front: Front, members: Sequence[Member], limit: float, device: Device = None) -> Sequence[Member]:
+def network_ms(
+    network: ScaleNet, device: torch.device, engine: str = "torch", dtype: str | None = None, size: Size | None = None
+) -> float:
+    """Median milliseconds of a network alone for one image, as the predictors run it.
+
+    Args:
+        engine, dtype: as in :func:`~scalenet.engines.choose.start_engine`.
+        size: (H, W); default the network's input size.
+
+    Raises:
+        EngineError, ImportError: if the engine cannot run it, or its package is missing.
+    """
+    folded, size = Folded(fold(network).to(device)), size or model_input(network)[0]
+    return median_ms(start_engine(folded, engine, dtype, size), folded, size, SECONDS)
+
+
+def within(
+    front: Front,
+    members: Sequence[Member],
+    limit: float,
+    device: Device = None,
+    engine: str = "torch",
+    dtype: str | None = None,
+) -> Sequence[Member]:
     """Those of ``members`` (the least multiply-adds first) that take at most ``limit`` milliseconds on ``device``.
+
+    Args:
+        engine, dtype: what they are timed in, see :func:`network_ms`.
 
     Raises:
         BudgetError: if the first takes longer; says how long.
+        EngineError, ImportError: as :func:`network_ms`.
     """
-    clock = LatencyClock(front, pick_device(device))
+    clock = LatencyClock(front, engine_device(device, engine), engine, dtype)
     fit = up_to(members, limit, clock)
     if not fit:
         need = math.ceil(10 * clock(members[0])) / 10
-        what = f'the smallest needs max_latency_ms="{need:g}ms" on {clock.device}'
+        what = f'the smallest needs max_latency_ms="{need:g}ms" on {clock.where}'
         raise BudgetError(f"no member of {front.name} is that fast here: {what}")
     return fit
 
 
 class LatencyClock:
-    """Milliseconds of a front's members on one device, for one image; each is timed once on a machine."""
+    """Milliseconds of a front's members for one image; each is timed once on a machine, in an engine and a dtype."""
 
-    def __init__(self, front: Front, device: torch.device) -> None:
-        self.front, self.device = front, device
-        self.machine = machine(device)
+    def __init__(self, front: Front, device: torch.device, engine: str = "torch", dtype: str | None = None) -> None:
+        self.front, self.device, self.engine, self.dtype = front, device, engine, dtype
+        self.where = str(device) if engine == "torch" else f"{device} by {engine}"
+        self.how = f"{engine} {dtype or 'own'} {machine(device)}"
         self.timed: dict[str, float] = {}
 
     def __call__(self, member: Member) -> float:
         """Milliseconds of a member."""
-        key = f"{self.front.digest[:16]} {member.name} {self.machine}"
-        known = {**_read(), **self.timed}
-        if key not in known:
-            from ..bench import bench
-
-            self.timed[key] = bench(self.front.extract(member), device=self.device, seconds=SECONDS)["ms"]
-            _keep(self.timed)
-            return self.timed[key]
-        return known[key]
-
-
-def machine(device: torch.device) -> str:
-    """What a time depends on beside the network."""
-    cuda = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if cuda else f"{platform.node()} {platform.machine()} {device.type}"
-    return f"{name} threads={torch.get_num_threads()} torch={torch.__version__}"
-
-
-def _read() -> dict[str, float]:
-    """The times kept; none where the file is missing or anything else."""
-    with suppress(OSError, ValueError, RecursionError):
-        said = json.loads(cache_file().read_text(encoding="utf-8"))
-        if isinstance(said, dict):
-            return {k: float(v) for k, v in said.items() if isinstance(v, (int, float)) and 0 < v < math.inf}
-    return {}
-
-
-def _keep(timed: dict[str, float]) -> None:
-    """Add to the file what was timed; a machine without a cache to write to times anew."""
-    known = {**_read(), **timed}
-    with suppress(OSError):
-        write_text(cache_file(), json.dumps(dict(list(known.items())[-KEPT:])))
+        key = f"{self.front.digest[:16]} {member.name} {self.how}"
+        known = self.timed.get(key) or remembered(FILE).get(key)
+        if not isinstance(known, (int, float)) or not 0 < known < math.inf:
+            known = network_ms(self.front.extract(member), self.device, self.engine, self.dtype)
+            self.timed[key] = known  # also where nothing can be kept
+            remember(FILE, {key: known}, KEPT)
+        return known

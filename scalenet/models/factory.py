@@ -16,7 +16,7 @@ from ..blocks import unwrap
 from ..budget import Budget, Limit
 from ..network import ScaleNet
 from ..runtime.device import Device
-from ..tasks import TaskSpec
+from ..tasks import TaskSpec, WrongTask
 from . import repository
 from .checkpoint import (
     NoWeights,
@@ -138,24 +138,32 @@ def _model_within(name: str | Path, pretrained: bool, budget: Budget, **kwargs: 
     return model
 
 
-def network_within(name: str | Path, budget: Budget, device: Device = None, spec: TaskSpec | None = None) -> ScaleNet:
+def network_within(
+    name: str | Path,
+    budget: Budget,
+    device: Device = None,
+    spec: TaskSpec | None = None,
+    engine: str = "torch",
+    dtype: str | None = None,
+) -> ScaleNet:
     """The best network of a front within a budget.
 
     Args:
         name: as :class:`scalenet.Front` takes it.
-        device: that a limit in milliseconds is for.
+        device, engine, dtype: that a limit in milliseconds is for.
         spec: the task it must be of.
 
     Raises:
-        LookupError, OSError, WeightsError, BudgetError: as :class:`scalenet.Front` and its ``pick``.
-        ValueError: for a front of another task.
+        LookupError, OSError, WeightsError, BudgetError, EngineError, ImportError: as :class:`scalenet.Front` and its
+            ``pick``.
+        WrongTask: for a front of another task.
     """
     from ..engines.front import Front
 
     front = Front(name)
     if spec not in (None, front.spec):
-        raise ValueError(f"a {spec.title} network is needed, {name} is a front for {front.spec.name}")
-    return front.extract(front.pick(**asdict(budget), device=device))
+        raise WrongTask(f"a {spec.title} network is needed, {name} is a front for {front.spec.name}", front.spec.name)
+    return front.extract(front.pick(**asdict(budget), device=device, engine=engine, dtype=dtype))
 
 
 def load_model(

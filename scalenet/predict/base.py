@@ -12,28 +12,20 @@ from tqdm import tqdm
 from ..budget import Budget, BudgetError
 from ..data.images import ImageLike, as_list, load_image
 from ..data.sources import is_url
+from ..engines.base import engine_device
 from ..engines.choose import start_engine
-from ..engines.names import ON_PROCESSORS
 from ..fuse import Folded, fold
 from ..models.factory import load_model, network_within
 from ..models.preprocessing import model_input
 from ..network import ScaleNet
-from ..runtime.device import Device, pick_device
+from ..runtime.device import Device
 from ..runtime.pipeline import neighbours, prefetch
-from ..tasks import TaskSpec
+from ..tasks import TaskSpec, WrongTask
 
 NO_BUDGET = Budget()
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 Found = TypeVar("Found")
-
-
-class WrongTask(ValueError):
-    """A network for something else than the predictor does; ``task`` says what."""
-
-    def __init__(self, message: str, task: str) -> None:
-        super().__init__(message)
-        self.task = task
 
 
 class Predictor:
@@ -51,7 +43,8 @@ class Predictor:
         dtype: what it computes in: "float32", "bfloat16", or "auto", the faster one; default what its weights are in,
             and for the engine "auto" the faster one.
         budget: take the best network of the name's front (:class:`scalenet.Front`) that keeps to it: ``max_macs``, for
-            example "1.5G", ``max_latency_ms`` of the network alone for one image on ``device``, for example "20ms".
+            example "1.5G", ``max_latency_ms`` of the network alone for one image on ``device`` in this engine and
+            dtype, for example "20ms".
 
     Attributes:
         model: the folded copy, on ``device``.
@@ -80,10 +73,12 @@ class Predictor:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        model = _within(name_or_model, budget, device, self.spec) if budget else load_model(name_or_model)
+        self.device, self.batch_size = engine_device(device, engine), batch_size
+        if budget:
+            model = network_within(_name(name_or_model), budget, self.device, self.spec, engine, dtype)
+        else:
+            model = load_model(name_or_model)
         self._check(model)
-        on_processor = device is None and engine in ON_PROCESSORS
-        self.device, self.batch_size = pick_device("cpu" if on_processor else device), batch_size
         self.model = fold(model).to(self.device)
         self.labels = self.spec.labels_of(model.labels, model.num_classes)
         self.trained_size, self.statistics = model_input(model)
@@ -135,10 +130,10 @@ class Predictor:
         return flip
 
 
-def _within(name: str | Path | ScaleNet, budget: Budget, device: Device, spec: TaskSpec) -> ScaleNet:
+def _name(name: str | Path | ScaleNet) -> str | Path:
     if not isinstance(name, (str, Path)):
         raise BudgetError("a budget picks by the name or file of a front: a network that is given is taken as it is")
-    return network_within(name, budget, device, spec)
+    return name
 
 
 def knowing(images: list[ImageLike], stream: Callable[[list[ImageLike]], Iterable[Found]]) -> list[Found]:

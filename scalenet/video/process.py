@@ -52,6 +52,7 @@ class VideoSummary:
         sound: whether the source's sound was copied.
         found: ``{"classes": [names], "shares": [mean over the frames]}``, or ``{"people": different ones (None without
             a tracker), "most_people": at once}``, by what the estimator finds.
+        members: how many frames each member of a front ran, if the estimator steps between them; else None.
     """
 
     source: Path
@@ -65,13 +66,16 @@ class VideoSummary:
     seconds: float
     sound: bool
     found: dict[str, Any]
+    members: dict[str, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
+        members = {} if self.members is None else {"members": self.members}
         return {
             "video": str(self.source), "out": str(self.target), "results": self.json and str(self.json),
             "frames": self.frames, "expected": self.expected, "size": list(self.size), "fps": round(self.fps, 4),
             "duration": round(self.duration, 4), "seconds": round(self.seconds, 3), "sound": self.sound, **self.found,
+            **members,
         }  # fmt: skip
 
 
@@ -90,10 +94,11 @@ def process_video(
 ) -> VideoSummary:  # fmt: skip
     """Run an estimator over a video and write the video with what it found.
 
-    Frames run in the estimator's own batches (its ``batch_size``). They are turned upright, keep their size (an odd
-    side gets one pixel more), their time stamps and the first sound track, if mp4 can hold it as it is. The target is
-    H.264 in mp4. It is written under a temporary name beside the target (``.NAME.….tmp.mp4``), which plays even if
-    the process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
+    Frames run in the estimator's own batches (its ``batch_size``); a :class:`~scalenet.video.pace.PacedEstimator` keeps
+    a frame rate by stepping between networks. They are turned upright, keep their size (an odd side gets one pixel
+    more), their time stamps and the first sound track, if mp4 can hold it as it is. The target is H.264 in mp4. It is
+    written under a temporary name beside the target (``.NAME.….tmp.mp4``), which plays even if the process is killed,
+    and gets its name when it is whole, or when Ctrl-C ends it early.
 
     Args:
         draw: called in another thread with a result and its frame (RGB uint8 (H, W, 3), not to be changed); returns the
@@ -116,9 +121,10 @@ def process_video(
         lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
         job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines)
         stopped = _run(job, estimator, tracker, progress, max_frames)
+    members = getattr(estimator, "frames_by_member", None)
     summary = VideoSummary(
         info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
-        time.perf_counter() - started, job.sound, job.found(),
+        time.perf_counter() - started, job.sound, job.found(), None if members is None else dict(members),
     )  # fmt: skip
     if stopped:
         raise VideoInterrupted(summary)

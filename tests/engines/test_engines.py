@@ -12,6 +12,7 @@ import scalenet
 from scalenet.cli import main
 from scalenet.data.images import save_image
 from scalenet.engines import base, choose, graph
+from scalenet.engines import cache as cache_files
 from scalenet.engines.base import EngineError, Running, make_engine
 from scalenet.fuse import Folded, fold
 from scalenet.labels import CAMVID, COCO
@@ -205,7 +206,7 @@ def test_a_cache_that_cannot_be_written(net, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SCALENET_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr("scalenet.export.onnx_model", lambda *_: b"a graph")
-    graph._say_unwritable.cache_clear()
+    cache_files._say_unwritable.cache_clear()
     with pytest.warns(UserWarning, match="nothing is kept in .*file"):
         assert graph.onnx_graph(Folded(fold(net))) == b"a graph"
 

@@ -14,6 +14,7 @@ from scalenet.arch import SearchSpace
 from scalenet.budget import Budget, BudgetError, parse_count, parse_milliseconds, short_count
 from scalenet.cost import normalized_channels
 from scalenet.engines import latency
+from scalenet.engines.cache import cache_folder
 from scalenet.engines.front import Front
 from scalenet.engines.front_file import content_digest
 from scalenet.models import pretrained
@@ -37,11 +38,11 @@ def clock(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     timed = []
 
-    def bench(model, device, seconds):
-        timed.append(f"{model.arch.digest[:8]}@{model.arch.input_size[0]}")
-        return {"ms": model.cost().macs / 1e6}
+    def ms(network, device, engine, dtype):
+        timed.append(f"{network.arch.digest[:8]}@{network.arch.input_size[0]}")
+        return network.cost().macs / 1e6 / {"torch": 1, "openvino": 2}[engine] / (2 if dtype == "bfloat16" else 1)
 
-    monkeypatch.setattr("scalenet.bench.bench", bench)
+    monkeypatch.setattr(latency, "network_ms", ms)
     return timed
 
 
@@ -216,11 +217,38 @@ def test_few_members_are_timed_and_none_again(file, clock):
 
 def test_a_spoilt_cache_is_timed_anew(file, clock):
     front = Front(file)
-    for spoilt in (b"\xff", b"[1]", b'{"a": "b"}', b"{"):
-        latency.cache_file().parent.mkdir(parents=True, exist_ok=True)
-        latency.cache_file().write_bytes(spoilt)
+    front.pick(max_latency_ms="1s")
+    for spoilt in (b"\xff", b"[1]", b'{"a": "b"}', b"{", file_of_times().read_bytes().replace(b": ", b": -")):
+        file_of_times().write_bytes(spoilt)
         clock.clear()
         assert front.pick(max_latency_ms="1s") == front.best and clock
+
+
+def file_of_times():
+    return cache_folder() / latency.FILE
+
+
+def test_each_engine_and_dtype_is_timed_for_itself(file, clock):
+    front, ms = Front(file), [m.macs / 1e6 for m in Front(file).members]
+    limit = ms[2] + 1e-9
+    assert front.pick(max_latency_ms=limit) == front.members[2]
+    twice = [m for m, t in zip(front.members, ms, strict=True) if t / 2 <= limit][-1]
+    fourth = [m for m, t in zip(front.members, ms, strict=True) if t / 4 <= limit][-1]
+    assert front.pick(max_latency_ms=limit, engine="openvino") == twice != front.members[2]
+    assert front.pick(max_latency_ms=limit, engine="openvino", dtype="bfloat16") == fourth
+    before = list(clock)
+    segmenter = scalenet.Segmenter  # picks by its own engine, out of what was timed
+    assert Front(file).pick(max_latency_ms=limit, engine="openvino", dtype="bfloat16") == fourth
+    assert segmenter(file, "cpu", max_latency_ms=limit).trained_size == front.members[2].arch.input_size
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert clock == before and front.pick(max_latency_ms=limit) == front.members[2]
+    finally:
+        torch.set_num_threads(threads)
+    assert len(clock) > len(before), "other threads, other times"
+    with pytest.raises(BudgetError, match="on cpu by openvino"):
+        front.pick(max_latency_ms=1e-6, engine="openvino")
 
 
 # -- doors -----------------------------------------------------------------------------------------------------

@@ -303,7 +303,7 @@ def test_a_budget_picks_from_a_front(tmp_path, monkeypatch):
     small = front.members[0]
     assert Segmenter(front.path, max_macs=small.macs).trained_size == small.arch.input_size
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("scalenet.bench.bench", lambda model, **_: {"ms": model.cost().macs / 1e6})
+    monkeypatch.setattr("scalenet.engines.latency.network_ms", lambda model, *_: model.cost().macs / 1e6)
     middle = front.members[3]
     picked = Segmenter(front.path, "cpu", max_latency_ms=f"{middle.macs / 1e6 + 1e-9}ms")
     assert picked.model.arch == middle.arch

@@ -1,6 +1,7 @@
 """A front built from an archive: measured from the file, resumed, checked; deploying within limits."""
 
 import json
+import random
 
 import pytest
 import torch
@@ -10,12 +11,14 @@ from scalenet.arch import Arch
 from scalenet.engines.front import Front
 from scalenet.labels import DATASETS, Labels
 from scalenet.models.checkpoint import read_weights, save_weights
+from scalenet.models.factory import load_model
 from scalenet.network import ScaleNet
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record
 from search.deploy import choose
 from search.evaluator import Evaluator, EvaluatorPlan
-from search.front import build, candidates, check_front
+from search.evolution import pareto_front
+from search.front import build, candidates, check_front, rising
 from training.recipes import RECIPES
 
 from ..conftest import status_of
@@ -43,6 +46,61 @@ def test_candidates_are_spread_over_structures_and_sizes(world):
     assert [a.input_size for a in archs] == [SIZES[0]] * 2 + [SIZES[1]] * 2
     assert {a.digest for a in archs} == {SPACE.smallest().digest, SPACE.largest().digest}
     assert len(candidates(world[2], SPACE, (), 99)) == 3, "no structure twice at one size"
+
+
+def test_where_the_best_are_too_few_the_next_best_follow(world, tmp_path):
+    archive = Archive(tmp_path / "archive.jsonl")
+    worse = [SPACE.sample(random.Random(seed)) for seed in range(4)]
+    for arch in [*worse, SPACE.hrnet()]:
+        macs = ScaleNet(arch, num_classes=3, device="meta").cost().macs
+        archive.add(Record(arch, 0.9 if arch == SPACE.hrnet() else 0.1 - macs / 1e12, macs, 10, 0, 1.0))
+    best = {a.digest for a in candidates(archive, SPACE, SIZES[:1], 2)}
+    front = {r.digest for r in pareto_front(list(archive.records.values()))}
+    assert best <= front | {SPACE.smallest().digest} and len(front) < 5
+    every = candidates(archive, SPACE, SIZES, 12)
+    assert {a.digest for a in every} == {SPACE.smallest().digest, *(r.digest for r in archive.records.values())}
+    assert len(every) == 12 and len(candidates(archive, SPACE, SIZES, 999)) == 12
+
+
+@dataclasses.dataclass
+class Scored:
+    """As little of a member as selection looks at."""
+
+    arch: str
+    macs: int
+    score: float
+    name: str = ""
+
+
+def test_scores_rise_and_what_must_stay_stays(capsys):
+    members = [Scored("a", 1, 0.1), Scored("b", 2, 0.5), Scored("d", 3, 0.4), Scored("c", 3, 0.4), Scored("e", 4, 0.6)]
+    assert [m.arch for m in rising(members)] == ["a", "b", "e"]
+    assert [m.arch for m in rising(members, "c")] == ["a", "c", "e"]
+    assert capsys.readouterr().err.count("left out for") == 1, "the best of those"
+    assert [m.arch for m in rising(members, "e")] == ["a", "b", "e"] and not capsys.readouterr().err
+    with pytest.raises(ArchiveError, match="the default network could not be measured"):
+        rising(members, "z")
+
+
+def test_the_default_network_is_a_member_as_it_is(world, tmp_path, capsys):
+    weights, recipe, archive = world
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1))
+    network = evaluator.static(SPACE.hrnet().replace(input_size=SIZES[1]))
+    network.bn1.running_mean += 0.01  # nobody else's statistics
+    header = dataclasses.replace(evaluator.derived(network, None, 1), space=None).header()
+    shipped = save_weights(tmp_path / "shipped.safetensors", network.state_dict(), header, half=True)
+    out = tmp_path / "toys.front.safetensors"
+    front = build(evaluator, archive, out, 4, SIZES, shipped)
+    assert [m.score for m in front.members] == sorted({m.score for m in front.members})
+    (member,) = (m for m in front.members if m.arch.digest == network.arch.digest and m.arch.input_size == SIZES[1])
+    ours, theirs = front.extract(member).state_dict(), load_model(shipped).state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours if not k.endswith("num_batches_tracked"))
+    assert "that of shipped.safetensors as it was shipped" in front.metadata.batchnorm
+    network.bn1.weight.data += 0.5
+    other = save_weights(tmp_path / "other.safetensors", network.state_dict(), header, half=True)
+    with pytest.raises(ArchiveError, match=r"has other weights than .*supernet.safetensors \(bn1.weight\)"):
+        build(evaluator, archive, tmp_path / "no.safetensors", 4, SIZES, other)
 
 
 def test_a_front_says_what_its_members_score_as_written(world, tmp_path, monkeypatch):
@@ -102,7 +160,7 @@ def test_the_commands(world, tmp_path, capsys, monkeypatch):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) == len(Front(out)) and all(row["same"] for row in rows)
     assert main([*command, "-o", str(tmp_path / "none.safetensors"), "--check"]) == 2
-    monkeypatch.setattr("search.deploy.bench", lambda model, *_: {"ms": model.cost().macs / 1e6})
+    monkeypatch.setattr("search.deploy.network_ms", lambda model, *_, **__: model.cost().macs / 1e6)
     dear = max(archive.records.values(), key=lambda r: r.macs)
     for limits, digest in (
         (["--max-macs", "9T"], dear.digest), (["--max-latency", f"{dear.macs / 1e6 - 0.01}ms"], SPACE.hrnet().digest),
@@ -115,6 +173,37 @@ def test_the_commands(world, tmp_path, capsys, monkeypatch):
     assert "the smallest needs" in capsys.readouterr().err
     assert status_of(main, [*argv, "--name", "m", "--max-macs", "few"]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "d" / "m.json").exists()
+
+
+def test_plain_networks_are_scored_beside_the_front(world, tmp_path, capsys, monkeypatch):
+    weights, recipe, archive = world
+    monkeypatch.setitem(RECIPES, "s0_supernet", recipe)
+    evaluator = Evaluator(EvaluatorPlan(weights, recipe, calibration=2, limit=1))
+    front = build(evaluator, archive, tmp_path / "toys.front.safetensors", 6, SIZES)
+    command = ["score", "s0", f"supernet={weights}", "calibration=2", "limit=1", "sizes=64x80,32x40"]
+    out, page = str(tmp_path / "compare.jsonl"), str(tmp_path / "compare.html")
+    assert main([*command, "--arch", "hrnet", "hrnet:1", "--against", str(front.path), "-o", out]) == 0
+    *rows, said = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(r["arch"], r["input_size"]) for r in rows] == [
+        ("hrnet", [64, 80]), ("hrnet", [32, 40]), ("hrnet:1", [64, 80]), ("hrnet:1", [32, 40])
+    ]  # fmt: skip
+    beside = [row for row in rows if row["member"]]
+    for row in beside:
+        member = front[row["member"]]
+        assert member == front.pick(max_macs=row["macs"]) and member.macs == row["member_macs"] <= row["macs"]
+        assert row["member_score"] == pytest.approx(evaluator.score(member.arch).score, abs=1e-4)
+        assert row["gain"] == pytest.approx(row["member_score"] - row["miou"], abs=2e-4)
+    assert beside and said["compared"] == len(beside) and said["least_gain"] == min(r["gain"] for r in beside)
+    assert said["front_above"] == sum(r["gain"] > 0 for r in beside)
+    kept = Archive(out)
+    assert len(kept) == len({*(r["member"] for r in beside), *((r["arch"], *r["input_size"]) for r in rows)})
+    assert main(["report", out, "-o", page, "--metric", "miou"]) == 0
+    text = (tmp_path / "compare.html").read_text()
+    assert "At equal multiply-adds" in text and "uniformly scaled" in text and text.count("scaled to depth 1") == 2
+    other = save_weights(tmp_path / "o.safetensors", evaluator.model.state_dict(), read_weights(weights)[1])
+    capsys.readouterr()
+    assert main(["score", "s0", f"supernet={other}", *command[3:], "--against", str(front.path)]) == 2
+    assert "is of another supernet than" in capsys.readouterr().err
 
 
 def test_time_chooses_among_the_best():

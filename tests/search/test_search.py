@@ -395,6 +395,11 @@ def test_single_architectures_are_scored_by_name_or_file(world, tmp_path, capsys
     assert all(0 <= row["miou"] <= 1 for row in (small, large, mine))
     assert main(["score", "s0", *settings, "--arch", "largst"]) == 2
     assert "no architecture 'largst': give largest" in capsys.readouterr().err
+    assert main(["score", "s0", *settings, "--arch", "hrnet:1", "hrnet:2", "hrnet"]) == 0
+    one, two, whole = map(json.loads, capsys.readouterr().out.splitlines())
+    assert one["macs"] < two["macs"] == whole["macs"] and two["miou"] == whole["miou"], "2 is the depth of this space"
+    assert main(["score", "s0", *settings, "--arch", "hrnet:3"]) == 2
+    assert "hrnet:3 is outside the space, whose branches are 1 to 2 blocks deep" in capsys.readouterr().err
 
 
 def test_rank_compares_with_training_alone_and_resumes(world, tmp_path, monkeypatch):
