@@ -26,10 +26,11 @@ SHARES = (
 NOT_BELOW_0 = (
     "distill", "sandwich", "inplace", "classes", "steps", "minutes", "warmup", "weight_decay", "eps", "clip", "lovasz",
     "least_steps", "rotation", "colour", "sigma", "absent", "flip_pairs", "peaks", "tags", "workers", "seed",
-    "save_minutes", "validate_minutes",
+    "save_minutes", "validate_minutes", "validations", "patience",
 )  # fmt: skip
 OF_THE_MACHINE = (  # may differ when a run is resumed
-    "out", "device", "workers", "cache", "save_minutes", "validate_minutes", "autocast", "checkpointing", "compile",
+    "out", "device", "workers", "cache", "save_minutes", "validate_minutes", "validations", "patience", "autocast",
+    "checkpointing", "compile",
 )  # fmt: skip
 OF_THE_NETWORK = ("name", "task", "mode", "space", "arch", "classes", "init")  # may not: it would be another run
 
@@ -83,8 +84,10 @@ class Recipe:
     ``compile`` is for a single architecture. The teacher teaches the largest network too with ``distill_largest``.
 
     ``damaged`` says what a damaged image does in mid-run: stop it, or skip to another image, which is counted and
-    named. ``validate_minutes``, if not 0, scores the network about as often, and the best one is kept. With
-    ``largest_last`` the largest network comes last in a supernet's cycle and not second.
+    named. ``validate_minutes``, if not 0, scores the network about as often, ``validations`` at the ends of so many
+    equal parts of the run, and the best one is kept. With ``patience`` a run ends early after so many scores in a row
+    that are not above its best (of fine-tuning, the start's included), and gives its best network rather than its last.
+    With ``largest_last`` the largest network comes last in a supernet's cycle and not second.
 
     ``change`` names fields in which a resumed run may differ from its checkpoint.
 
@@ -160,6 +163,8 @@ class Recipe:
     neighbours: str = ""
     damaged: str = "stop"
     validate_minutes: float = 0.0
+    validations: int = 0
+    patience: int = 0
     workers: int = 0
     seed: int = 0
     device: str = "auto"
