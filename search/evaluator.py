@@ -117,7 +117,7 @@ class Evaluator:
         """
         return replace(
             self.metadata, arch=network.arch, task=network.task, labels=labels, metrics={}, searched=searched,
-            datasets=self.metadata.datasets or (Path(self.task.recipe.root).name,), protocol="", command="",
+            datasets=self.metadata.datasets or (Path(self.task.recipe.data.root).name,), protocol="", command="",
             init=self.file.name, parent_sha256=digest_of(self.file), network="",
             batchnorm=f"recalibrated on {self.calibration} training images",
         )  # fmt: skip

@@ -20,7 +20,8 @@ from .settings import (
 )
 
 OF_THE_MACHINE = (  # may differ when a run is resumed
-    "out", "device", "workers", "cache", "save_minutes", "validate_minutes", "autocast", "checkpointing", "compile",
+    "out", "device", "workers", "cache", "save_minutes", "validate_minutes", "validations", "patience", "autocast",
+    "checkpointing", "compile",
 )  # fmt: skip
 OF_THE_NETWORK = ("name", "task", "mode", "space", "arch", "classes", "init")  # may not: it would be another run
 

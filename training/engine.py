@@ -18,7 +18,7 @@ from scalenet.models.checkpoint import save_weights
 
 from . import distributed
 from .budget import Clock, Timer
-from .checkpoint import Checkpointer, State
+from .checkpoint import Checkpointer, State, read_state
 from .checks import TrainingError
 from .config import Recipe
 from .data import iterating, make_loader
@@ -32,6 +32,8 @@ from .recalibrate import recalibrate
 from .signals import Interrupt, stopped_by
 from .start import run_metadata, start_metadata
 from .tasks import TASKS
+from .tasks.base import Metrics
+from .validation import Validations
 
 LOG_EVERY = 20
 SAVE, SCORE, SIGNAL = 1, 2, 100  # what processes agree on; the numbers of SIGINT and SIGTERM come after SIGNAL
@@ -57,6 +59,7 @@ class Run:
         self.optimizer, self.average = learner.optimizer, learner.average
         self.start = start_metadata(recipe.init if self.main else "")
         self.clock, self.meter = Clock(recipe), Meter(self.device, recipe.schedule.batch)
+        self.validations = Validations(recipe)
         self._resume()
 
     # -- checkpoints -------------------------------------------------------------------------------------
@@ -69,14 +72,14 @@ class Run:
             return
         path, saved = found
         check_same_run(path, saved["identity"], self._identity(), self.recipe.run.change)
-        self.model.load_state_dict(saved["model"])
-        if self.average is not None:
-            self.average.module.load_state_dict(saved.get("average", saved["model"]))
+        self._load_weights(saved)
         own = self.recipe.optimisation.optimizer
         if saved["identity"].get("optimizer", own) == own:
             load_optimizer(self.optimizer, saved["optimizer"])
         minutes = saved["identity"].get("minutes", 0.0)
         self.clock.resume(step, saved["elapsed"], saved.get("planned"), minutes)
+        self.validations.worse = saved.get("worse", 0)
+        self.validations.best = distributed.agree(self.checkpoints.best_metric())
 
     def _identity(self) -> Identity:
         return identity_of(self.recipe, self.backbone.arch.digest)
@@ -85,7 +88,7 @@ class Run:
         clock, average = self.clock, self.average
         state = {
             "identity": self._identity(), "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "step": clock.step, "elapsed": clock.elapsed, "planned": clock.planned,
+            "step": clock.step, "elapsed": clock.elapsed, "planned": clock.planned, "worse": self.validations.worse,
         }  # fmt: skip
         return state if average is None else {**state, "average": average.module.state_dict()}
 
@@ -116,21 +119,43 @@ class Run:
             raise TrainingError(f"{e}; {last}; a lower lr helps") from None
 
     def finish(self) -> Path:
-        """Score the network (a supernet: its largest) and write ``final.safetensors``."""
-        budget, path = (self.clock.step, self.clock.elapsed / 60), self.folder / "final.safetensors"
+        """Score the network (a supernet: its largest) and write ``final.safetensors``; with ``patience``, of the best
+        checkpoint if that scored higher.
+        """
+        path = self.folder / "final.safetensors"
+        metrics = self._write_final(path)
+        best = distributed.agree(self.checkpoints.best_metric() if self.recipe.run.patience else float("-inf"))
+        if best > (metrics[self.task.metric] or 0.0):
+            self._return_to_best()
+            metrics = self._write_final(path)
+        if self.main:
+            self._log({"step": self.clock.step, "final": metrics})
+            self._keep_best(metrics[self.task.metric] or 0.0)
+            plot(self.folder)
+        return path
+
+    def _write_final(self, path: Path) -> Metrics:
+        """Write the weights as the run gives them, score them, and write them with the metrics."""
         images = self._settle()
+        budget = self.clock.step, self.clock.elapsed / 60
         metadata = run_metadata(self.recipe, self.backbone, self.start, *budget, images)
         if self.main:
             save_weights(path, self.backbone.state_dict(), metadata.header())  # whatever comes of scoring
         metrics = self.task.evaluate(self.model)
-        if not self.main:
-            return path
-        metadata = replace(metadata, metrics={self.task.validation: {self.recipe.data.val_split: metrics}})
-        save_weights(path, self.backbone.state_dict(), metadata.header())
-        self._log({"step": self.clock.step, "final": metrics})
-        self._keep_best(metrics[self.task.metric])
-        plot(self.folder)
-        return path
+        if self.main:
+            metadata = replace(metadata, metrics={self.task.validation: {self.recipe.data.val_split: metrics}})
+            save_weights(path, self.backbone.state_dict(), metadata.header())
+        return metrics
+
+    def _return_to_best(self) -> None:
+        saved = read_state(self.checkpoints.best, self.device)
+        self._load_weights(saved)
+        self.clock.step = saved["step"]
+
+    def _load_weights(self, saved: State) -> None:
+        self.model.load_state_dict(saved["model"])
+        if self.average is not None:
+            self.average.module.load_state_dict(saved.get("average", saved["model"]))
 
     def _settle(self) -> int:
         """Make the model what the run gives, in evaluation mode; returns how many images BatchNorm was measured on.
@@ -160,7 +185,8 @@ class Run:
             if self.main:
                 self.checkpoints.check_unchanged()
                 self.checkpoints.remove_temporaries()
-            self.clock.started = self.saved = self.scored = time.monotonic()
+            self.clock.started = self.saved = time.monotonic()
+            self.validations.begin(self.clock)
             self.learner.train()
             bar = tqdm(total=100, unit="%", disable=not self.main, desc=self.recipe.name, mininterval=2)
             with bar, Interrupt() as interrupt:
@@ -180,12 +206,12 @@ class Run:
         )  # fmt: skip
 
     def _loop(self, loader: Iterable[list[torch.Tensor]], bar: tqdm, interrupt: Interrupt) -> None:
-        """Steps to the end of the run, or of its timed start."""
+        """Steps to the end of the run, or of its timed start, or until it is of no more use."""
         clock, wishes = self.clock, distributed.Wishes()
         self.saved = time.monotonic()
         timer = Timer(clock.block) if clock.timing else None
         with iterating(loader) as batches:
-            while not clock.over:
+            while not (clock.over or self.validations.hopeless):
                 batch = self.meter.next(batches)
                 report = self.step(*(t.to(self.device, non_blocking=True) for t in batch))
                 self.meter.add(report)
@@ -201,7 +227,6 @@ class Run:
                     self.saved = time.monotonic()
                 if wish == SCORE:
                     self._score()
-                    self.scored = time.monotonic()
                 if wish > SIGNAL:
                     raise stopped_by(wish - SIGNAL)
                 if planned:
@@ -211,10 +236,9 @@ class Run:
         """What this process wants done after a step: a number of those above, 0 for nothing."""
         if interrupt.asked:
             return SIGNAL + interrupt.asked
-        now, every = time.monotonic(), self.recipe.run.validate_minutes
-        if every and now - self.scored > 60 * every:
+        if self.validations.due(self.clock):
             return SCORE
-        return SAVE if now - self.saved > 60 * self.recipe.run.save_minutes else 0
+        return SAVE if time.monotonic() - self.saved > 60 * self.recipe.run.save_minutes else 0
 
     def _score(self) -> None:
         """Score the network in mid-run, on all processes, and keep the checkpoint just written if it is the best."""
@@ -225,8 +249,13 @@ class Run:
         self.backbone.activate(arch)
         self.model.load_state_dict(before)
         self.learner.train()
-        self._log({"step": self.clock.step, "validation": metrics})
-        self._keep_best(metrics[self.task.metric])
+        score = distributed.agree(metrics[self.task.metric] or 0.0)
+        self.validations.add(score, self.clock)
+        ended = (
+            {"ended": f"{self.validations.worse} scores in a row were no better"} if self.validations.hopeless else {}
+        )
+        self._log({"step": self.clock.step, "validation": metrics, **ended})
+        self._keep_best(score)
 
     def _keep_best(self, metric: float) -> None:
         if self.main and metric > self.checkpoints.best_metric():

@@ -34,6 +34,7 @@ from .start import terms_after
 
 LEAST_STEPS = 60  # fewer leave a new classifier where it began
 WARMUP, WARMUP_SHARE = 20, 0.1  # steps, and at most this share of a number of steps that is given
+VALIDATIONS, PATIENCE = 8, 3  # parts of the run after which it is scored, and scores in a row that may be no better
 LARGEST_CROP = {"segmentation": (512, 1024), "pose": (512, 512)}
 
 
@@ -95,6 +96,7 @@ def make_recipe(
         arch=str(out / "arch.json"), classes=classes, init="" if scratch else str(_start_file(model, out)),
         minutes=10.0, size=size, early_size=size, lr=1e-3, batch=8 if model.task == "segmentation" else 32,
         out=str(out), least_steps=LEAST_STEPS, warmup=WARMUP,
+        validations=VALIDATIONS, patience=PATIENCE,
     )  # fmt: skip
     recipe = override(recipe, overrides)
     if recipe.schedule.steps and recipe.schedule.warmup == WARMUP:
@@ -135,7 +137,8 @@ def finetune(
     """Fine-tune a network on a folder; returns its metrics on ``val`` and where it was saved.
 
     Where the network knew the folder's classes or joints, its own metrics come too (``start_metrics``); if they are
-    better, its weights are what is saved (``kept``: "start"), and the fine-tuned ones go to ``tuned.safetensors``.
+    better, its weights are what is saved (``kept``: "start"), and the fine-tuned ones go to ``tuned.safetensors``. The
+    fine-tuned ones are the best of those scored on the way; a run that only gets worse ends early (``ended_early``).
 
     Args:
         model_name: a registered name with weights, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
@@ -152,6 +155,8 @@ def finetune(
     write_start(model, out, scratch)
     run = Run(recipe)
     before = None if scratch else _start_metrics(run, model, labels)
+    if before is not None:
+        run.validations.best = max(run.validations.best, before[run.task.metric] or 0.0)
     weights = run.run()
     if distributed.rank():
         return {}
@@ -168,7 +173,8 @@ def finetune(
     save_weights(weights, tuned.state_dict(), metadata.header())
     folder = save_pretrained(tuned.eval(), out / "model")
     said = {"start": metadata.init or "random", "start_metrics": before, "kept": kept}
-    return {**metrics, **said, "weights": str(weights), "folder": str(folder)}
+    how = {"steps": metadata.steps, "ended_early": run.validations.hopeless}
+    return {**metrics, **said, **how, "weights": str(weights), "folder": str(folder)}
 
 
 def _of_the_start(metadata: CheckpointMetadata, metrics: Metrics) -> CheckpointMetadata:
@@ -190,8 +196,8 @@ def _known_model(name: str) -> ScaleNet:
 
 
 def _start_metrics(run: Run, model: ScaleNet, labels: Labels) -> Mapping[str, Any] | None:
-    """What the network scores before it is trained, by rank 0; None where its outputs mean something else."""
-    if distributed.rank() or model.labels is None or model.labels.names != labels.names:
+    """What the network scores before it is trained; None where its outputs mean something else."""
+    if model.labels is None or model.labels.names != labels.names:
         return None
     return run.task.evaluate(model.to(run.device).eval())
 

@@ -259,6 +259,9 @@ class RunSettings(Settings):
         compile: whether the network is compiled; for a single architecture.
         save_minutes: minutes between two checkpoints.
         validate_minutes: if not 0, minutes between two scores of the network, the best of which is kept.
+        validations: if not 0, the network is scored at the ends of so many equal parts of the run.
+        patience: if not 0, a run ends early after so many scores in a row that are not above its best (of fine-tuning,
+            the start's included), and gives its best network rather than its last.
         change: settings in which a resumed run may differ from its checkpoint.
     """
 
@@ -271,7 +274,9 @@ class RunSettings(Settings):
     compile: bool = False
     save_minutes: float = 5.0
     validate_minutes: float = 0.0
+    validations: int = 0
+    patience: int = 0
     change: tuple[str, ...] = ()
 
     CHOICES: ClassVar[Choices] = {"autocast": ("auto", "off", "bf16")}
-    NOT_BELOW_0 = ("workers", "seed", "save_minutes", "validate_minutes")
+    NOT_BELOW_0 = ("workers", "seed", "save_minutes", "validate_minutes", "validations", "patience")

@@ -1,5 +1,6 @@
 """A front built from an archive: measured from the file, resumed, checked; deploying within limits."""
 
+import dataclasses
 import json
 import random
 

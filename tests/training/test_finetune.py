@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 
 import scalenet
 from scalenet.labels import Labels
@@ -31,8 +32,8 @@ def start(tmp_path_factory):
     return write(small_network(), tmp_path_factory.mktemp("start") / "net.safetensors")
 
 
-def tune(start, data, out, *more):
-    budget = ["steps=1", "minutes=0", "batch=2", "size=48x48", "early_size=48x48", "device=cpu"]
+def tune(start, data, out, *more, steps=1):
+    budget = [f"steps={steps}", "minutes=0", "batch=2", "size=48x48", "early_size=48x48", "device=cpu"]
     return main(["finetune", "--model", str(start), "--data", str(data), "-o", str(out), *more, *budget])
 
 
@@ -111,21 +112,65 @@ def known(tmp_path_factory):
 
 @pytest.mark.parametrize("ruinous", [True, False])
 def test_what_is_worse_than_the_start_is_not_kept(own, known, tmp_path, capsys, monkeypatch, recwarn, ruinous):
-    from training.tasks.segmentation import SegmentationTask
-
-    scores = iter([0.5, 0.2 if ruinous else 0.7])
-    monkeypatch.setattr(
-        SegmentationTask, "evaluate", lambda self, *args, **more: {"miou": next(scores), "pixel_accuracy": 0.9}
-    )
+    scored(monkeypatch, 0.5, 0.2 if ruinous else 0.7)
     assert tune(known, own, tmp_path / "out") == 0
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
     state, before = read_weights(metrics["weights"])[0], read_weights(known)[0]
     same = all((state[k].float() == v.float()).all() for k, v in before.items())
     assert metrics["start_metrics"]["miou"] == 0.5 and same is ruinous
     assert (metrics["kept"], metrics["miou"]) == (("start", 0.5) if ruinous else ("tuned", 0.7))
+    assert not metrics["ended_early"] and metrics["steps"] == (0 if ruinous else 1)
     assert (tmp_path / "out" / "tuned.safetensors").is_file() is ruinous
     assert any("are kept" in str(w.message) for w in recwarn) is ruinous
     assert load_model(metrics["weights"]).labels.dataset == "street"
+
+
+def scored(monkeypatch, *scores):
+    from training.tasks.segmentation import SegmentationTask
+
+    left = iter(scores)
+    monkeypatch.setattr(
+        SegmentationTask, "evaluate", lambda self, *args, **more: {"miou": next(left), "pixel_accuracy": 0.9}
+    )
+    return left
+
+
+def log_of(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_that_only_gets_worse_ends_early_with_what_it_began_with(own, known, tmp_path, capsys, monkeypatch):
+    left = scored(monkeypatch, 0.5, 0.4, 0.3, 0.2, 0.2, 0.4)  # start, three on the way, the last, the best of them
+    assert tune(known, own, tmp_path / "out", steps=8) == 0
+    out, err = capsys.readouterr()
+    metrics = json.loads(out.splitlines()[-1])
+    assert (metrics["kept"], metrics["miou"], metrics["ended_early"]) == ("start", 0.5, True) and not list(left)
+    assert [r["step"] for r in log_of(tmp_path / "out") if "validation" in r] == [1, 2, 3]
+    assert "3 scores in a row" in log_of(tmp_path / "out")[-2]["ended"]
+    assert "100%" in err.replace("100.0", "100")
+
+
+def test_the_best_weights_of_a_run_are_what_it_gives(own, known, tmp_path, capsys, monkeypatch):
+    left = scored(monkeypatch, 0.5, 0.6, 0.4, 0.3, 0.2, 0.2, 0.6)
+    assert tune(known, own, tmp_path / "out", steps=8) == 0
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (metrics["kept"], metrics["miou"], metrics["steps"]) == ("tuned", 0.6, 1) and not list(left)
+    best = torch.load(tmp_path / "out" / "checkpoint.best.pt", weights_only=True)
+    state = read_weights(metrics["weights"])[0]
+    assert best["step"] == 1 and all(torch.equal(state[k].float(), v.float()) for k, v in best["model"].items())
+    left = scored(monkeypatch, 0.5, 0.2, 0.6)  # the same command again: nothing is left to do
+    assert tune(known, own, tmp_path / "out", steps=8) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 1 and not list(left)
+
+
+def test_a_run_goes_on_while_it_gets_better_or_is_told_to(own, known, tmp_path, capsys, monkeypatch):
+    scored(monkeypatch, 0.5, *[0.5 + n / 100 for n in range(1, 9)])
+    assert tune(known, own, tmp_path / "better", steps=8) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 8
+    scored(monkeypatch, 0.9, *[0.5 - n / 100 for n in range(1, 9)])
+    assert tune(known, own, tmp_path / "told", "patience=0", steps=8) == 0
+    assert not json.loads(capsys.readouterr().out.splitlines()[-1])["ended_early"]
+    assert log_of(tmp_path / "told")[-1]["step"] == 8
 
 
 def test_other_classes_have_no_score_before(own, start, tmp_path, capsys):
