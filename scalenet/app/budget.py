@@ -114,9 +114,9 @@ def build_budget_tab(handlers: BudgetHandlers, page: Page) -> None:
                 for label in ("Picked", "The best of all")
             ]
         results = [*shown, gr.HTML(elem_classes="facts"), gr.HTML()]
-    fields = [family, unit, limit]
-    page.connect("budget", handlers.look, fields, results, problem, button, [limit.release])
-    page.publish("budget", handlers.look, [page.image, *fields], results)
+        fields = [family, unit, limit]
+        page.connect("budget", handlers.look, fields, results, problem, button, [limit.release])
+        page.publish("budget", handlers.look, [page.image, *fields], results)
 
     def fitted(name: str, chosen: str) -> Any:
         start, end = handlers.span(name, chosen)

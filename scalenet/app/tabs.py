@@ -81,9 +81,9 @@ def build_tab(tab: ImageTab, networks: Networks, page: Page) -> Component | None
         )  # fmt: skip
         drawn = gr.Image(visible=False)  # what programs get instead of the pair
         results = [shown, gr.HTML(elem_classes="legend"), gr.HTML(elem_classes="facts"), *download_row(tab.downloads)]
-    fields = [model, *([boxes.text] if boxes else []), *settings]
-    page.connect(tab.api_name, tab.handler, fields, results, problem, button, _changes(model, boxes, settings))
-    page.publish(tab.api_name, _last_of_pair(tab.handler), [page.image, *fields], [drawn, *results[1:]])
+        fields = [model, *([boxes.text] if boxes else []), *settings]
+        page.connect(tab.api_name, tab.handler, fields, results, problem, button, _changes(model, boxes, settings))
+        page.publish(tab.api_name, _last_of_pair(tab.handler), [page.image, *fields], [drawn, *results[1:]])
     return model
 
 
