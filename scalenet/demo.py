@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .app.networks import Networks
 
 TITLE = "ScaleNet"
-TEXT = "Networks whose mixture of scales was searched: give an image or a clip, see its classes or people's joints."
+TEXT = "See what is where in a photograph or a video: streets and people pixel by pixel, and how people stand and move."
 QUEUE = 64  # visitors who wait; more are asked to come back
 CLEANING = (60, 900)  # seconds: how often to look for old files, and how old they may become
 MAX_FILE_SIZE = "200mb"
@@ -42,23 +42,16 @@ def build_demo(
         import gradio as gr
     except ModuleNotFoundError as e:
         raise ImportError(f"the demo needs gradio ({e}): pip install gradio matplotlib av") from None
-    from .app.budget import BudgetHandlers, build_budget_tab, shipped_fronts
-    from .app.handlers import Handlers
+    from .app.budget import shipped_fronts
     from .app.inputs import check_first
+    from .app.layout import build_layout
     from .app.networks import Networks
-    from .app.tabs import build_tab, image_tabs
-    from .app.video import build_video_tab
 
     networks = Networks(models)
     fronts = (shipped_fronts() if models is None else ()) if fronts is None else fronts
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CLEANING) as demo:
         gr.Markdown(f"# {TITLE}\n{TEXT}", elem_classes="head")
-        with gr.Tabs():
-            for tab in image_tabs(Handlers(networks, demo.GRADIO_CACHE)):
-                build_tab(tab, networks)
-            build_video_tab(networks, demo.GRADIO_CACHE)
-            if fronts:
-                build_budget_tab(BudgetHandlers(networks, fronts, demo.GRADIO_CACHE))
+        build_layout(networks, fronts, demo.GRADIO_CACHE)
     check_first(demo)
     demo.queue(max_size=QUEUE, default_concurrency_limit=1)
     demo.launch = _launcher(demo.launch, networks, Path(demo.GRADIO_CACHE))
@@ -125,20 +118,38 @@ def _launcher(launch: Callable[..., Any], networks: Networks, folder: Path) -> C
     return with_defaults
 
 
-def _launch_options(folder: Path) -> dict[str, Any]:
+def _theme() -> Any:
+    """Gradio's look with texts of a contrast of at least 4.5:1, which its own lack."""
     import gradio as gr
+
+    theme = gr.themes.Default(
+        primary_hue="teal",
+        neutral_hue="slate",
+        font=(gr.themes.LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"),
+    )  # the 600 that gradio 6 ships lacks most letters
+    subdued = ("body_text_color_subdued", "block_info_text_color", "block_label_text_color", "block_title_text_color",
+               "input_placeholder_color")  # fmt: skip
+    primary = {"button_primary_background_fill": "*primary_700", "button_primary_background_fill_hover": "*primary_800"}
+    return theme.set(
+        **{name: "*neutral_600" for name in subdued},
+        **{f"{name}_dark": "*neutral_300" for name in subdued},
+        **primary,
+        **{f"{name}_dark": colour for name, colour in primary.items()},
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+    )
+
+
+def _launch_options(folder: Path) -> dict[str, Any]:
     from fastapi.exceptions import RequestValidationError
     from starlette.middleware import Middleware
 
     from .app.uploads import Uploads, malformed, sweeping
 
     return {
-        "theme": gr.themes.Default(
-            primary_hue="teal",
-            neutral_hue="slate",
-            font=(gr.themes.LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"),
-        ),  # the 600 that gradio 6 ships lacks most letters
+        "theme": _theme(),
         "css_paths": [Path(__file__).parent / "app" / "style.css"],
+        "js": (Path(__file__).parent / "app" / "page.js").read_text(),
         "max_file_size": MAX_FILE_SIZE,
         "app_kwargs": {
             "middleware": [Middleware(Uploads, folder)],

@@ -12,10 +12,9 @@ from ..engines.front import Front, Member
 from ..models import pretrained
 from ..models.names import parse_name
 from . import outputs
-from .examples import example_images
-from .inputs import polite, read_image, uploads_only
-from .networks import KEPT, PREDICTORS, Networks, Predictor
-from .tabs import SHARED
+from .inputs import polite, read_image
+from .networks import KEPT, PREDICTORS, Networks, Predictor, title_of
+from .page import Page, problem_line
 
 UNITS = ("GMACs", "milliseconds")
 SLOWEST = 500  # milliseconds at the slider's end
@@ -91,36 +90,33 @@ class BudgetHandlers:
         return outputs.write_shown(folder, what, result.draw(pixels)), line
 
 
-def build_budget_tab(handlers: BudgetHandlers) -> None:
+def build_budget_tab(handlers: BudgetHandlers, page: Page) -> None:
     """Lay the tab out inside the present ``gr.Tabs`` and connect it."""
     import gradio as gr
 
     names = list(handlers.fronts)
     low, high = handlers.span(names[0], UNITS[0])
-    with gr.Tab("Any budget", id="budget"):
+    with gr.Tab("Any budget", id="budget") as there:
+        page.opens(there, "budget")
         gr.Markdown(TEXT, elem_classes="note")
-        with gr.Row(elem_classes="sides"):
-            with gr.Column(scale=2, min_width=300):
-                image = uploads_only(
-                    gr.Image(type="filepath", label="Image", height=280, elem_classes="image"), "image"
-                )
-                family = gr.Dropdown(names, value=names[0], label="Family", filterable=False)
-                unit = gr.Radio(list(UNITS), value=UNITS[0], label="Limit in")
-                limit = gr.Slider(low, high, low, step=0.01, label="Limit")
-                button = gr.Button("Look", variant="primary", elem_classes="go")
-                if images := example_images(handlers.fronts[names[0]].spec.name):
-                    gr.Examples([[p] for p in images], [image], cache_examples=False, api_visibility="private")
-            with gr.Column(scale=3, min_width=300):
-                shown = [
-                    gr.Image(label=label, interactive=False, height=300) for label in ("Picked", "The best of all")
-                ]
-                facts, plot = gr.HTML(elem_classes="facts"), gr.HTML()
-    inputs, results = [image, family, unit, limit], [*shown, facts, plot]
-    button.click(handlers.look, inputs, results, api_name="budget", show_progress_on=shown[0], **SHARED)
-    limit.release(
-        handlers.look, inputs, results, api_visibility="private", trigger_mode="always_last",
-        show_progress_on=shown[0], **SHARED,
-    )  # fmt: skip
+        with gr.Row(elem_classes="ask"):
+            titles = [
+                (f"{title_of(f.spec.name, f.metadata.labels)} · {name}", name) for name, f in handlers.fronts.items()
+            ]
+            family = gr.Dropdown(titles, value=names[0], label="Family", filterable=False)
+            unit = gr.Radio(list(UNITS), value=UNITS[0], label="Limit in")
+            limit = gr.Slider(low, high, low, step=0.01, label="Limit")
+            button = gr.Button("Look", variant="primary", elem_classes="go")
+        problem = problem_line()
+        with gr.Row():
+            shown = [
+                gr.Image(label=label, interactive=False, height=300, buttons=["fullscreen"], elem_classes="result")
+                for label in ("Picked", "The best of all")
+            ]
+        results = [*shown, gr.HTML(elem_classes="facts"), gr.HTML()]
+        fields = [family, unit, limit]
+        page.connect("budget", handlers.look, fields, results, problem, button, [limit.release])
+        page.publish("budget", handlers.look, [page.image, *fields], results)
 
     def fitted(name: str, chosen: str) -> Any:
         start, end = handlers.span(name, chosen)

@@ -14,6 +14,7 @@ from ..predict.results import PoseResult
 from . import outputs
 from .inputs import parse_boxes, polite, read_image
 from .networks import Networks, Predictor, info_of
+from .outputs import Pair
 
 
 def warm(networks: Networks) -> None:
@@ -38,6 +39,8 @@ def warm(networks: Networks) -> None:
 class Handlers:
     """The app's functions. Images are paths of uploads; opacity and thresholds are 0..1, shares are in percent.
 
+    What they give to look at is a pair: the image before, and with what was found.
+
     Args:
         networks: what can be chosen.
         cache: gradio's temporary folder, where results go.
@@ -48,8 +51,8 @@ class Handlers:
 
     def segment(
         self, image: str | None, model: str, opacity: float, smallest: float
-    ) -> tuple[str, str, str, str, str, str]:
-        """Give every pixel its class: overlay to look at, shares, facts; overlay PNG, mask PNG, JSON to take away."""
+    ) -> tuple[Pair, str, str, str, str, str]:
+        """Give every pixel its class: to look at, shares, facts; overlay PNG, mask PNG, JSON to take away."""
         with polite():
             rgb = read_image(image)
             network = self.networks.predictor("segmentation", model)
@@ -61,9 +64,9 @@ class Handlers:
                 drawn = result.draw(rgb, legend=False, strength=opacity, at_least=at_least)
                 legend = result.draw(rgb, strength=opacity, at_least=at_least)
                 return (
-                    outputs.write_shown(folder, stem, drawn),
+                    outputs.write_pair(folder, stem, rgb, drawn),
                     outputs.shares_html(result, at_least) + outputs.note_html(result),
-                    outputs.facts_html(model, facts, seconds, _size(rgb)),
+                    outputs.facts_html(model, facts, seconds, outputs.size_text(rgb.shape)),
                     outputs.write_image(folder, f"{stem}_overlay", legend),
                     outputs.write_image(folder, f"{stem}_mask", result.mask),
                     outputs.write_result(folder, stem, _values(model, facts, seconds, result.to_dict())),
@@ -71,20 +74,20 @@ class Handlers:
 
     def pose(
         self, image: str | None, model: str, boxes: str, opacity: float, threshold: float
-    ) -> tuple[str, str, str, str, str]:
+    ) -> tuple[Pair, str, str, str, str]:
         """Find the joints of the people in the boxes (lines "x, y, w, h"; empty: they are found, then looked at)."""
         return self._people("pose", image, model, opacity, threshold, lambda: (parse_boxes(boxes),))
 
     def everyone(
         self, image: str | None, model: str, opacity: float, threshold: float
-    ) -> tuple[str, str, str, str, str]:
+    ) -> tuple[Pair, str, str, str, str]:
         """Find everybody's joints in one look: drawn, people, facts; image as PNG and JSON to take away."""
         return self._people("bottomup", image, model, opacity, threshold, tuple)
 
     def _people(
         self, task: str, path: str | None, model: str, opacity: float, threshold: float,
         arguments: Callable[[], tuple[Any, ...]],
-    ) -> tuple[str, str, str, str, str]:  # fmt: skip
+    ) -> tuple[Pair, str, str, str, str]:  # fmt: skip
         with polite():
             image = read_image(path)
             given = arguments()
@@ -95,22 +98,18 @@ class Handlers:
     def _people_files(
         self, path: str | None, image: np.ndarray, model: str, facts: dict[str, Any], seconds: float,
         result: PoseResult, opacity: float, threshold: float,
-    ) -> tuple[str, str, str, str, str]:  # fmt: skip
+    ) -> tuple[Pair, str, str, str, str]:  # fmt: skip
         with outputs.result_folder(self.cache) as folder:
             stem = outputs.stem_of(path)
             drawn = result.draw(image, threshold, opacity, colour_by="person")
             values = {"size": list(image.shape[:2]), **result.to_dict()}
             return (
-                outputs.write_shown(folder, stem, drawn),
+                outputs.write_pair(folder, stem, image, drawn),
                 outputs.people_html(result, threshold),
-                outputs.facts_html(model, facts, seconds, _size(image)),
+                outputs.facts_html(model, facts, seconds, outputs.size_text(image.shape)),
                 outputs.write_image(folder, f"{stem}_pose", drawn),
                 outputs.write_result(folder, stem, _values(model, facts, seconds, values)),
             )
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]} x {image.shape[0]} pixels"
 
 
 def _values(model: str, facts: dict[str, Any], seconds: float, result: dict[str, Any]) -> dict[str, Any]:

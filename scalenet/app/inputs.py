@@ -142,6 +142,8 @@ def read_image(path: str | None) -> np.ndarray:
     """
     if not path:
         raise ImageError("There is no image yet: upload one, take one with the webcam, or choose an example.")
+    if not Path(path).is_file():  # the page may remember one that was removed meanwhile
+        raise ImageError("This image is gone, as all are after a while: upload it again.")
     return decode_rgb(Path(path).read_bytes(), "this file", MAX_PIXELS)
 
 

@@ -8,16 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
-
+from ..labels import CAMVID, PERSON, Labels
 from ..models import pretrained
+from ..models.checkpoint import read_metadata
 from ..models.names import parse_name
 from ..models.preprocessing import model_input
 from ..predict.bottomup import BottomUpPoseEstimator
-from ..predict.detector import Detector
-from ..predict.people import BottomUpDetector
 from ..predict.segmentation import Segmenter
 from ..predict.topdown import PoseEstimator
 from ..tasks import task_spec
@@ -69,6 +67,15 @@ class Networks:
         """What can be chosen for a task; the first is the default."""
         return list(self._sources[task])
 
+    def titles(self, task: str) -> list[tuple[str, str]]:
+        """What can be chosen for a task, as (what it does and its name, its name)."""
+        return [(f"{title_of(task, labels_of(source))} · {name}", name) for name, source in self._sources[task].items()]
+
+    def first_of(self, task: str, labels: Labels | None) -> str | None:
+        """The first network for a task whose outputs mean ``labels`` (None: anything), if there is one."""
+        sources = self._sources[task].items()
+        return next((name for name, source in sources if labels is None or labels_of(source) == labels), None)
+
     def task_of(self, name: str) -> str:
         """The task of one of the networks.
 
@@ -91,14 +98,11 @@ class Networks:
             raise LookupError(
                 f"there is no network {str(name)[:60]!r} here for {task}; choose from {', '.join(sources)}"
             )
-        finder = self._find_people if self._sources["bottomup"] else "bottomup"
+        finder: str | Predictor = "bottomup"
+        if task_spec(task).boxed and self._sources["bottomup"]:  # shared with its own tab
+            finder = self.predictor("bottomup", self.names("bottomup")[0])
         with self._lock:  # so that visitors who come together load it once
             return self._build(task, sources[name], finder)
-
-    def _find_people(self, image: np.ndarray) -> np.ndarray:
-        """(N, 5) boxes of the people whom the first bottom-up network on offer finds; it is shared with its own tab."""
-        network = self.predictor("bottomup", self.names("bottomup")[0])
-        return BottomUpDetector(cast(BottomUpPoseEstimator, network))(image)
 
     def ask(self, predictor: Predictor, *args: Any) -> tuple[Any, float]:
         """What the predictor says, and the seconds it took; one visitor after the other, each with all cores.
@@ -121,7 +125,27 @@ def _sources(models: Sequence[str | Path]) -> dict[str, str]:
     return sources
 
 
-def _build(task: str, source: str, finder: str | Detector) -> Predictor:
+def labels_of(source: str) -> Labels | None:
+    """What a network's outputs mean, as far as it can be known without loading or downloading it."""
+    parsed = parse_name(source)
+    if parsed.kind == "registered":
+        entry = pretrained.find_entry(parsed.place, parsed.tag)
+        return entry.labels if entry else None
+    return read_metadata(source).labels if parsed.kind == "file" else None
+
+
+def title_of(task: str, labels: Labels | None) -> str:
+    """What a network does, in plain words."""
+    if task_spec(task).people:
+        return "Joints, each person looked at" if task_spec(task).boxed else "Joints, everybody in one look"
+    if labels == CAMVID:
+        return "Streets"
+    if labels == PERSON:
+        return "People's outlines"
+    return f"{len(labels.names)} classes of {labels.dataset}" if labels else "Classes"
+
+
+def _build(task: str, source: str, finder: str | Predictor) -> Predictor:
     options: dict[str, Any] = {"detector": finder} if task_spec(task).boxed else {}
     return PREDICTORS[task](source, **options)
 

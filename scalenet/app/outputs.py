@@ -22,6 +22,7 @@ from ..predict.visualization import person_colour
 from ..video.process import VideoSummary
 
 LISTED = 12  # people on the page
+Pair = tuple[str, str]  # paths of two images of one size: before, and after
 SHOWN_SIDE = 1600  # pixels of the long side on the page; downloads have all of them
 
 
@@ -54,6 +55,16 @@ def write_shown(folder: Path, name: str, image: np.ndarray) -> str:
     path = folder / f"{name}_shown.jpg"
     save_image(path, image, quality=92)
     return str(path)
+
+
+def write_pair(folder: Path, stem: str, before: np.ndarray, after: np.ndarray) -> Pair:
+    """``write_shown`` for two RGB images of one size."""
+    return write_shown(folder, f"{stem}_before", before), write_shown(folder, stem, after)
+
+
+def size_text(size: tuple[int, ...]) -> str:
+    """Width x height of an (H, W, …) shape, as people say it."""
+    return f"{size[1]} x {size[0]} pixels"
 
 
 def write_image(folder: Path, name: str, image: np.ndarray) -> str:

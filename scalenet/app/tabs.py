@@ -1,22 +1,22 @@
-"""The three tabs for images: inputs and settings in a side column, the result large beside it."""
+"""The three tabs for images: settings above, the result large below, with a slider between before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from ..predict.visualization import DRAWN_THRESHOLD
-from .examples import example_images
+from .boxes import BoxFields, build_boxes
 from .handlers import Handlers
-from .inputs import checked_component, number, one_of, text, uploads_only
+from .inputs import checked_component, number, one_of
 from .networks import Networks
+from .page import Page, problem_line
 
 if TYPE_CHECKING:
     from gradio.components import Component
 
-WORKERS = 2  # images that are worked on at a time, all tabs together
-SHARED: dict[str, Any] = {"concurrency_limit": WORKERS, "concurrency_id": "images"}
 NO_WEIGHTS = (
     "No weights for this task are at hand. `scalenet list` says where there are some; "
     "`build_demo(models={…})` takes files of your own."
@@ -25,17 +25,17 @@ NO_WEIGHTS = (
 
 @dataclass(frozen=True)
 class ImageTab:
-    """What one tab is: ``handler`` takes the image, the network, the fields and the (folded) settings in order."""
+    """What one tab is: ``handler`` takes the image, the network, the boxes if there are some, and the settings."""
 
     title: str
     task: str
     text: str
     button: str
     api_name: str
-    handler: Callable[..., tuple[str, ...]]
+    handler: Callable[..., tuple[Any, ...]]
     settings: Callable[[], Sequence[Component]]
     downloads: Sequence[str]
-    fields: Callable[[], Sequence[Component]] = tuple
+    boxes: bool = False
 
 
 def image_tabs(handlers: Handlers) -> tuple[ImageTab, ...]:
@@ -47,9 +47,9 @@ def image_tabs(handlers: Handlers) -> tuple[ImageTab, ...]:
             ("Overlay PNG", "Mask PNG", "JSON"),
         ),
         ImageTab(
-            "Pose", "pose", "People are found, then each is looked at by itself; or give their boxes.",
+            "Pose", "pose", "People are found, then each is looked at by itself; or draw boxes around them.",
             "Find joints", "pose", handlers.pose,
-            lambda: (opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"), lambda: (_boxes(),),
+            lambda: (opacity_slider(1.0), threshold_slider()), ("Overlay PNG", "JSON"), boxes=True,
         ),
         ImageTab(
             "Everyone", "bottomup", "The joints of everybody in the image in one look.", "Find everyone",
@@ -58,73 +58,59 @@ def image_tabs(handlers: Handlers) -> tuple[ImageTab, ...]:
     )  # fmt: skip
 
 
-def build_tab(tab: ImageTab, networks: Networks) -> None:
-    """Lay one tab out inside the present ``gr.Tabs`` and connect it."""
+def build_tab(tab: ImageTab, networks: Networks, page: Page) -> Component | None:
+    """Lay one tab out inside the present ``gr.Tabs`` and connect it; returns its choice of networks, if it has one."""
     import gradio as gr
 
-    with gr.Tab(tab.title, id=tab.api_name):
+    with gr.Tab(tab.title, id=tab.api_name, elem_id=tab.api_name) as there:
+        page.opens(there, tab.api_name)
         if not networks.names(tab.task):
             gr.Markdown(NO_WEIGHTS, elem_classes="note")
-            return
+            return None
         gr.Markdown(tab.text, elem_classes="note")
-        with gr.Row(elem_classes="sides"):
-            with gr.Column(scale=2, min_width=300):
-                image = _image_input()
-                model = model_choice(networks.names(tab.task))
-                fields = list(tab.fields())
-                with gr.Accordion("Settings", open=False):
-                    settings = fields + list(tab.settings())
-                button = gr.Button(tab.button, variant="primary", elem_classes="go")
-                images = example_images(tab.task)
-                if images:
-                    gr.Examples([[p] for p in images], [image], cache_examples=False, api_visibility="private")
-            with gr.Column(scale=3, min_width=300):
-                shown, legend, facts = result_view(gr.Image, buttons=["download", "fullscreen"])
-                files = download_row(tab.downloads)
-        inputs, outputs = [image, model, *settings], [shown, legend, facts, *files]
-        button.click(tab.handler, inputs, outputs, api_name=tab.api_name, show_progress_on=shown, **SHARED)
-        _follow(tab, image, [model, *settings], outputs)
+        with gr.Row(elem_classes="ask"):
+            model = model_choice(networks.titles(tab.task))
+            button = gr.Button(tab.button, variant="primary", elem_classes="go")
+        boxes = build_boxes(page) if tab.boxes else None
+        with gr.Accordion("Settings", open=False):
+            settings = list(tab.settings())
+        problem = boxes.problem if boxes else problem_line()
+        shown = gr.ImageSlider(
+            label="Before and after", interactive=False, type="filepath", max_height=560, elem_classes="result",
+            buttons=["fullscreen"],
+        )  # fmt: skip
+        drawn = gr.Image(visible=False)  # what programs get instead of the pair
+        results = [shown, gr.HTML(elem_classes="legend"), gr.HTML(elem_classes="facts"), *download_row(tab.downloads)]
+        fields = [model, *([boxes.text] if boxes else []), *settings]
+        page.connect(tab.api_name, tab.handler, fields, results, problem, button, _changes(model, boxes, settings))
+        page.publish(tab.api_name, _last_of_pair(tab.handler), [page.image, *fields], [drawn, *results[1:]])
+    return model
 
 
-def _follow(tab: ImageTab, image: Any, others: list[Any], outputs: list[Component]) -> None:
-    """Run at once when there is a new image or another setting; not an endpoint."""
+def _changes(model: Any, boxes: BoxFields | None, settings: Sequence[Any]) -> list[Any]:
+    """The events after which a tab looks again: not while somebody still writes or moves a slider."""
+    return [model.input, *([boxes.change] if boxes else ()), *(setting.release for setting in settings)]
+
+
+def _last_of_pair(handler: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """For programs: the first value is the drawn image alone, not the pair of before and after."""
+
+    @wraps(handler)
+    def drawn(*values: Any) -> tuple[Any, ...]:
+        pair, *others = handler(*values)
+        return pair[1], *others
+
+    return drawn
+
+
+def model_choice(titles: Sequence[tuple[str, str]]) -> Component:
+    """A choice of networks, as (title, name); the first is chosen."""
     import gradio as gr
 
-    def follow(*values: Any) -> tuple[Any, ...]:
-        return tab.handler(*values) if values[0] else (None,) * len(outputs)
-
-    changes = [getattr(c, "release", None) or getattr(c, "submit", None) or c.input for c in others]
-    gr.on(
-        [image.change, *changes], follow, [image, *others], outputs, api_visibility="private",
-        trigger_mode="always_last", show_progress_on=outputs[0], **SHARED,
-    )  # fmt: skip
-
-
-def _image_input() -> Component:
-    import gradio as gr
-
-    image = gr.Image(
-        type="filepath", label="Image", sources=["upload", "webcam", "clipboard"], height=280,
-        elem_classes="upload",
-    )  # fmt: skip
-    return uploads_only(image, "image")
-
-
-def model_choice(names: Sequence[str]) -> Component:
-    """A choice of networks; the first is chosen."""
-    import gradio as gr
-
+    names = [name for _, name in titles]
     return checked_component(
-        gr.Dropdown(list(names), value=names[0], label="Model", filterable=False), one_of("model", names)
+        gr.Dropdown(list(titles), value=names[0], label="Network", filterable=False), one_of("model", names)
     )
-
-
-def result_view(kind: Callable[..., Component], **options: Any) -> tuple[Component, Component, Component]:
-    """The result (``gr.Image`` or ``gr.Video`` with their ``options``), its legend, and the line of facts."""
-    import gradio as gr
-
-    shown = kind(label="Result", interactive=False, height=460, elem_classes="result", **options)
-    return shown, gr.HTML(elem_classes="legend"), gr.HTML(elem_classes="facts")
 
 
 def download_row(labels: Sequence[str]) -> list[Component]:
@@ -157,13 +143,3 @@ def threshold_slider() -> Component:
         0, 1, DRAWN_THRESHOLD, step=0.05, label="Joint threshold", info="Less certain joints are not drawn."
     )
     return checked_component(slider, number("threshold", 0, 1))
-
-
-def _boxes() -> Component:
-    import gradio as gr
-
-    box = gr.Textbox(
-        value="", lines=2, max_lines=8, label="Boxes", placeholder="x, y, w, h",
-        info="One person a line, in pixels. Empty: people are found.",
-    )  # fmt: skip
-    return checked_component(box, text("boxes"))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..tasks import task_spec
 from ..video.process import VideoError, VideoSummary, drawer, probe, process_video
 from ..video.tracking import Tracker
 from . import outputs
-from .examples import write_clips
 from .inputs import polite, uploads_only
 from .networks import PREDICTORS, Networks, info_of
-from .tabs import NO_WEIGHTS, download_row, model_choice, opacity_slider, result_view, threshold_slider
+from .page import AT_ONCE, SCROLL, Page, problem_line, says_what_is_wrong
+from .tabs import NO_WEIGHTS, download_row, model_choice, opacity_slider, threshold_slider
+
+if TYPE_CHECKING:
+    from gradio.components import Component
 
 MAX_SECONDS, MAX_FRAMES = 60, 1800
 MAX_PIXELS = MAX_FRAMES * 1920 * 1088  # of all frames together
@@ -25,37 +28,51 @@ NO_PYAV = "Videos need PyAV, which is not installed here: `pip install av`."
 Report = Callable[[int, "int | None"], None]
 
 
-def build_video_tab(networks: Networks, cache: str) -> None:
-    """Lay the tab out inside the present ``gr.Tabs`` and connect it."""
+def build_clip() -> tuple[Component, Component]:
+    """Lay out the upload of a clip and the line for what is wrong with it."""
     import gradio as gr
 
-    names = [name for task in PREDICTORS for name in networks.names(task)]
-    with gr.Tab("Video", id="video"):
-        note = NO_PYAV if find_spec("av") is None else "" if names else NO_WEIGHTS
+    clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=300, buttons=[], elem_classes="upload")
+    return uploads_only(clip, "clip"), problem_line()
+
+
+def build_video_tab(networks: Networks, cache: str, page: Page, clip: Component, upload_problem: Component) -> Any:
+    """Lay the tab out inside the present ``gr.Tabs`` and connect it; returns its choice of networks, if it has one."""
+    import gradio as gr
+
+    titles = [title for task in PREDICTORS for title in networks.titles(task)]
+    with gr.Tab("Video", id="video") as there:
+        page.opens(there, "video")
+        note = NO_PYAV if find_spec("av") is None else "" if titles else NO_WEIGHTS
         gr.Markdown(
             note or f"Any of the networks on every frame of a clip of up to {MAX_SECONDS} seconds.", elem_classes="note"
         )
         if note:
-            return
-        with gr.Row(elem_classes="sides"):
-            with gr.Column(scale=2, min_width=300):
-                clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=280, elem_classes="upload")
-                uploads_only(clip, "clip")
-                model = model_choice(names)
-                with gr.Accordion("Settings", open=False):
-                    settings = [opacity_slider(0.6), threshold_slider()]
-                button = gr.Button("Process the clip", variant="primary", elem_classes="go")
-                with tempfile.TemporaryDirectory() as folder:  # gradio copies them
-                    clips = [[path] for path in write_clips(folder)]
-                    if clips:
-                        gr.Examples(clips, [clip], cache_examples=False, api_visibility="private")
-            with gr.Column(scale=3, min_width=300):
-                shown, legend, facts = result_view(gr.Video, buttons=["download"], show_label=False)
-                files = download_row(("Video MP4", "JSON lines"))
-        button.click(
-            _function(networks, cache), [clip, model, *settings], [shown, legend, facts, *files], api_name="video",
-            show_progress_on=shown, concurrency_limit=1, concurrency_id="videos",
-        )  # fmt: skip
+            return None
+        with gr.Row(elem_classes="ask"):
+            model = model_choice(titles)
+            button = gr.Button("Process the clip", variant="primary", elem_classes="go")
+        with gr.Accordion("Settings", open=False):
+            settings = [opacity_slider(0.6), threshold_slider()]
+        problem = problem_line()
+        with gr.Row(elem_classes="beside"):
+            shown = gr.Video(
+                label="Result", interactive=False, height=420, buttons=["download"], show_label=False, scale=3,
+                min_width=260, elem_classes="result",
+            )  # fmt: skip
+            with gr.Column(scale=1, min_width=200):
+                legend = gr.HTML(elem_classes="legend")
+        results = [shown, legend, gr.HTML(elem_classes="facts"), *download_row(("Video MP4", "JSON lines"))]
+    function, inputs = _function(networks, cache), [clip, model, *settings]
+    waits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "videos"}
+    page.hidden.click(function, inputs, results, api_name="video", **waits)
+    pressed = button.click(
+        says_what_is_wrong(function, len(results)), inputs, [upload_problem, problem, *results],
+        api_visibility="private", show_progress_on=shown, **waits,
+    )  # fmt: skip
+    pressed.success(None, None, None, js=SCROLL, api_visibility="private")
+    clip.change(lambda: ("", "", *[None] * len(results)), None, [upload_problem, problem, *results], **AT_ONCE)
+    return model
 
 
 def _function(networks: Networks, cache: str) -> Callable[..., tuple[str, str, str, str, str]]:
@@ -81,7 +98,7 @@ def _process(
 ) -> tuple[str, str, str, str, str]:
     with polite(clip, "the clip"):
         if not clip:
-            raise VideoError("There is no clip yet: upload one, record one with the webcam, or choose the example.")
+            raise VideoError("There is no clip yet: upload one, record one with the webcam, or choose an example.")
         check_clip(clip)
         task = networks.task_of(model)
         network = networks.predictor(task, model)
@@ -89,7 +106,7 @@ def _process(
             target = folder / f"{outputs.stem_of(clip)}_{model.rpartition('/')[2]}.mp4"
             lines = target.with_suffix(".jsonl")
             summary = process_video(
-                clip, target, network, draw=drawer(opacity, threshold=threshold), json_path=lines,
+                clip, target, network, draw=drawer(opacity, legend=False, threshold=threshold), json_path=lines,
                 tracker=Tracker(threshold=threshold) if task_spec(task).people else None,
                 progress=bounded(report, probe(clip).size),
                 max_frames=MAX_FRAMES,
@@ -113,7 +130,7 @@ def check_clip(path: str | Path) -> None:
         )
     frames = frames or round(seconds * info.fps) or MAX_FRAMES
     if frames * info.size[0] * info.size[1] > MAX_PIXELS:
-        raise VideoError(f"the clip is too large ({frames} frames of {info.size[0]}x{info.size[1]}): give less of it")
+        raise VideoError(f"the clip is too large ({frames} frames of {outputs.size_text(info.size)}): give less of it")
 
 
 def bounded(report: Report, size: tuple[int, int]) -> Report:
@@ -122,7 +139,7 @@ def bounded(report: Report, size: tuple[int, int]) -> Report:
 
     def check(done: int, total: int | None) -> None:
         if done * size[0] * size[1] > MAX_PIXELS:
-            raise VideoError(f"the clip is too large (more than {done - 1} frames of {size[0]}x{size[1]})")
+            raise VideoError(f"the clip is too large (more than {done - 1} frames of {outputs.size_text(size)})")
         if time.monotonic() - began > MAX_WORK:
             raise VideoError(f"the clip takes more than {MAX_WORK // 60} minutes ({done} frames by then): give less")
         report(done, total)
@@ -131,4 +148,4 @@ def bounded(report: Report, size: tuple[int, int]) -> Report:
 
 
 def _did(summary: VideoSummary) -> str:
-    return f"{summary.frames} frames of {summary.size[0]}x{summary.size[1]} pixels"
+    return f"{summary.frames} frames of {outputs.size_text(summary.size)}"
