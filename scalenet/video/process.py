@@ -94,8 +94,8 @@ def process_video(
 ) -> VideoSummary:  # fmt: skip
     """Run an estimator over a video and write the video with what it found.
 
-    Frames run in the estimator's own batches (its ``batch_size``; one of :mod:`.pace` keeps a frame rate), upright, with
-    their size (an odd side gets one pixel more), time stamps and the first sound track that mp4 can hold as it is.
+    Frames run in the estimator's own batches (its ``batch_size``; one of :mod:`.pace` keeps a frame rate), upright,
+    with their size (an odd side gets one pixel more), time stamps and the first sound track that mp4 can hold as it is.
     The target is H.264 in mp4. It is written under a temporary name beside it (``.NAME.….tmp.mp4``), which plays even
     if the process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
 
