@@ -39,6 +39,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--metric", default="score", help="name of the score")
     report.add_argument("--rank", metavar="FILE", help="rank.jsonl of search rank: compare with training alone (HTML)")
+    _add_score(commands)
+    _add_deploy(commands)
+    _add_front(commands)
+    rank = commands.add_parser("rank", help="Kendall's tau: inherited metrics against training each alone")
+    rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    rank.add_argument("alone", help="training recipe that trains one encoding")
+    rank.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="for the training recipe; its root is the search's too"
+    )
+    rank.add_argument("--count", type=positive, default=12, help="how many architectures")
+    rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
+    return parser
+
+
+def _add_score(commands: Any) -> None:
     score = commands.add_parser("score", help="score single architectures with the supernet's weights")
     score.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     score.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
@@ -55,17 +70,6 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument(
         "-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy and report"
     )
-    _add_deploy(commands)
-    _add_front(commands)
-    rank = commands.add_parser("rank", help="Kendall's tau: inherited metrics against training each alone")
-    rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
-    rank.add_argument("alone", help="training recipe that trains one encoding")
-    rank.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="for the training recipe; its root is the search's too"
-    )
-    rank.add_argument("--count", type=positive, default=12, help="how many architectures")
-    rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
-    return parser
 
 
 def _add_deploy(commands: Any) -> None:

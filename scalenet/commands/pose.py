@@ -58,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_budget(parser)
     parser.add_argument(
         "--batch-size", type=positive,
-        help=f"people that run together (default: {PEOPLE_TOGETHER}), or images for bottom-up (1); for videos 4, on a "
-        "GPU 8",
+        help=f"people that run together (default: {PEOPLE_TOGETHER}), bottom-up images (1); of videos 4, on a GPU 8",
     )  # fmt: skip
     parser.add_argument(
         "--track", action=argparse.BooleanOptionalAction, default=True, help="follow people through a video"

@@ -94,11 +94,10 @@ def process_video(
 ) -> VideoSummary:  # fmt: skip
     """Run an estimator over a video and write the video with what it found.
 
-    Frames run in the estimator's own batches (its ``batch_size``); a :class:`~scalenet.video.pace.PacedEstimator` keeps
-    a frame rate by stepping between networks. They are turned upright, keep their size (an odd side gets one pixel
-    more), their time stamps and the first sound track, if mp4 can hold it as it is. The target is H.264 in mp4. It is
-    written under a temporary name beside the target (``.NAME.….tmp.mp4``), which plays even if the process is killed,
-    and gets its name when it is whole, or when Ctrl-C ends it early.
+    Frames run in the estimator's own batches (its ``batch_size``; one of :mod:`.pace` keeps a frame rate), upright,
+    with their size (an odd side gets one pixel more), time stamps and the first sound track that mp4 can hold as it is.
+    The target is H.264 in mp4. It is written under a temporary name beside it (``.NAME.….tmp.mp4``), which plays even
+    if the process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
 
     Args:
         draw: called in another thread with a result and its frame (RGB uint8 (H, W, 3), not to be changed); returns the
@@ -121,14 +120,18 @@ def process_video(
         lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
         job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines)
         stopped = _run(job, estimator, tracker, progress, max_frames)
-    members = getattr(estimator, "frames_by_member", None)
     summary = VideoSummary(
         info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
-        time.perf_counter() - started, job.sound, job.found(), None if members is None else dict(members),
+        time.perf_counter() - started, job.sound, job.found(), _members(estimator),
     )  # fmt: skip
     if stopped:
         raise VideoInterrupted(summary)
     return summary
+
+
+def _members(estimator: Estimator) -> dict[str, int] | None:
+    counted = getattr(estimator, "frames_by_member", None)
+    return None if counted is None else dict(counted)
 
 
 def check_target(source: str | Path, target: str | Path) -> Path:

@@ -270,6 +270,20 @@ def test_registered_names_find_their_front(shipped):
             create_model(name, pretrained=True, max_macs="1G")
 
 
+@pytest.mark.parametrize("name", ["scalenet_s0", "scalenet_p0", "scalenet_p0_bottomup"])
+def test_a_registered_name_without_limits_is_the_network_that_it_was(name):
+    entry, model = pretrained.find_entry(name), create_model(name, pretrained=True)
+    state = read_weights(entry.path)[0]
+    assert model.arch.digest == entry.arch.digest and model.arch.input_size == entry.input_size
+    ours = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    assert all(torch.equal(v, state[k].float()) for k, v in ours.items())
+    front = Front(name)
+    for member in front.members:
+        if (member.arch.digest, member.arch.input_size) == (model.arch.digest, model.arch.input_size):
+            got = front.extract(member).state_dict()
+            assert all(torch.equal(got[k], v) for k, v in ours.items()), "and the member that is it is it"
+
+
 @pytest.mark.parametrize("options", [{"features_only": True}, {"in_chans": 1}, {"checkpoint_path": "a.safetensors"}])
 def test_a_budget_goes_with_no_other_weights(shipped, options):
     with pytest.raises(TypeError, match=f"does not go with {next(iter(options))}"):
