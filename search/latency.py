@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from scalenet.engines.base import make_engine
-from scalenet.engines.choose import random_image, time_in_turn
+from scalenet.engines.choose import time_in_turn
 from scalenet.fuse import Folded, fold
 from scalenet.network import ScaleNet
 
@@ -36,5 +36,5 @@ def measure_latency(network: ScaleNet, size: tuple[int, int], device: torch.devi
     """The median time of a batch of (H, W) images."""
     folded = Folded(fold(network).to(device))
     engine = make_engine(folded, "torch", timing.dtype)
-    times = time_in_turn({timing.dtype: engine}, random_image(folded, size, timing.batch), timing.seconds)
+    times = time_in_turn({timing.dtype: engine}, folded.example(timing.batch, size), timing.seconds)
     return statistics.median(times[timing.dtype])

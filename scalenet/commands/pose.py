@@ -165,7 +165,7 @@ def _estimator(args: argparse.Namespace, batch_size: int | None) -> Any:
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
     detector = None if args.detector == "none" else args.detector or "bottomup"
     options = {"flip": args.flip is not False, "decode": args.decode, "detector": detector}
-    options |= {"engine": args.engine, "dtype": args.dtype}
+    options |= {"engine": args.engine, "dtype": args.dtype, "calibration": args.calibration}
     try:
         return PoseEstimator(args.model, args.device, batch_size or PEOPLE_TOGETHER, **options)
     except WrongTask as e:
@@ -183,6 +183,7 @@ def _bottomup(args: argparse.Namespace, batch_size: int | None) -> Any:
                 f"--{option} is for people in boxes, {args.model} looks at everybody at once: leave it out"
             )
     looks = {"flip": bool(args.flip), "scales": args.scales or (1.0,), "engine": args.engine, "dtype": args.dtype}
+    looks["calibration"] = args.calibration
     return BottomUpPoseEstimator(args.model, args.device, batch_size or 1, **looks)
 
 
