@@ -43,15 +43,15 @@ def bare_seconds(segmenter: Any, images: list[np.ndarray], dealt: bool = False) 
     """Seconds of the network alone for all images, in the segmenter's batches; or these dealt out to the cores."""
     import torch
 
-    from scalenet.data.images import to_input
+    from scalenet.data.images import as_tensor
     from scalenet.engines.eager import TorchEngine
     from scalenet.fuse import Folded
 
     engine = segmenter.engine
     if not dealt:
-        segmenter.engine = TorchEngine(Folded(segmenter.model), engine.dtype).forward
+        segmenter.engine = TorchEngine(Folded(segmenter.model, statistics=segmenter.statistics), engine.dtype).forward
     batches = [
-        to_input(np.stack(images[i : i + segmenter.batch_size]), segmenter.device, **segmenter.statistics)
+        as_tensor(np.stack(images[i : i + segmenter.batch_size]), segmenter.device)
         for i in range(0, len(images), segmenter.batch_size)
     ]
     started = time.perf_counter()

@@ -11,9 +11,11 @@ from pathlib import PurePath as _PurePath
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from ._entry import sleep_at_barriers as _sleep_at_barriers
 from ._interrupt import quiet_imports as _quiet_imports
 
 _quiet_imports()
+_sleep_at_barriers()
 
 __version__ = "0.1.0"
 __all__ = [

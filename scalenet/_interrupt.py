@@ -2,19 +2,16 @@
 
 import os
 import signal
-import sys
-from pathlib import Path
 from types import FrameType
+
+from ._entry import is_command
 
 IMPORTING = "<frozen importlib._bootstrap>"
 
 
 def quiet_imports() -> None:
     """Let Ctrl-C end the process while it imports, if it is the ``scalenet`` command or a command of this checkout."""
-    program = Path(sys.argv[0] if sys.argv else "").absolute()
-    as_module = program.name == "__main__.py" and program.parent.parent == Path(__file__).parents[1]
-    command = program.stem == "scalenet" or "scalenet.cli" in sys.orig_argv[1:3] or as_module
-    if command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
 
 

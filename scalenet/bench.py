@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .engines.base import Engine, EngineError, make_engine
-from .engines.choose import random_image, time_in_turn
-from .engines.names import ENGINES
+from .cost import Cost
+from .engines.base import Engine, EngineError, Images, make_engine
+from .engines.choose import time_in_turn
+from .engines.names import DTYPES, ENGINES
 from .fuse import Folded, fold
 from .models.preprocessing import model_input
 from .network import ScaleNet
+from .predict.base import CalibrationImages
+from .predict.calibration import calibration_inputs
 from .runtime.device import Device, pick_device
 
 SIDE = 1024  # of the matrices whose product tells what the processor can do
@@ -23,6 +27,7 @@ PAIRS: tuple[Pair, ...] = (
     ("torch", "float32"), ("torch", "bfloat16"), ("onnxruntime", "float32"), ("openvino", "float32"),
     ("openvino", "bfloat16"),
 )  # fmt: skip
+INT8_PAIRS: tuple[Pair, ...] = (("onnxruntime", "int8"), ("openvino", "int8"))
 
 
 def bench(
@@ -47,7 +52,8 @@ def bench(
     Returns:
         engine, dtype, ms (median), ms_min, runs, params, macs (convolution multiply-adds at this size), gmacs_per_s (of
         the fastest run), matmul_share (that rate against a product of two 1024x1024 matrices in PyTorch in the same
-        dtype, which convolutions by Winograd's method may exceed), size [H, W], batch_size, device, threads.
+        dtype, which convolutions by Winograd's method may exceed; None for int8), size [H, W], batch_size, device,
+        threads.
 
     Raises:
         EngineError, ImportError: if the engine cannot run it or is not installed.
@@ -63,43 +69,49 @@ def bench_engines(
     seconds: float = 3.0,
     batch_size: int = 1,
     refused: Callable[[str], object] | None = None,
+    calibration: CalibrationImages | None = None,
 ) -> list[dict[str, Any]]:
     """A row as :func:`bench` gives for each (engine, dtype), timed in turn in one run; ``ms`` are of a whole batch.
 
     Args:
-        pairs: default all of :data:`PAIRS`.
+        pairs: default all of :data:`PAIRS`, and with ``calibration`` :data:`INT8_PAIRS`.
         seconds: how long to measure each.
         refused: told of each pair that cannot run here, which is left out; default: raise.
+        calibration: images, or a folder of some, for int8.
     """
-    device, (height, width) = pick_device(device), size or model_input(model)[0]
-    size = height, width
-    network = Folded(fold(model).to(device))
-    engines = _engines(network, pairs or PAIRS, refused)
-    products: dict[Pair, Engine] = {
-        ("matmul", dtype): _Product(dtype, device) for dtype in dict.fromkeys(d for _, d in engines)
-    }
-    x = random_image(network, size, batch_size)
+    device, (own_size, statistics) = pick_device(device), model_input(model)
+    size = size or own_size
+    network = Folded(fold(model).to(device), statistics=statistics)
+    images = None if calibration is None else partial(calibration_inputs, model, own_size, calibration)
+    engines = _engines(network, pairs or PAIRS + INT8_PAIRS * (images is not None), refused, images)
+    products: dict[Pair, Engine] = {("matmul", d): MatrixProduct(d, device) for _, d in engines if d != "int8"}
+    x = network.example(batch_size, size)
     with torch.inference_mode():
         times = time_in_turn({**engines, **products}, x, seconds * len(engines))
-    cost = model.cost(size)
-    rows = []
-    for name, dtype in engines:
-        ms, least = times[name, dtype], min(times[name, dtype])
-        rate, product = batch_size * cost.macs / least / 1e6, SIDE**3 / min(times["matmul", dtype]) / 1e6
-        rows.append({
-            "engine": name, "dtype": dtype, "ms": round(statistics.median(ms), 3), "ms_min": least, "runs": len(ms),
-            "params": cost.params, "macs": cost.macs, "gmacs_per_s": round(rate, 2),
-            "matmul_share": round(rate / product, 3), "size": list(size), "batch_size": batch_size,
-            "device": str(device), "threads": torch.get_num_threads(),
-        })  # fmt: skip
-    return rows
+    facts = {
+        "size": list(size), "batch_size": batch_size, "device": str(device), "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    return [_row(pair, times, model.cost(size), facts) for pair in engines]
 
 
-def _engines(network: Folded, pairs: Sequence[Pair], refused: Callable[[str], object] | None) -> dict[Pair, Engine]:
+def _row(pair: Pair, times: Mapping[Pair, list[float]], cost: Cost, facts: dict[str, Any]) -> dict[str, Any]:
+    (name, dtype), ms, least = pair, times[pair], min(times[pair])
+    rate = facts["batch_size"] * cost.macs / least / 1e6
+    product = SIDE**3 / min(times["matmul", dtype]) / 1e6 if ("matmul", dtype) in times else None
+    return {
+        "engine": name, "dtype": dtype, "ms": round(statistics.median(ms), 3), "ms_min": least, "runs": len(ms),
+        "params": cost.params, "macs": cost.macs, "gmacs_per_s": round(rate, 2),
+        "matmul_share": product and round(rate / product, 3), **facts,
+    }  # fmt: skip
+
+
+def _engines(
+    network: Folded, pairs: Sequence[Pair], refused: Callable[[str], object] | None, images: Images | None
+) -> dict[Pair, Engine]:
     engines: dict[Pair, Engine] = {}
     for pair in pairs:
         try:
-            engines[pair] = make_engine(network, *pair)
+            engines[pair] = make_engine(network, *pair, images if pair[1] == "int8" else None)
         except (EngineError, ImportError) as e:
             if refused is None:
                 raise
@@ -107,7 +119,7 @@ def _engines(network: Folded, pairs: Sequence[Pair], refused: Callable[[str], ob
     return engines
 
 
-class _Product:
+class MatrixProduct:
     """Stands among the engines and multiplies two matrices instead."""
 
     name = "matmul"
@@ -117,24 +129,30 @@ class _Product:
         self._a = torch.rand(SIDE, SIDE, device=device).to(getattr(torch, dtype))
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The product; ``x`` plays no part."""
         return (self._a @ self._a,)
 
 
-def parse_pairs(text: str) -> list[Pair]:
-    """Read "all", or "torch,openvino:bfloat16" as pairs; float32 where no dtype is given.
+def parse_pairs(text: str, int8: bool = False) -> list[Pair]:
+    """Read "all" (with ``int8``: those too), or "torch,openvino:bfloat16" as pairs; float32 where no dtype is given.
 
     Raises:
         ValueError: for another engine.
     """
     if text == "all":
-        return list(PAIRS)
+        return list(PAIRS + INT8_PAIRS * int8)
     parts = [(part + ":float32").split(":") for part in text.split(",")]
     pairs = [(name, dtype) for name, dtype, *_ in parts]
     for name, dtype in pairs:
-        if name not in ENGINES[1:] or dtype not in ("float32", "bfloat16"):
+        if name not in ENGINES[1:] or dtype not in DTYPES[1:]:
             known = ", ".join(ENGINES[1:])
-            raise ValueError(f"--engines: all, or {known}, each with :bfloat16 if wanted, not {name}:{dtype}")
+            raise ValueError(f"--engines: all, or {known}, each with :bfloat16 or :int8 if wanted, not {name}:{dtype}")
     return pairs
+
+
+def shown_share(row: dict[str, Any]) -> str:
+    """A row's ``matmul_share``, "-" where there is none."""
+    return "-" if row["matmul_share"] is None else f"{row['matmul_share']:.2f}"
 
 
 def bench_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -151,6 +169,6 @@ def bench_table(rows: Sequence[dict[str, Any]]) -> str:
         lines.append(
             f"| {Path(row['name']).name} | {row['size'][0]}x{row['size'][1]} | {row['batch_size']} | {row['engine']} "
             f"{row['dtype']} | {row['ms_min']:.1f} | {row['ms']:.1f} | {row['ms_min'] / base:.2f} | "
-            f"{row['gmacs_per_s']:.1f} | {row['matmul_share']:.2f} |"
+            f"{row['gmacs_per_s']:.1f} | {shown_share(row)} |"
         )
     return "\n".join(lines) + "\n"

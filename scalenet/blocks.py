@@ -5,7 +5,7 @@ w width; branch i has w * 2**i channels. Parameter names and shapes are the auth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -72,7 +72,7 @@ class MultiResolutionModule(nn.Module):
         for d, (blocks, fusions) in enumerate(steps):
             for j in blocks:
                 maps[j] = self.branches[j][d](maps[j])
-            fused = {j: self._fuse(maps, d, j, sources) for j, sources in fusions}
+            fused = {j: add_up(maps[j], {k: self.path(d, j, k)(maps[k]) for k in ks}, j) for j, ks in fusions}
             for j, x in fused.items():
                 maps[j] = x
         return maps
@@ -84,15 +84,26 @@ class MultiResolutionModule(nn.Module):
                 for sources in layer.children():
                     yield from sources.children()
 
-    def _fuse(self, maps: Maps, d: int, target: int, sources: tuple[int, ...]) -> torch.Tensor:
-        paths = getattr(self, f"fuse_layers_{d + 1}")[str(target)]
-        x, owned = maps[target], False
-        for k in sources:
-            y = paths[str(k)](maps[k])
-            if k > target:
-                y = F.interpolate(y, size=x.shape[-2:], mode="nearest")
-            x, owned = (x.add_(y) if owned else x + y), True
-        return F.relu_(x)
+    def path(self, d: int, target: int, source: int) -> nn.Module:
+        """The path from ``source`` to ``target`` after step ``d``."""
+        return getattr(self, f"fuse_layers_{d + 1}")[str(target)][str(source)]
+
+
+def add_up(x: torch.Tensor, parts: Mapping[int, torch.Tensor], target: int) -> torch.Tensor:
+    """ReLU of branch ``target``'s map and what the paths from other branches gave, coarser maps brought to its size.
+
+    ``x`` stays as it is: others read it. What the paths gave is nobody else's and may be overwritten.
+    """
+    total, owned = x, False
+    for source, y in parts.items():
+        if source > target:
+            y = F.interpolate(y, size=x.shape[-2:], mode="nearest")
+        if owned:
+            total = total.add_(y)
+        else:  # an enlarged map is new and whole, others may be a part of a wider one
+            total = y.add_(x) if source > target and not torch.is_grad_enabled() else x + y
+        owned = True
+    return F.relu_(total)
 
 
 def quiet_residuals(network: nn.Module) -> None:

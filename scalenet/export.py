@@ -12,13 +12,17 @@ from typing import Any, cast
 import torch
 from torch.export import Dim
 
+from .data.images import normalise
 from .data.io import atomic_write
+from .engines.int8 import INT8_TOLERANCE, quantise
 from .fuse import Folded, fold
 from .models.preprocessing import model_input
 from .network import ScaleNet
+from .predict.base import CalibrationImages
+from .predict.calibration import calibration_inputs
 
 FORMATS = ("onnx", "pt2")
-TOLERANCE = 1e-3  # of the largest output
+TOLERANCE, CHECKED = 1e-3, 3  # of the largest output, on so many inputs
 SMALLEST = {"onnx": 1, "pt2": 33}  # sides in pixels: torch.export takes no map of one pixel for one of any size
 
 Outputs = Sequence[torch.Tensor]
@@ -28,7 +32,9 @@ class ExportError(ValueError):
     """An exported file that does not compute what the network does."""
 
 
-def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[str, Any]:
+def export(
+    model: ScaleNet, path: str | Path, form: str | None = None, *, calibration: CalibrationImages | None = None
+) -> dict[str, Any]:
     """Write ``model`` for use without this package; batch, height and width stay free. An ONNX file takes every size,
     a program of ``torch.export`` images of at least 33x33 pixels (smaller ones it refuses).
 
@@ -37,36 +43,52 @@ def export(model: ScaleNet, path: str | Path, form: str | None = None) -> dict[s
 
     Args:
         form: "onnx" (needs onnx, onnxscript, onnxruntime) or "pt2"; default by the file's suffix.
+        calibration: images, or a folder of some: ONNX in 8-bit integers (the first and the last convolutions in
+            float32), calibrated with them.
 
     Returns:
-        path, format, bytes, outputs, smallest_side in pixels, and max_difference to the original, as a share of the
-        largest output, over several sizes, the smallest among them.
+        path, format, dtype, bytes, outputs, smallest_side in pixels, and max_difference to the original, as a share of
+        the largest output, over several sizes, the smallest too; of int8 over some of the images.
 
     Raises:
-        ValueError: for another format.
+        ValueError: for another format, or one that has no integers.
         ExportError: if the written file computes something else; it is then removed.
-        ImportError: if a package for ONNX is missing.
-        DiskFullError: if there is no room.
+        ImportError, DiskFullError: if a package for ONNX is missing, or room.
     """
     path = Path(path)
-    form = form or path.suffix.lstrip(".")
+    form = _form(model, form or path.suffix.lstrip("."), calibration is not None)
+    program_of, load = (onnx_model, _load_onnx) if form == "onnx" else (_pt2_program, _load_pt2)
+    names, folded = model.spec.output_names, Folded(fold(model).cpu(), full_size=True)
+    data = program_of(folded.eval(), _metadata(model), names)
+    inputs, most, dtype = _examples(model, SMALLEST[form]), TOLERANCE, "float32"
+    if calibration is not None:
+        inputs, most, dtype = _seen(model, calibration), INT8_TOLERANCE, "int8"
+        data = quantise(data, [x.numpy() for x in inputs])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path, f".{form}", len(data)) as temporary:
+        temporary.write_bytes(data)
+        difference = _difference(model, load(temporary), inputs[:CHECKED])
+        if not difference <= most:
+            raise ExportError(f"{path}: outputs differ from the network's by {difference:.2g} of the largest")
+    said = {"path": str(path), "format": form, "dtype": dtype, "bytes": path.stat().st_size, "outputs": list(names)}
+    return {**said, "smallest_side": SMALLEST[form], "max_difference": difference}
+
+
+def _form(model: ScaleNet, form: str, int8: bool) -> str:
     if form not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
     if not model.num_classes:
         raise ValueError("a network without outputs (num_classes=0) cannot be exported")
-    program_of, load = (onnx_model, _load_onnx) if form == "onnx" else (_pt2_program, _load_pt2)
-    folded = Folded(fold(model).cpu(), full_size=True).eval()
-    data = program_of(folded, _metadata(model), model.spec.output_names)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path, f".{form}", len(data)) as temporary:
-        temporary.write_bytes(data)
-        difference = _difference(model, load(temporary), SMALLEST[form])
-        if not difference <= TOLERANCE:
-            raise ExportError(f"{path}: outputs differ from the network's by {difference:.2g} of the largest")
-    return {
-        "path": str(path), "format": form, "bytes": path.stat().st_size, "outputs": list(model.spec.output_names),
-        "smallest_side": SMALLEST[form], "max_difference": difference,
-    }  # fmt: skip
+    if int8 and form != "onnx":
+        raise ValueError(f"8-bit integers are for ONNX files, not for {form}")
+    return form
+
+
+def _seen(model: ScaleNet, calibration: CalibrationImages) -> list[torch.Tensor]:
+    """Normalised images as the network sees them."""
+    size, statistics = model_input(model)
+    arrays = calibration_inputs(model, size, calibration)
+    return [normalise(torch.from_numpy(x).permute(0, 2, 3, 1), **statistics).contiguous() for x in arrays]
 
 
 def _metadata(model: ScaleNet) -> dict[str, str]:
@@ -76,15 +98,17 @@ def _metadata(model: ScaleNet) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in facts.items()}
 
 
-def _example(model: ScaleNet, batch: int, size: tuple[int, int]) -> torch.Tensor:
+def _examples(model: ScaleNet, smallest: int) -> list[torch.Tensor]:
+    """Random images of sizes and batches other than the traced one."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, model.in_chans, *size, generator=generator)
+    sizes = ((1, (64, 96)), (3, (101, 75)), (1, (smallest, smallest)))
+    return [torch.randn(batch, model.in_chans, *size, generator=generator) for batch, size in sizes]
 
 
 def _program(folded: Folded) -> torch.export.ExportedProgram:
     shape = {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
     with torch.no_grad():
-        return torch.export.export(folded, (_example(folded.network, 2, (96, 160)),), dynamic_shapes=(shape,))
+        return torch.export.export(folded, (folded.example(2, (96, 160)),), dynamic_shapes=(shape,))
 
 
 def _pt2_program(folded: Folded, metadata: dict[str, str], _: Sequence[str]) -> bytes:
@@ -126,12 +150,11 @@ def _onnx(package: str) -> Any:
 
 
 @torch.inference_mode()
-def _difference(model: ScaleNet, exported: Callable[[torch.Tensor], Outputs], smallest: int) -> float:
-    """Largest difference of the outputs over sizes and batches other than the traced one."""
+def _difference(model: ScaleNet, exported: Callable[[torch.Tensor], Outputs], inputs: Sequence[torch.Tensor]) -> float:
+    """Largest difference of the outputs for some images."""
     original = copy.deepcopy(model).cpu().eval()
     worst = 0.0
-    for batch, size in ((1, (64, 96)), (3, (101, 75)), (1, (smallest, smallest))):
-        x = _example(model, batch, size)
+    for x in inputs:
         expected = original(x)
         expected = (expected,) if isinstance(expected, torch.Tensor) else expected
         for a, b in zip(expected, exported(x), strict=True):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .merge import merge_paths
 
 if TYPE_CHECKING:
     from .network import ScaleNet
@@ -35,22 +38,44 @@ def fold(model: Network) -> Network:
 
 
 class Folded(nn.Module):
-    """A folded network whose outputs are a plain tuple, for engines and files.
+    """A folded network as engines and files take it: what its head reads and no more, its outputs a plain tuple.
 
     Args:
-        network: as :func:`fold` gives it; it is kept, not copied.
+        network: as :func:`fold` gives it; it stays as it is, and weights are shared, see
+            :func:`~scalenet.merge.merge_paths`.
         full_size: resize logits to the input, as the network itself does; else they stay at stride 4.
+        statistics: ``mean`` and ``std`` (of values 0..1) of the images. With them it takes RGB values 0..255, uint8 or
+            floating-point, as they are: the division is part of the first convolution's weights. The mean is
+            subtracted before it and no part of it, since its zero padding at the border stands for that mean.
     """
 
-    def __init__(self, network: ScaleNet, full_size: bool = False) -> None:
+    centre: torch.Tensor | None
+
+    def __init__(
+        self, network: ScaleNet, full_size: bool = False, statistics: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
         super().__init__()
-        self.network, self.full_size = network, full_size
+        self.network, self.full_size = merge_paths(network), full_size
+        self.register_buffer("centre", None)
+        if statistics is not None:
+            mean, std = (255 * torch.tensor(statistics[k], device=self.device).view(-1, 1, 1) for k in ("mean", "std"))
+            self.centre = mean
+            self.network.conv1 = copy.deepcopy(self.network.conv1)
+            weight = self.network.conv1.weight
+            weight.copy_(weight.float() / std)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The network's outputs for (B, in_chans, H, W) images."""
+        if self.centre is not None:
+            x = (x.float() - self.centre).to(self.network.conv1.weight.dtype)
         resized = self.network.spec.full_size and not self.full_size
         y = self.network.forward_head(self.network.forward_features(x)) if resized else self.network(x)
         return (y,) if isinstance(y, torch.Tensor) else tuple(y)
+
+    def example(self, batch: int, size: tuple[int, int]) -> torch.Tensor:
+        """Random images of (H, W) as it takes them, the same each time: uint8 or normalised."""
+        x = torch.randn(batch, self.in_chans, *size, generator=torch.Generator().manual_seed(0))
+        return (x if self.centre is None else (128 + 50 * x).clamp(0, 255).to(torch.uint8)).to(self.device)
 
     @property
     def in_chans(self) -> int:
@@ -71,4 +96,6 @@ class Folded(nn.Module):
         """Itself if its weights are of ``dtype``, else a copy."""
         if self.network.conv1.weight.dtype == dtype:
             return self
-        return copy.deepcopy(self).to(dtype)
+        made = copy.deepcopy(self).to(dtype)
+        made.centre = self.centre  # which few bits do not hold
+        return made

@@ -16,6 +16,7 @@ import numpy as np
 Colour = tuple[int, int, int]
 CONVENTIONS = ("authors", "aligned")
 DECODERS = ("oks", "dark", "quarter")
+UPSAMPLED = ("logits", "labels")  # what is resized to an image's pixels: scores of classes, or classes
 
 
 class LabelsError(ValueError):

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from .options import height_width, positive
+from .options import add_calibration, height_width, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engines", default="torch", metavar="LIST",
         help="all, or for example torch,onnxruntime,openvino:bfloat16: timed in turn (default: %(default)s)",
     )  # fmt: skip
+    add_calibration(parser)
     parser.add_argument("--batch-size", type=positive, default=1, help="images together (default: %(default)s)")
     parser.add_argument("--threads", type=positive, help="processor threads")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to measure each (default: %(default)s)")
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from ..engines.machine import processor
     from ..models.factory import load_model
 
-    pairs = parse_pairs(args.engines)
+    pairs = parse_pairs(args.engines, args.calibration is not None)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     # time does not depend on weights: registered networks need none
@@ -45,7 +46,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
     refused = _say if args.engines == "all" else None
     for name, model in models.items():
-        found = bench_engines(model, pairs, args.size, args.device, args.seconds, args.batch_size, refused)
+        found = bench_engines(
+            model, pairs, args.size, args.device, args.seconds, args.batch_size, refused, args.calibration
+        )
         rows += [{"name": name, **row} for row in found]
         if not args.json:
             _print(rows[-len(found) :])
@@ -61,9 +64,11 @@ def _say(reason: str) -> None:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
+    from ..bench import shown_share
+
     for row in rows:
         print(
             f"{row['name']:24} {row['ms']:>9.2f} {row['ms_min']:>9.2f} {row['params']:>12,} {row['macs'] / 1e9:>9.3f} "
-            f"{row['matmul_share']:>9.2f}  {row['engine']} {row['dtype']}, {row['size'][0]}x{row['size'][1]}, "
+            f"{shown_share(row):>9}  {row['engine']} {row['dtype']}, {row['size'][0]}x{row['size'][1]}, "
             f"{row['device']}, {row['threads']} threads"
         )

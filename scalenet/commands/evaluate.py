@@ -6,7 +6,7 @@ import argparse
 import importlib
 from typing import Any
 
-from ..labels import DECODERS
+from ..labels import DECODERS, UPSAMPLED
 from .options import add_engine, height_width, numbers, positive
 
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict
@@ -20,7 +20,7 @@ EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, data
 }
 OPTIONS = {  # of these data sets alone
     "boxes": "pose", "detector": "pose", "input_size": "pose", "decode": "pose", "results": "pose",
-    "prefix": "segmentation",
+    "prefix": "segmentation", "upsample": "segmentation",
 }  # fmt: skip
 
 
@@ -45,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=positive, help="images, or people, that run together")
     segmentation = parser.add_argument_group("segmentation")
     segmentation.add_argument("--prefix", metavar="P", help="segmentation: only images whose file name begins with P")
+    segmentation.add_argument(
+        "--upsample", choices=UPSAMPLED,
+        help="segmentation: resize the classes' scores to the image, or the classes (default: logits)",
+    )  # fmt: skip
     pose = parser.add_argument_group("pose")
     pose.add_argument("--boxes", metavar="FILE", help="a detector's results (default: the annotations' boxes)")
     pose.add_argument("--detector", metavar="WHO", help="who finds people instead, as in scalenet pose")
@@ -66,7 +70,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     scales = {} if args.scales is None else {"scales": args.scales}
     result = module.evaluate(
         args.name, args.dataset, args.root, args.split, checkpoint=args.checkpoint, limit=args.limit, flip=args.flip,
-        device=args.device, batch_size=args.batch_size, engine=args.engine, dtype=args.dtype, **scales, **given,
+        device=args.device, batch_size=args.batch_size, engine=args.engine, dtype=args.dtype,
+        calibration=args.calibration, **scales, **given,
     )  # fmt: skip
     if not args.json:
         print_metrics(result)

@@ -10,6 +10,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
     parser.add_argument("--format", choices=("onnx", "pt2"), help="default: by the file's suffix")
+    parser.add_argument("--int8", action="store_true", help="ONNX: in 8-bit integers, calibrated with images")
+    parser.add_argument("--calibration", metavar="FOLDER", help="images for --int8, as the network will see")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the file to write")
 
 
@@ -18,7 +20,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from ..export import export
     from ..models.factory import load_model
 
-    result = {"model": args.name, **export(load_model(args.name), args.out, args.format)}
+    if args.int8 != (args.calibration is not None):
+        raise ValueError("--int8 and --calibration FOLDER, images to calibrate it with, belong together")
+    found = export(load_model(args.name), args.out, args.format, calibration=args.calibration)
+    result = {"model": args.name, **found}
     if not args.json:
         print(f"{result['path']} ({result['bytes'] / 1e6:.1f} MB): images -> {', '.join(result['outputs'])}")
         least = f" from {result['smallest_side']} pixels on" if result["smallest_side"] > 1 else ""

@@ -15,7 +15,7 @@ Number = TypeVar("Number", int, float)
 
 
 def add_engine(parser: ArgumentParser) -> None:
-    """``--engine`` and ``--dtype``, of every command that runs a network."""
+    """``--engine``, ``--dtype`` and ``--calibration``, of every command that runs a network."""
     parser.add_argument(
         "--engine", choices=ENGINES, default="torch",
         help="what runs the network; auto: the fastest here, found by trying and remembered (default: torch)",
@@ -23,6 +23,15 @@ def add_engine(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=DTYPES, help="what it computes in (default: the weights' own; for --engine auto the faster)"
     )
+    add_calibration(parser)
+
+
+def add_calibration(parser: ArgumentParser) -> None:
+    """``--calibration FOLDER``."""
+    parser.add_argument(
+        "--calibration", metavar="FOLDER",
+        help="images that int8 is calibrated with, as the network will see; needed once, what is made is kept",
+    )  # fmt: skip
 
 
 def add_budget(parser: ArgumentParser) -> None:

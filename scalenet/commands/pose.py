@@ -181,7 +181,7 @@ def _estimator(args: argparse.Namespace, batch_size: int | None, detector: Any =
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
     detector = detector or _finder(args)
     options = {"flip": args.flip is not False, "decode": args.decode, "detector": detector}
-    options |= {"engine": args.engine, "dtype": args.dtype}
+    options |= {"engine": args.engine, "dtype": args.dtype, "calibration": args.calibration}
     options |= {"max_macs": args.max_macs, "max_latency_ms": args.max_latency}
     try:
         return PoseEstimator(network or args.model, args.device, batch_size or PEOPLE_TOGETHER, **options)
@@ -200,6 +200,7 @@ def _bottomup(args: argparse.Namespace, batch_size: int | None, network: Any) ->
                 f"--{option} is for people in boxes, {args.model} looks at everybody at once: leave it out"
             )
     looks = {"flip": bool(args.flip), "scales": args.scales or (1.0,), "engine": args.engine, "dtype": args.dtype}
+    looks["calibration"] = args.calibration
     looks |= {"max_macs": args.max_macs, "max_latency_ms": args.max_latency}
     return BottomUpPoseEstimator(network or args.model, args.device, batch_size or 1, **looks)
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..labels import UPSAMPLED
 from . import inputs
 from .batch import Batch, Job, keep_results, plan
 from .clip import check_budget, frames_together, paced, run_video, target_of, the_video
@@ -47,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--window", type=height_width, help="slide an HxW window over large images, for example 360x480"
     )
     parser.add_argument("--overlap", type=float, default=0.25, help="share of a window that the next one covers again")
+    parser.add_argument(
+        "--upsample", choices=UPSAMPLED, default="logits",
+        help="resize the classes' scores to the image, or the classes: quicker, coarser borders (default: logits)",
+    )  # fmt: skip
     parser.add_argument("--full-size", action="store_true", help="do not reduce large images to the network's input")
 
 
@@ -87,7 +92,8 @@ def _segmenter(args: argparse.Namespace, batch_size: int, network: Any = None) -
     return Segmenter(
         network or args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
         overlap=args.overlap, resize=not args.full_size, engine=args.engine, dtype=args.dtype,
-        max_macs=args.max_macs, max_latency_ms=args.max_latency, **unsure,
+        calibration=args.calibration, max_macs=args.max_macs, max_latency_ms=args.max_latency,
+        upsample=args.upsample, **unsure,
     )  # fmt: skip
 
 

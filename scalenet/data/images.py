@@ -233,6 +233,11 @@ def normalise(
     return (x - centre) / scale
 
 
+def as_tensor(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """(B, H, W, 3) uint8 images as (B, 3, H, W), channels last in memory, for networks that normalise them."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+
+
 def to_input(images: np.ndarray, device: torch.device, **statistics: Any) -> torch.Tensor:
     """(B, H, W, 3) RGB uint8 to a normalised (B, 3, H, W) network input, channels last in memory.
 

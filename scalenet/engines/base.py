@@ -1,15 +1,17 @@
 """What an engine is, and how one is made for a network.
 
-B images of one size (H, W). An engine takes (B, C, H, W) float32 images, normalised, and gives the network's outputs
-at their own strides as float32 tensors, whatever it computes in.
+B images of one size (H, W). An engine takes (B, C, H, W) images, uint8 or float32 RGB values 0..255 (of a network
+without ``statistics``: float32, normalised), and gives the network's outputs at their own strides as float32 tensors,
+whatever it computes in.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from ..fuse import Folded
@@ -17,11 +19,12 @@ from ..runtime.device import Device, pick_device
 from .cache import cache_folder
 from .names import ENGINES, ON_PROCESSORS
 
-TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}  # of the largest output, against PyTorch in float32
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "int8": 0.25}  # of the largest output, against float32
 SMALL = (64, 96)  # (H, W) that an engine is looked at with before it is used
 INSTALL = 'pip install "scalenet[engines]"'
 
 Outputs = tuple[torch.Tensor, ...]
+Images = Callable[[], Iterable[np.ndarray]]  # (1, C, H, W) arrays as a network takes them
 
 
 class EngineError(ValueError):
@@ -40,7 +43,7 @@ class Engine(Protocol):
         """What it computes in, such as "float32"."""
 
     def __call__(self, x: torch.Tensor) -> Outputs:
-        """The network's outputs, in float32, for normalised (B, in_chans, H, W) images."""
+        """The network's outputs, in float32, for (B, in_chans, H, W) images."""
         ...
 
 
@@ -60,25 +63,28 @@ def _check_plain(network: Folded, name: str) -> None:
         raise EngineError(f"engine {name} would not call the network's hooks: use torch, or take them off")
 
 
-def make_engine(network: Folded, name: str, dtype: str) -> Engine:
+def make_engine(network: Folded, name: str, dtype: str, images: Images | None = None) -> Engine:
     """``network`` in the engine ``name``, on the device its weights are on, with as many threads as torch has now.
 
     Args:
         name: one of :data:`ENGINES` but "auto".
-        dtype: "float32" or "bfloat16"; PyTorch takes the name of any floating-point type.
+        dtype: "float32", "bfloat16" or "int8"; PyTorch takes the name of any floating-point type.
+        images: what "int8" is calibrated with; None: the quantised graph that was kept.
 
     Raises:
         EngineError: if the engine does not run there or in that type, or computes something else.
         ImportError: if its package is missing, with the way to install it.
     """
     if name in ("torch", "compile"):
+        if dtype == "int8":
+            raise EngineError(f"int8 runs in onnxruntime and openvino, not in engine {name}")
         from .eager import TorchEngine
 
         return TorchEngine(network, dtype, compiled=name == "compile")
     if name == "onnxruntime":
         from .onnx_runtime import OnnxRuntimeEngine
 
-        made: Callable[[Folded, str], Engine] = OnnxRuntimeEngine
+        made: Callable[[Folded, str, Images | None], Engine] = OnnxRuntimeEngine
     elif name == "openvino":
         from .openvino import OpenVinoEngine
 
@@ -87,7 +93,7 @@ def make_engine(network: Folded, name: str, dtype: str) -> Engine:
         raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
     _check_plain(network, name)
     try:
-        engine = made(network, dtype)
+        engine = made(network, dtype, images)
         check_engine(engine, network)
     except (EngineError, ImportError):
         raise
@@ -116,10 +122,10 @@ def check_engine(engine: Engine, network: Folded, size: tuple[int, int] = SMALL)
 @torch.inference_mode()
 def difference(engine: Engine, network: Folded, size: tuple[int, int]) -> float:
     """Largest difference to PyTorch in float32, as a share of an output's largest value, on a random image."""
-    x = torch.rand(1, network.in_chans, *size, generator=torch.Generator().manual_seed(0)).to(network.device)
-    expected = network.in_dtype(torch.float32)(4 * x - 2)
+    x = network.example(1, size)
+    expected = network.in_dtype(torch.float32)(x)
     worst = 0.0
-    for a, b in zip(expected, engine(4 * x - 2), strict=True):
+    for a, b in zip(expected, engine(x), strict=True):
         if a.shape != b.shape:
             raise EngineError(f"{engine.name} gives {tuple(b.shape)} where PyTorch gives {tuple(a.shape)}")
         share = (a - b).abs().max() / a.abs().max().clamp_min(1e-6)
@@ -148,7 +154,7 @@ class Running:
         return self._engine.dtype
 
     def __call__(self, x: torch.Tensor) -> Outputs:
-        """The network's outputs, in float32, for normalised (B, in_chans, H, W) images."""
+        """The network's outputs, in float32, for (B, in_chans, H, W) images."""
         engine = self._engine
         try:
             return engine(x)

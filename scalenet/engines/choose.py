@@ -15,11 +15,11 @@ import torch
 from tqdm import tqdm
 
 from ..fuse import Folded
-from .base import Engine, EngineError, Running, check_engine, make_engine
+from .base import Engine, EngineError, Images, Running, check_engine, make_engine
 from .cache import remember, remembered
 from .graph import digest
 from .machine import machine
-from .names import ENGINES, ON_PROCESSORS
+from .names import DTYPES, ENGINES, ON_PROCESSORS
 
 SECONDS = 3.0  # of trying, after all are warm
 ROUNDS = 3, 30  # least and most
@@ -29,7 +29,7 @@ FILE = "engines.json"
 Size = tuple[int, int]
 
 
-def start_engine(network: Folded, name: str, dtype: str | None, size: Size) -> Running:
+def start_engine(network: Folded, name: str, dtype: str | None, size: Size, images: Images | None = None) -> Running:
     """A folded network at work in an engine.
 
     Args:
@@ -38,6 +38,8 @@ def start_engine(network: Folded, name: str, dtype: str | None, size: Size) -> R
         dtype: one of :data:`~scalenet.engines.base.DTYPES`, or None: that of the network's weights, and for "auto"
             any. "auto": the faster one.
         size: (H, W) that "auto" tries.
+        images: what "int8" is calibrated with; None: the quantised graph that was kept. "auto" never takes int8 by
+            itself.
 
     Raises:
         EngineError: for another name, or an engine that cannot run this network.
@@ -46,10 +48,13 @@ def start_engine(network: Folded, name: str, dtype: str | None, size: Size) -> R
     if name not in ENGINES:
         raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
     dtypes = _dtypes(network, name, dtype)
-    names = ("torch", *ON_PROCESSORS) if name == "auto" else (name,)
+    if images is not None and dtype != "int8":
+        raise EngineError(f"images to calibrate with are for dtype int8, not {dtype or 'the default'}")
+    tried = ON_PROCESSORS if dtype == "int8" else ("torch", *ON_PROCESSORS)
+    names = tried if name == "auto" else (name,)
     if len(dtypes) == 1 and len(names) == 1:
-        return Running(make_engine(network, names[0], dtypes[0]), network)
-    return Running(choose_engine(network, [(n, d) for d in dtypes for n in names], size), network)
+        return Running(make_engine(network, names[0], dtypes[0], images), network)
+    return Running(choose_engine(network, [(n, d) for d in dtypes for n in names], size, images), network)
 
 
 def _dtypes(network: Folded, name: str, dtype: str | None) -> tuple[str, ...]:
@@ -57,12 +62,14 @@ def _dtypes(network: Folded, name: str, dtype: str | None) -> tuple[str, ...]:
         return "float32", "bfloat16"
     if dtype is None:
         return (network.dtype_name if name in ("torch", "compile") else "float32",)
-    if dtype not in ("float32", "bfloat16"):
-        raise EngineError(f"dtype must be auto, float32 or bfloat16, got {dtype!r}")
+    if dtype not in DTYPES:
+        raise EngineError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     return (dtype,)
 
 
-def choose_engine(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> Engine:
+def choose_engine(
+    network: Folded, pairs: Sequence[tuple[str, str]], size: Size, images: Images | None = None
+) -> Engine:
     """The fastest of some (engine, dtype) pairs for one image of ``size``.
 
     Those that are not installed, cannot run the network or compute something else than PyTorch in float32 (see
@@ -75,25 +82,22 @@ def choose_engine(network: Folded, pairs: Sequence[tuple[str, str]], size: Size)
     key = _key(network, pairs, size)
     if known := remembered(FILE).get(key):
         with suppress(EngineError, ImportError, TypeError, KeyError):
-            return make_engine(network, known["engine"], known["dtype"])
-    engines = _ready(network, pairs, size)
-    times = time_in_turn(engines, random_image(network, size), SECONDS, HOPELESS)
+            return make_engine(network, known["engine"], known["dtype"], images)
+    engines = _ready(network, pairs, size, images)
+    times = time_in_turn(engines, network.example(1, size), SECONDS, HOPELESS)
     best = min(times, key=lambda pair: min(times[pair]))
     found = {"engine": best[0], "dtype": best[1], "ms": {", ".join(p): min(t) for p, t in times.items()}}
     remember(FILE, {key: found}, REMEMBERED)
     return engines[best]
 
 
-def random_image(network: Folded, size: Size, batch: int = 1) -> torch.Tensor:
-    """(batch, C, H, W) normal noise on the network's device."""
-    return torch.randn(batch, network.in_chans, *size, device=network.device)
-
-
-def _ready(network: Folded, pairs: Sequence[tuple[str, str]], size: Size) -> dict[tuple[str, str], Engine]:
+def _ready(
+    network: Folded, pairs: Sequence[tuple[str, str]], size: Size, images: Images | None
+) -> dict[tuple[str, str], Engine]:
     engines, refused = {}, []
     for name, dtype in tqdm(pairs, desc="trying engines", disable=None, leave=False):
         try:
-            engines[name, dtype] = engine = make_engine(network, name, dtype)
+            engines[name, dtype] = engine = make_engine(network, name, dtype, images)
             check_engine(engine, network, size)
         except Exception as e:  # PyTorch has others where a device does not know a type
             engines.pop((name, dtype), None)
@@ -130,7 +134,7 @@ def time_in_turn(
 @torch.inference_mode()
 def median_ms(engine: Engine, network: Folded, size: Size, seconds: float, batch: int = 1) -> float:
     """Milliseconds that an engine takes for a batch of random (H, W) images of the network it runs."""
-    times = time_in_turn({engine.name: engine}, random_image(network, size, batch), seconds)
+    times = time_in_turn({engine.name: engine}, network.example(batch, size), seconds)
     return statistics.median(times[engine.name])
 
 

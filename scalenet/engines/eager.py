@@ -25,11 +25,13 @@ class TorchEngine:
 
     def forward(self, x: torch.Tensor) -> Outputs:
         """The outputs, all images together."""
-        run = self._compiled or self._network
-        return tuple(y.float() for y in run(x.to(self._dtype).contiguous(memory_format=torch.channels_last)))
+        run = self._network if self._compiled is None else self._compiled  # which has no truth value
+        if self._network.centre is None:
+            x = x.to(self._dtype)
+        return tuple(y.float() for y in run(x.contiguous(memory_format=torch.channels_last)))
 
     def __call__(self, x: torch.Tensor) -> Outputs:
-        """The network's outputs, in float32, for normalised (B, in_chans, H, W) images."""
+        """The network's outputs, in float32, for (B, in_chans, H, W) images."""
         if self._compiled is None:
             return parallel_forward(self.forward, x)
         with torch.inference_mode():

@@ -24,14 +24,24 @@ def digest(network: Folded) -> str:
     net = network.network
     facts = [__version__, torch.__version__, net.task, net.num_classes, net.in_chans, net.active.to_dict()]
     made = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name, value in net.state_dict().items():
+    for name, value in network.state_dict().items():
         made.update(name.encode())
         made.update(value.detach().float().cpu().contiguous().numpy().tobytes())
     return made.hexdigest()[:32]
 
 
+def taking_floats(graph: bytes) -> bytes:
+    """The graph of a network that takes uint8, for float32 images of values 0..255."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    return model.SerializeToString()
+
+
 def onnx_graph(network: Folded) -> bytes:
-    """The network as an ONNX model, float32, with free batch, height and width; from the cache if it is there.
+    """The network as an ONNX model, float32, of images as it takes them, with free batch, height and width; from the
+    cache if it is there.
 
     Making it takes as long as an export, up to a minute.
 

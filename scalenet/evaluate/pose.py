@@ -37,10 +37,14 @@ class RunOptions(NamedTuple):
     flip: bool | None
     engine: str
     dtype: str | None
+    calibration: str | Path | None
 
     def options(self) -> dict[str, Any]:
         """What every predictor takes by name."""
-        return {"flip": self.flip is not False, "engine": self.engine, "dtype": self.dtype, "person_threshold": 0.0}
+        return {
+            "flip": self.flip is not False, "engine": self.engine, "dtype": self.dtype, "person_threshold": 0.0,
+            "calibration": self.calibration,
+        }  # fmt: skip
 
 
 class TopDown(NamedTuple):
@@ -57,7 +61,7 @@ def evaluate(
     checkpoint: str | Path | None = None, limit: int | None = None, flip: bool | None = None, device: Device = None,
     batch_size: int | None = None, engine: str = "torch", dtype: str | None = None, boxes: str | Path | None = None,
     detector: str | Path | None = None, input_size: tuple[int, int] | None = None, decode: str | None = None,
-    scales: Sequence[float] | None = None, results: str | Path | None = None,
+    scales: Sequence[float] | None = None, results: str | Path | None = None, calibration: str | Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Metrics of a pose network over a split, and what they hold for.
 
@@ -66,7 +70,7 @@ def evaluate(
         dataset: "coco", "stanford40", "crowdpose" or "lsp", with :func:`scalenet.evaluate.scores.score`'s metrics. The
             joints must be the network's; for "lsp" the shared ones (joints_compared) do if the torso's are among them.
         root, split: as in :func:`scalenet.data.keypoints.find_annotations`; limit: only the first images.
-        flip: mirror test; default yes. engine, dtype: as in :class:`~scalenet.predict.base.Predictor`.
+        flip: mirror test; default yes. engine, dtype, calibration: as in :class:`~scalenet.predict.base.Predictor`.
         boxes, detector: top-down: a detector's result file, or who finds people, see
             :func:`~scalenet.predict.detector.make_detector`; default the annotations' boxes.
         input_size, decode: top-down, as in a PoseEstimator. scales: bottom-up, factors of the input size; default 1.
@@ -83,7 +87,7 @@ def evaluate(
     _check_options(network, top_down, scales)
     metrics, data = scorer(dataset), KeypointSet.open(root, split)
     joints = data.match(_names(network), network.num_classes, ENOUGH.get(dataset, ()))
-    options = RunOptions(device, batch_size, flip, engine, dtype)
+    options = RunOptions(device, batch_size, flip, engine, dtype, calibration)
     estimate, settings = _estimate(network, options, top_down, scales, data, joints)
     image_ids = sorted(data.images)[:limit]
     found, seconds = _timed(estimate, data, image_ids, results)

@@ -51,8 +51,8 @@ def evaluate(
     name: str | Path | ScaleNet, dataset: str, root: str | Path, split: str = "val", *,
     checkpoint: str | Path | None = None, limit: int | None = None, flip: bool | None = None,
     device: str | torch.device | None = None, batch_size: int | None = None, engine: str = "torch",
-    dtype: str | None = None, scales: Sequence[float] = (1.0,),
-    prefix: str = "",
+    dtype: str | None = None, calibration: str | Path | None = None, scales: Sequence[float] = (1.0,),
+    prefix: str = "", upsample: str = "logits",
 ) -> dict[str, Any]:  # fmt: skip
     """mIoU, IoU per class and pixel accuracy over a split.
 
@@ -61,13 +61,12 @@ def evaluate(
         dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", images and masks of the
             network's own classes. Labels that are no class, such as 255, do not count.
         root, split: as in :func:`scalenet.data.segmentation.find_pairs`; limit: only the first images.
-        flip: mean with the mirrored image; default not. engine, dtype: as in a predictor.
-        scales: factors of the image's size to look at.
-        prefix: only images whose file name begins so; ``limit`` counts these.
+        flip: mean with the mirrored image; default not. engine, dtype, calibration, scales: as in a Segmenter.
+        prefix: only images whose file name begins so; ``limit`` counts these. upsample: as in a Segmenter.
 
     Returns:
-        model, dataset, split, flip, scales, images, seconds, miou, pixel_accuracy, per_class (name -> IoU, None for a
-        class that is neither there nor predicted), all fractions; prefix if one was given.
+        model, dataset, split, flip, scales, upsample, images, seconds, miou, pixel_accuracy, per_class (name -> IoU,
+        None for a class that is neither there nor predicted), all fractions; prefix if one was given.
 
     Raises:
         DataError: for another folder than was looked for, no image of that prefix, a label of another size than its
@@ -76,7 +75,8 @@ def evaluate(
     model = load_model(name, checkpoint)
     if model.spec.people:
         raise DataError(f"{dataset} is for segmentation, {name_of(name)} is a {model.task} network")
-    running: dict[str, Any] = {"engine": engine, "dtype": dtype, "flip": bool(flip), "scales": scales}
+    running: dict[str, Any] = {"engine": engine, "dtype": dtype, "calibration": calibration}
+    running |= {"flip": bool(flip), "scales": scales, "upsample": upsample}
     segmenter = Segmenter(model, device, batch_size or 1, resize=False, **running)
     names = segmenter.labels.names if dataset == FOLDER else DATASETS[dataset].names
     _check_classes(model, name_of(name), names, dataset)
@@ -84,7 +84,7 @@ def evaluate(
     check_sizes(pairs)
     return {
         "model": name_of(name), "dataset": dataset, "split": split, **({"prefix": prefix} if prefix else {}),
-        "flip": bool(flip), "scales": list(scales), "images": len(pairs),
+        "flip": bool(flip), "scales": list(scales), "upsample": upsample, "images": len(pairs),
         **_measure(segmenter, pairs, names, f"labels of {split} in {root}"),
     }  # fmt: skip
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
+import numpy as np
 from tqdm import tqdm
 
 from ..budget import Budget, BudgetError
@@ -23,6 +25,7 @@ from ..runtime.pipeline import neighbours, prefetch
 from ..tasks import TaskSpec, WrongTask
 
 NO_BUDGET = Budget()
+CalibrationImages = str | Path | Sequence[ImageLike]  # a folder of them, or themselves
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 Found = TypeVar("Found")
@@ -41,7 +44,10 @@ class Predictor:
         engine: what runs it: "torch", "compile" (torch.compile), "onnxruntime", "openvino" (both on a processor), or
             "auto", the fastest here, see :func:`scalenet.engines.choose.start_engine`.
         dtype: what it computes in: "float32", "bfloat16", or "auto", the faster one; default what its weights are in,
-            and for the engine "auto" the faster one.
+            and for the engine "auto" the faster one. "int8" (onnxruntime and openvino): 8-bit integers, quicker where
+            the processor multiplies in them, and less exact.
+        calibration: images, or a folder of some, for "int8", as the network will see; needed once, the quantised
+            network is kept in the cache.
         budget: take the best network of the name's front (:class:`scalenet.Front`) that keeps to it: ``max_macs``, for
             example "1.5G", ``max_latency_ms`` of the network alone for one image on ``device`` in this engine and
             dtype, for example "20ms".
@@ -70,6 +76,7 @@ class Predictor:
         engine: str,
         dtype: str | None,
         budget: Budget = NO_BUDGET,
+        calibration: CalibrationImages | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -82,7 +89,9 @@ class Predictor:
         self.model = fold(model).to(self.device)
         self.labels = self.spec.labels_of(model.labels, model.num_classes)
         self.trained_size, self.statistics = model_input(model)
-        self.engine = start_engine(Folded(self.model), engine, dtype, self.trained_size)
+        ready = Folded(self.model, statistics=self.statistics)
+        images = None if calibration is None else partial(_inputs, model, self.trained_size, calibration)
+        self.engine = start_engine(ready, engine, dtype, self.trained_size, images)
 
     def __repr__(self) -> str:
         height, width = self.trained_size
@@ -128,6 +137,12 @@ class Predictor:
         if flip and not self.labels.flip_pairs:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
         return flip
+
+
+def _inputs(model: ScaleNet, size: tuple[int, int], given: CalibrationImages) -> Iterator[np.ndarray]:
+    from .calibration import calibration_inputs  # which knows how each predictor shows images
+
+    return calibration_inputs(model, size, given)
 
 
 def _name(name: str | Path | ScaleNet) -> str | Path:

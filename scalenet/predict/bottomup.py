@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 
 from ..budget import Budget, Limit
-from ..data.images import ImageLike, load_image, to_input
+from ..data.images import ImageLike, as_tensor, load_image
 from ..data.transforms import crop, crop_matrices, invert, transform
 from ..network import ScaleNet
 from ..pose.grouping import group_keypoints
 from ..runtime.device import Device
 from ..tasks import BOTTOMUP
-from .base import Predictor
+from .base import CalibrationImages, Predictor
 from .results import PoseResult
 
 MULTIPLE = 64  # sides of the network's input are multiples of it
@@ -68,7 +68,7 @@ class BottomUpPoseEstimator(Predictor):
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one input size that run together.
-        engine, dtype: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
+        engine, dtype, calibration: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
         flip: flip test (twice the time): heatmaps are averaged, tags of both are used.
         scales: multi-scale test, factors of the input size; tags are taken at scale 1, which must be among them.
         input_size: of the image's short side; default what the network was trained for.
@@ -92,6 +92,7 @@ class BottomUpPoseEstimator(Predictor):
         *,
         engine: str = "torch",
         dtype: str | None = None,
+        calibration: CalibrationImages | None = None,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         input_size: int | None = None,
@@ -103,7 +104,7 @@ class BottomUpPoseEstimator(Predictor):
         max_latency_ms: Limit | None = None,
     ) -> None:
         budget = Budget.of(max_macs, None, max_latency_ms)
-        super().__init__(name_or_model, device, batch_size, engine, dtype, budget)
+        super().__init__(name_or_model, device, batch_size, engine, dtype, budget, calibration)
         if 1.0 not in scales or min(scales) <= 0 or max(scales) > 4:
             raise ValueError(f"scales must lie in 0..4 and hold 1, which the tags are taken from; got {tuple(scales)}")
         self.aligned = self.labels.convention == "aligned"
@@ -170,7 +171,7 @@ class BottomUpPoseEstimator(Predictor):
         for factor in self.scales:
             inner = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
             crops = [crop(c.image, c.matrix(inner, self.aligned)[0], inner) for c in batch]
-            heat, tag = self._look(to_input(np.stack(crops), self.device, **self.statistics), flip)
+            heat, tag = self._look(as_tensor(np.stack(crops), self.device), flip)
             heat = _resize(heat, size)
             heatmaps = heat if heatmaps is None else heatmaps.add_(heat)
             if factor == 1:

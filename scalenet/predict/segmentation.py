@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from ..budget import Budget, Limit
-from ..data.images import ImageLike, load_image, mirrored, pad_to_multiple, to_input
+from ..data.images import ImageLike, as_tensor, load_image, mirrored, pad_to_multiple
+from ..labels import UPSAMPLED
 from ..network import ScaleNet
 from ..runtime.device import Device
 from ..tasks import SEGMENTATION
-from .base import Predictor
+from .base import CalibrationImages, Predictor
 from .confidence import UNKNOWN, calibration_of
 from .results import SegmentationResult
 
@@ -51,7 +52,7 @@ class Segmenter(Predictor):
             ``.safetensors`` file. One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: images of one size that run together.
-        engine, dtype: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
+        engine, dtype, calibration: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
         flip: flip test; logits are averaged.
         scales: multi-scale test, factors of the image's size; logits are averaged.
         window: (h, w), rounded up to multiples of 4: slide a window of this size over the image as it is; logits are
@@ -59,6 +60,8 @@ class Segmenter(Predictor):
         overlap: share of a window that the next one covers again, 0 to below 1.
         resize: reduce images larger than the network's input.
         min_confidence: pixels whose class is less probable, 0..1, are marked unknown: 255 in the mask.
+        upsample: "logits": a pixel's class is the largest of the logits resized to it; "labels": of the nearest of the
+            stride-4 logits, quicker, with coarser borders.
         max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
     Raises:
@@ -76,21 +79,25 @@ class Segmenter(Predictor):
         *,
         engine: str = "torch",
         dtype: str | None = None,
+        calibration: CalibrationImages | None = None,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         window: Size | None = None,
         overlap: float = 0.25,
         resize: bool = True,
         min_confidence: float = 0.0,
+        upsample: str = "logits",
         max_macs: Limit | None = None,
         max_latency_ms: Limit | None = None,
     ) -> None:
         _check_options(scales, window, overlap)
+        if upsample not in UPSAMPLED:
+            raise ValueError(f"upsample must be one of {', '.join(UPSAMPLED)}, got {upsample!r}")
         if not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence must be from 0 to 1, got {min_confidence}")
-        self.min_confidence = min_confidence
+        self.min_confidence, self.upsample = min_confidence, upsample
         budget = Budget.of(max_macs, None, max_latency_ms)
-        super().__init__(name_or_model, device, batch_size, engine, dtype, budget)
+        super().__init__(name_or_model, device, batch_size, engine, dtype, budget, calibration)
         self.input_size = self.trained_size
         self.flip, self.scales = flip, tuple(scales)
         self.window = window and tuple(STRIDE * n for n in _stride4(window))
@@ -128,7 +135,7 @@ class Segmenter(Predictor):
         for group, logits in self._batches(map(self._fit, images), lambda item: item[0].shape, self._run):
             for one, (_, covered, (h, w)) in zip(logits, group, strict=True):
                 self._check_finite(one)
-                mask = np.ascontiguousarray(index_mask(one, covered)[:h, :w])
+                mask = np.ascontiguousarray(index_mask(one, covered, self.upsample)[:h, :w])
                 yield self._result(one, mask, covered)
 
     def _result(self, logits: torch.Tensor, mask: np.ndarray, covered: Size) -> SegmentationResult:
@@ -146,7 +153,7 @@ class Segmenter(Predictor):
             return
         name = self.engine.dtype
         half = f"{name} overflowed: run it in float32, as model.float()"
-        cause = half if torch.finfo(getattr(torch, name)).bits < 32 else "its weights or the image's values are broken"
+        cause = half if name in ("bfloat16", "float16") else "its weights or the image's values are broken"
         raise OutputError(f"the network's logits hold NaN or infinity: {cause}")
 
     def _run(self, group: list[Fitted]) -> torch.Tensor:
@@ -183,12 +190,12 @@ class Segmenter(Predictor):
         return total / weight
 
     def _average(self, images: np.ndarray) -> torch.Tensor:
-        x = to_input(pad_to_multiple(images, STRIDE), self.device, **self.statistics)
+        x = as_tensor(pad_to_multiple(images, STRIDE), self.device)
         base = _stride4(x.shape[-2:])
         parts = []
         for scale in self.scales:
             size = _scaled(x.shape[-2:], scale)
-            y = x if scale == 1 else F.interpolate(x, size=size, mode="bilinear", antialias=scale < 1)
+            y = x if scale == 1 else F.interpolate(x.float(), size=size, mode="bilinear", antialias=scale < 1)
             for part in self._sides(y):
                 parts.append(_resize(part, base))
         return sum(parts[1:], parts[0]) / len(parts)
@@ -250,11 +257,15 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
     return [*range(0, last, step), last]
 
 
-def index_mask(logits: torch.Tensor, size: Size) -> np.ndarray:
-    """(H, W) uint8 class indices of (C, h, w) logits upsampled bilinearly to ``size``; the first of equals.
+def index_mask(logits: torch.Tensor, size: Size, upsample: str = "logits") -> np.ndarray:
+    """(H, W) uint8 class indices of (C, h, w) logits upsampled bilinearly to ``size``; the first of equals. Where
+    "labels" are upsampled it is the class of the nearest logits.
 
     Memory stays bounded: on a processor class by class, on other devices large images band by band.
     """
+    if upsample == "labels":
+        labels = logits.argmax(0).to(torch.uint8).cpu().numpy()
+        return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     if logits.device.type == "cpu":
         return _by_class(logits.float().numpy(), size)
     return _by_bands(logits, size)

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from ..budget import Budget, Limit
-from ..data.images import ImageLike, as_list, load_image, to_input
+from ..data.images import ImageLike, as_list, as_tensor, load_image
 from ..data.transforms import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
 from ..network import ScaleNet
 from ..pose.codec import HeatmapCodec
 from ..pose.oks import SURE_THRESHOLD, likely_sigmas, oks_nms, person_scores
 from ..runtime.device import Device
 from ..tasks import POSE
-from .base import Predictor, knowing
+from .base import CalibrationImages, Predictor, knowing
 from .detector import Detector, make_detector
 from .people import BottomUpDetector
 from .results import PoseResult
@@ -63,10 +63,11 @@ class PoseEstimator(Predictor):
             One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
         device: default cuda, mps or cpu, the first there is.
         batch_size: crops per forward pass, which bounds memory.
-        engine, dtype: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
+        engine, dtype, calibration: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
         flip: flip test: average with the mirrored crop (needs labels with ``flip_pairs``).
         decode: "oks", "dark" or "quarter", see :class:`~scalenet.pose.codec.HeatmapCodec`; default what
             the network's labels say, else "dark".
+            A detector's network does not compute in "int8".
         detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
             "bottomup", whose network is loaded when it is first needed, "bottomup:NAME" or a bottom-up estimator,
             "torchvision:NAME", a ``.onnx`` file of YOLOX's form, or a function from an RGB (H, W, 3) uint8 image to
@@ -91,6 +92,7 @@ class PoseEstimator(Predictor):
         *,
         engine: str = "torch",
         dtype: str | None = None,
+        calibration: CalibrationImages | None = None,
         flip: bool = True,
         decode: str | None = None,
         detector: str | Path | Detector | BottomUpPoseEstimator | None = "bottomup",
@@ -101,9 +103,9 @@ class PoseEstimator(Predictor):
         max_latency_ms: Limit | None = None,
     ) -> None:
         budget = Budget.of(max_macs, None, max_latency_ms)
-        super().__init__(name_or_model, device, batch_size, engine, dtype, budget)
+        super().__init__(name_or_model, device, batch_size, engine, dtype, budget, calibration)
         self.flip = flip and bool(self.labels.flip_pairs)
-        self.detector = make_detector(detector, self.device, engine, dtype)
+        self.detector = make_detector(detector, self.device, engine, None if dtype == "int8" else dtype)
         self.scored_by_itself = isinstance(self.detector, BottomUpDetector)  # whose scores are no probabilities
         height, width = input_size or self.trained_size
         self.input_size = (height, width)
@@ -207,7 +209,7 @@ class PoseEstimator(Predictor):
     def _flush(self, batch: _Batch, flip: bool) -> None:
         if not batch.crops:
             return
-        x = to_input(np.stack(batch.crops), self.device, **self.statistics)
+        x = as_tensor(np.stack(batch.crops), self.device)
         mirrored = self._heatmaps(x.flip(3)) if flip else None
         keypoints, sure = self.codec.decode_sure(self._heatmaps(x), mirrored, self.labels.flip_order())
         keypoints = transform(invert(np.stack(batch.matrices)), keypoints)

@@ -33,9 +33,9 @@ def stand_in(monkeypatch, module, name):
     monkeypatch.setattr(module, name, ask)
 
 
-PLAIN = {"engine": "torch", "dtype": None}
-OPENVINO = {"engine": "openvino", "dtype": "bfloat16"}
-AS_OPENVINO = ("--engine", "openvino", "--dtype", "bfloat16")
+PLAIN = {"engine": "torch", "dtype": None, "calibration": None}
+OPENVINO = {"engine": "openvino", "dtype": "int8", "calibration": "C"}
+AS_OPENVINO = ("--engine", "openvino", "--dtype", "int8", "--calibration", "C")
 
 
 def asked(*argv):
@@ -60,10 +60,12 @@ def test_segment(monkeypatch, photo, tmp_path):
         "window": None,
         "overlap": 0.25,
         "resize": True,
+        "upsample": "logits",
         "max_latency_ms": None,
     }
     assert plain == {"name_or_model": "scalenet_s0", "device": None, **wanted}
     options = ["--flip", "--scales", "0.5,1", "--window", "64x96", "--overlap", "0.5", "--full-size"]
+    options += ["--upsample", "labels"]
     every = asked(
         "segment", photo, "-o", tmp_path, "-m", "x", "--device", "cpu", "--batch-size", 3, *options, *AS_OPENVINO
     )
@@ -75,6 +77,7 @@ def test_segment(monkeypatch, photo, tmp_path):
         "window": (64, 96),
         "overlap": 0.5,
         "resize": False,
+        "upsample": "labels",
         "max_latency_ms": None,
     }
     assert every == {"name_or_model": "x", "device": "cpu", **wanted}
@@ -121,7 +124,8 @@ def test_evaluate(monkeypatch, capsys, dataset, module):
     assert plain == {**head, **rest}
     options = ["--split", "test", "--checkpoint", "w", "--limit", 5, "--no-flip", "--scales", "1,2", "--device", "cpu"]
     pose_only = {"boxes": "b.json", "decode": "quarter", "results": "r.json"}
-    own, others = ({"prefix": "p"}, pose_only) if module is segmentation else (pose_only, {"prefix": "p"})
+    streets_only = {"prefix": "p", "upsample": "labels"}
+    own, others = (streets_only, pose_only) if module is segmentation else (pose_only, streets_only)
     more = [w for key, value in own.items() for w in (f"--{key}", value)]
     every = asked(
         "evaluate", "net", "--dataset", dataset, "--root", "R", "--batch-size", 7, *options, *more, *AS_OPENVINO
@@ -155,8 +159,8 @@ def test_convert_and_export(monkeypatch, tmp_path):
     assert own[2].digest == published.digest and own[3] is None
     stand_in(monkeypatch, export, "export")
     given = list(asked("export", "scalenet_p0", "--format", "pt2", "-o", "x.bin").values())
-    assert given[0].task == "pose" and given[1:] == ["x.bin", "pt2"]
-    assert list(asked("export", "scalenet_p0", "-o", "x.onnx").values())[1:] == ["x.onnx", None]
+    assert given[0].task == "pose" and given[1:] == ["x.bin", "pt2", None]
+    assert list(asked("export", "scalenet_p0", "-o", "x.onnx").values())[1:] == ["x.onnx", None, None]
 
 
 def test_an_option_without_a_meaning_is_refused(photo, tmp_path, capsys):

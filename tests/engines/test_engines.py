@@ -84,7 +84,7 @@ def test_openvino_keeps_few_shapes(net):
     for side in (32, 48, 64, 80, 96, 112):
         run(torch.zeros(1, 3, side, 32))
         run(torch.zeros(1, 3, side, 32))
-    assert len(run._own) == openvino.KEPT and (1, 3, 112, 32) in run._own
+    assert len(run._own) == openvino.KEPT and ((1, 3, 112, 32), torch.float32) in run._own
 
 
 def test_threads_are_those_of_torch(net, monkeypatch):
@@ -153,10 +153,10 @@ def test_an_engine_that_is_not_installed(engine, net, monkeypatch):
 def test_names_and_types_that_are_none(net, tmp_path, capsys):
     with pytest.raises(EngineError, match=r"engine must be one of auto, torch, .* got 'tensorrt'"):
         scalenet.BottomUpPoseEstimator(net, engine="tensorrt")
-    with pytest.raises(EngineError, match="dtype must be auto, float32 or bfloat16, got 'int4'"):
+    with pytest.raises(EngineError, match="dtype must be one of auto, float32, bfloat16, int8, got 'int4'"):
         scalenet.BottomUpPoseEstimator(net, dtype="int4")
     pytest.importorskip("onnxruntime")
-    with pytest.raises(EngineError, match="onnxruntime computes in float32"):
+    with pytest.raises(EngineError, match="onnxruntime computes in float32 or int8"):
         scalenet.BottomUpPoseEstimator(net, engine="onnxruntime", dtype="bfloat16")
     file, image = write(net, tmp_path / "net.safetensors"), tmp_path / "a.png"
     save_image(image, sample_image(40, 40))
@@ -164,6 +164,21 @@ def test_names_and_types_that_are_none(net, tmp_path, capsys):
     assert main([*given, "--dtype", "bfloat16"]) == 2
     assert "not in bfloat16: use openvino" in capsys.readouterr().err and not (tmp_path / "out").exists()
     assert main(given) == 0
+
+
+def test_compiled_networks_run_and_give_the_same(net, monkeypatch):
+    compile_, backends = torch.compile, []
+
+    def without_a_compiler(module):
+        backends.append("eager")
+        return compile_(module, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", without_a_compiler)
+    network = Folded(fold(net))
+    run, x = make_engine(network, "compile", "float32"), torch.randn(1, 3, 64, 64)
+    for a, b in zip(run(x), make_engine(network, "torch", "float32")(x), strict=True):
+        torch.testing.assert_close(a, b)
+    assert (run.name, backends) == ("compile", ["eager"])
 
 
 def test_a_network_with_hooks_stays_in_pytorch(net):

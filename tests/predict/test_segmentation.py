@@ -313,3 +313,14 @@ def test_a_budget_picks_from_a_front(tmp_path, monkeypatch):
         Segmenter(small_network(), max_macs="1G")
     with pytest.raises(ValueError, match="the smallest needs max_macs"):
         Segmenter(front.path, max_macs=9)
+
+
+def test_labels_upsampled_are_the_nearest_logits_classes():
+    logits = torch.randn(5, 12, 20, generator=torch.Generator().manual_seed(0))
+    mask = segmentation.index_mask(logits, (48, 80), "labels")
+    np.testing.assert_array_equal(mask, logits.argmax(0).numpy().repeat(4, 0).repeat(4, 1))
+    net, image = small_network(), sample_image(64, 80)
+    fine, coarse = (Segmenter(net, "cpu", upsample=how)(image).mask for how in ("logits", "labels"))
+    assert fine.shape == coarse.shape and 0.5 < (fine == coarse).mean() < 1
+    with pytest.raises(ValueError, match="upsample must be one of logits, labels, got 'nearest'"):
+        Segmenter(net, "cpu", upsample="nearest")
