@@ -47,8 +47,8 @@ CONTRAST = """() => {
     const range = document.createRange();
     range.selectNode(walk.currentNode);
     const { width, height } = range.getBoundingClientRect();
-    if (!text || width < 2 || height < 2 || !e.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
-    if (e.closest("script, style, [disabled]")) continue;
+    const shown = e.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+    if (!text || width < 2 || height < 2 || !shown || e.closest("script, style, [disabled]")) continue;
     seen.push([text.slice(0, 50), ratio(e, getComputedStyle(e).color, opacity(e))]);
   }
   for (const e of document.querySelectorAll("input, textarea")) {
