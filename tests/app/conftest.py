@@ -11,7 +11,7 @@ from ..small_app import running
 
 SHOTS = Path(__file__).parents[2] / "out" / "screenshots"
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
-WAIT = 60_000  # milliseconds, for machines that do other work too
+WAIT = 120_000  # milliseconds, for machines that do other work too
 
 
 def lacking(reason: str) -> None:

@@ -106,7 +106,7 @@ def test_images_can_be_read_by_everyone(page):
 
 def test_clips_and_budgets_can_be_read_by_everyone(page):
     panel = open_tab(page, "Video")
-    page.locator("[data-example]").filter(visible=True).first.click()
+    page.get_by_role("group", name="Example clips").get_by_role("button").first.click()
     page.locator(".upload video").wait_for()
     assert faults(page) == []
     panel.get_by_role("button", name="Process the clip").click()
