@@ -77,9 +77,7 @@ def panel_of(page):
 
 
 def give(page, path):
-    """Upload an image, the page being new or having one."""
-    if page.locator(".upload img").count():
-        page.get_by_label("Clear").first.click()
+    """Upload an image."""
     page.locator(".upload input[type=file]").first.set_input_files(path)
 
 

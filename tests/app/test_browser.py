@@ -143,8 +143,7 @@ def test_boxes_are_drawn_with_the_mouse_and_people_have_their_swatches_colours(p
 @pytest.mark.parametrize("look", ["desktop-light", "phone-light"])
 def test_a_clip_and_its_legend_beside_the_frame(page):
     panel = open_tab(page, "Video")
-    page.locator(".upload").filter(visible=True).first.wait_for()
-    page.locator("[data-example]").filter(visible=True).last.click()
+    page.get_by_role("group", name="Example clips").get_by_role("button").last.click()
     page.locator(".upload video").wait_for()
     panel.get_by_role("button", name="Process the clip").click()
     panel.locator(".result video").wait_for()
@@ -186,7 +185,8 @@ def test_a_wrong_clip_gives_a_line_by_its_field(page, tmp_path):
     wrong = tmp_path / "wrong.mp4"
     wrong.write_text("no clip")
     panel = open_tab(page, "Video")
-    page.locator(".upload input[type=file]").filter(visible=False).last.set_input_files(wrong)
+    page.get_by_role("group", name="Example clips").wait_for()
+    page.locator(".upload input[type=file]").last.set_input_files(wrong)
     panel.get_by_role("button", name="Process the clip").click()
     line = page.get_by_role("alert").filter(has_text="The clip")
     line.wait_for()

@@ -12,8 +12,9 @@ from PIL import Image
 
 from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
 from scalenet.app import networks
-from scalenet.app.examples import write_clips
+from scalenet.app.examples import write_panning_clip
 from scalenet.commands.pose import sample_portrait
+from scalenet.commands.segment import sample_photograph
 from scalenet.data.images import load_image, save_image
 from scalenet.models.info import model_info
 from scalenet.video.writer import VideoWriter
@@ -166,14 +167,14 @@ def test_everyone_gives_what_the_estimator_gives(client, models):
 
 @pytest.mark.parametrize("model, legend", [("scalenet_s0", "building"), ("tiny_pose", " at once")])
 def test_video(client, tmp_path, model, legend):
-    clip = write_clips(tmp_path)[0]
+    clip = write_panning_clip(sample_photograph(), tmp_path)
     shown, found, facts, video, lines = client.predict(send(clip), model, api_name="/video")
     capture = cv2.VideoCapture(video)
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 24 and capture.get(cv2.CAP_PROP_FPS) == 12
     assert capture.read()[1].shape == (240, 320, 3)
     rows = [json.loads(line) for line in Path(lines).read_text().splitlines()]
     assert [row["frame"] for row in rows] == list(range(24))
-    assert "24 frames of 240x320" in facts and legend in found and str(shown).endswith(".mp4")
+    assert "24 frames of 320 x 240 pixels" in facts and legend in found and str(shown).endswith(".mp4")
 
 
 def flat_png(path: Path, size: tuple[int, int]) -> Path:

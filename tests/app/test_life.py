@@ -58,7 +58,7 @@ def test_too_large_uploads_are_refused(models, tmp_path, monkeypatch):
 def test_visitors_who_come_together_load_a_network_once(monkeypatch, models):
     built = []
     monkeypatch.setattr(networks, "_build", lambda *a: (time.sleep(0.1), built.append(a)))
-    offered = Networks(models)
+    offered = Networks({"pose": models["pose"]})
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: offered.predictor("pose", "tiny_pose"), range(8)))
     assert len(built) == 1
