@@ -249,7 +249,9 @@ class Run:
         self.learner.train()
         score = distributed.agree(metrics[self.task.metric] or 0.0)
         self.validations.add(score, self.clock)
-        ended = {"ended": f"{self.validations.worse} scores in a row were no better"} if self.validations.hopeless else {}
+        ended = (
+            {"ended": f"{self.validations.worse} scores in a row were no better"} if self.validations.hopeless else {}
+        )
         self._log({"step": self.clock.step, "validation": metrics, **ended})
         self._keep_best(score)
 

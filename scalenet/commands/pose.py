@@ -20,6 +20,7 @@ from .options import add_engine, add_threads, numbers, positive, use_threads
 RESULTS = "keypoints.json"
 NETWORK, BOTTOMUP_NETWORK = "scalenet_p0", "scalenet_p0_bottomup"
 PEOPLE_TOGETHER = 32
+MET, FOLLOWED = 0.4, 0.2  # scores of people in a video: of who is new, of who is known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,12 +129,21 @@ def people_words(result: Any) -> str:
 
 
 def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
-    from ..video.tracking import Tracker
-
     if args.boxes:
         raise ValueError("--boxes names images; in a video people are found: see --detector and --bottom-up")
-    target = target_of(video, args, "pose")
-    return run_video(args, video, target, _estimator(args, frames_together(args)), Tracker() if args.track else None)
+    target, estimator = target_of(video, args, "pose"), _estimator(args, frames_together(args))
+    return run_video(args, video, target, estimator, video_tracker(estimator) if args.track else None)
+
+
+def video_tracker(estimator: Any) -> Any:
+    """A tracker that begins with people who are sure; the estimator is made to find those it knows when less so."""
+    from ..video.tracking import Tracker
+
+    found = not estimator.spec.boxed or estimator.detector is not None
+    if not (found and estimator.person_threshold):
+        return Tracker()
+    estimator.person_threshold = min(estimator.person_threshold, FOLLOWED)
+    return Tracker(begin=MET)
 
 
 def _find(args: argparse.Namespace, batch: Batch, sources: Sequence[inputs.ImageSource]) -> Iterable[Any]:
