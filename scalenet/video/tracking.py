@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,92 +11,168 @@ from scipy.optimize import linear_sum_assignment
 from ..pose.oks import JOINT_THRESHOLD, likely_sigmas, oks
 from ..predict.results import PoseResult
 
-ENOUGH = 3  # joints that two poses must share before they are compared by joints
+ENOUGH = 3  # joints that two poses must share before they are compared by joints, and that all motion is judged by
+SEEN = 3  # frames that somebody is seen in before they get an id
+SAME = 0.5  # OKS of two people in a frame from which one is taken for the other seen twice, if new or scored far lower:
+LOWER = 0.85  # less than this share of the other's score
+LARGEST_ZOOM = 1.25  # of the image from frame to frame
 
 
 @dataclass
 class _Track:
-    """Somebody as last seen."""
+    """Somebody as last seen, and (``carried``) as moved on with the whole image since."""
 
-    id: int
     keypoints: np.ndarray
     box: np.ndarray
     velocity: np.ndarray  # (2,) pixels per frame
+    carried: tuple[np.ndarray, np.ndarray]  # keypoints, box
+    id: int = -1
+    seen: int = 1  # frames
     missed: int = 0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Those of a frame's people who can be followed, each once, in an order that depends on themselves alone."""
+
+    order: np.ndarray  # (N,) where they are in the result
+    people: np.ndarray  # (N, K, 3)
+    joints: np.ndarray  # (N, K) bool, which count
+    boxes: np.ndarray
+    scores: np.ndarray
+    sigmas: np.ndarray  # (K,)
+
+    @classmethod
+    def of(cls, result: PoseResult, threshold: float) -> _Seen:
+        """The people of a result who show a joint or have a box."""
+        joints = (result.keypoints[..., 2] >= threshold) & np.isfinite(result.keypoints).all(-1)
+        boxes = _boxes(result, joints)
+        order = np.array([i for i in _canonical(result.keypoints, boxes) if np.isfinite(boxes[i]).all()], int)
+        people, sigmas = result.keypoints.astype(float), likely_sigmas(result.labels)
+        parts = [order, people[order], joints[order], boxes[order], result.scores[order]]
+        everyone = cls(*parts, sigmas)
+        once = [row for row in range(len(order)) if not everyone.repeats(row)]
+        return cls(*(part[once] for part in parts), sigmas)
+
+    def repeats(self, row: int) -> bool:
+        """Whether a person is much like another who scores much higher."""
+        better = np.flatnonzero(self.scores * LOWER > self.scores[row])
+        return bool((self.likeness(row, better) >= SAME).any())
+
+    def likeness(self, row: int, others: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n,) OKS of a person to others; 0 where they share too few joints."""
+        both = self.joints[others] & self.joints[row]
+        area, areas = _area(self.boxes[row]), _area(self.boxes[others])
+        near = oks(self.people[row], self.people[others], area, areas, self.sigmas, both)
+        return np.where(both.sum(-1) >= ENOUGH, near, 0)
 
 
 class Tracker:
     """Gives people ids that stay over the frames of one video. An id is never given to a second person.
 
-    People of a frame are matched one to one with those known, so that the sum of likenesses is greatest. The likeness
-    is OKS between the joints seen now and those last seen, moved on as they moved before; where two poses share fewer
-    than 3 joints, the overlap (IoU) of their boxes. Who is not seen any more is remembered for ``keep`` frames.
+    People of a frame are matched one to one with those known, so that the sum of likenesses is greatest; whoever
+    scores below ``begin`` is matched after the others, with who is left. The likeness is the mean of two: OKS between
+    the joints seen now and those last seen, moved on as they moved before, and the overlap (IoU) of their boxes; where
+    two poses share fewer than 3 joints the overlap alone. Who is not seen any more is remembered for ``keep`` frames:
+    as somebody who goes on, who stands still, or who moves and grows with all the others, as in a zoom.
 
     Args:
         likeness: least likeness of the same person in two frames, 0..1.
         keep: frames for which somebody who is not seen is remembered.
         threshold: least score of a joint that counts.
+        seen: frames that somebody is seen in before they get an id, so that what is found by mistake gets none.
+        begin: least score of a person not known before; others are left out of the result.
 
     Raises:
         ValueError: for a setting out of range.
     """
 
-    def __init__(self, likeness: float = 0.2, keep: int = 30, threshold: float = JOINT_THRESHOLD) -> None:
-        if not 0 < likeness < 1 or keep < 0:
-            raise ValueError(f"likeness must lie between 0 and 1 and keep be 0 or more, got {likeness} and {keep}")
-        self.likeness, self.keep, self.threshold = likeness, keep, threshold
+    def __init__(
+        self, likeness: float = 0.2, keep: int = 30, threshold: float = JOINT_THRESHOLD, seen: int = SEEN,
+        begin: float = 0.0,
+    ) -> None:  # fmt: skip
+        if not 0 < likeness < 1 or keep < 0 or seen < 1:
+            raise ValueError(
+                f"likeness must lie between 0 and 1, keep be 0 or more and seen 1 or more, got {likeness}, {keep} and "
+                f"{seen}"
+            )
+        self.likeness, self.keep, self.threshold, self.seen, self.begin = likeness, keep, threshold, seen, begin
         self._tracks: list[_Track] = []
         self._next = 1
 
     def update(self, result: PoseResult) -> PoseResult:
-        """The next frame's people with their ids, from 1 on; -1 for who shows no joint and has no box.
+        """The next frame's people with their ids, from 1 on; -1 for who shows no joint and has no box, or was not seen
+        in enough frames yet.
 
         The order of people within a frame does not matter. Call it once for each frame, in order.
         """
-        n = len(result)
-        seen = (result.keypoints[..., 2] >= self.threshold) & np.isfinite(result.keypoints).all(-1)
-        boxes = _boxes(result, seen)
-        order = [i for i in _canonical(result.keypoints, boxes) if np.isfinite(boxes[i]).all()]
-        ids = np.full(n, -1)
-        people = result.keypoints[order].astype(float)
-        likeness = self._likenesses(people, seen[order], boxes[order], likely_sigmas(result.labels))
-        found = dict(zip(*linear_sum_assignment(-likeness), strict=True))
-        matched = set()
-        for row, i in enumerate(order):
-            column = found.get(row)
-            if column is None or not likeness[row, column]:
-                self._tracks.append(_Track(self._next, people[row], boxes[i], np.zeros(2)))
-                column, self._next = len(self._tracks) - 1, self._next + 1
-            else:
-                self._follow(self._tracks[column], people[row], boxes[i])
-            matched.add(column)
-            ids[i] = self._tracks[column].id
+        seen = _Seen.of(result, self.threshold)
+        found = _rounds(self._likenesses(seen), seen.scores >= self.begin)
+        self._carry(seen, found)
+        for row in sorted(found):
+            self._follow(self._tracks[found[row]], seen.people[row], seen.boxes[row])
+        self._meet(seen, found)
+        ids = np.full(len(result), -1)
+        for row in sorted(found):
+            ids[seen.order[row]] = self._id(self._tracks[found[row]])
+        self._forget(set(found.values()))
+        kept = (result.scores >= self.begin) | (ids >= 0)
+        return replace(result, ids=ids) if kept.all() else replace(result, ids=ids)[kept]
+
+    def _meet(self, seen: _Seen, found: dict[int, int]) -> None:
+        """Begin to follow people who are new, best first, but nobody who is one of those in this frame seen twice."""
+        new = [row for row in range(len(seen.order)) if row not in found and seen.scores[row] >= self.begin]
+        for row in sorted(new, key=lambda r: (-seen.scores[r], r)):
+            if (seen.likeness(row, list(found)) < SAME).all():
+                found[row] = len(self._tracks)
+                keypoints, box = seen.people[row], seen.boxes[row]
+                self._tracks.append(_Track(keypoints, box, np.zeros(2), (keypoints, box)))
+
+    def _id(self, track: _Track) -> int:
+        if track.id < 0 and track.seen >= self.seen:
+            track.id, self._next = self._next, self._next + 1
+        return track.id
+
+    def _forget(self, matched: set[int]) -> None:
+        """Leave out whom nobody has seen for long; who has no id yet, sooner."""
         for column, track in enumerate(self._tracks):
             track.missed = 0 if column in matched else track.missed + 1
-        self._tracks = [t for t in self._tracks if t.missed <= self.keep]
-        return replace(result, ids=ids)
+        self._tracks = [t for t in self._tracks if t.missed <= (self.keep if t.id >= 0 else min(self.keep, self.seen))]
 
-    def _likenesses(self, people: np.ndarray, seen: np.ndarray, boxes: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+    def _likenesses(self, seen: _Seen) -> np.ndarray:
         """(N, M), 0 where it is too little."""
-        table = np.zeros((len(people), len(self._tracks)))
+        table = np.zeros((len(seen.order), len(self._tracks)))
         for column, track in enumerate(self._tracks):
-            move = track.velocity * (track.missed + 1)
-            moves = [move] if not track.missed else [move, np.zeros(2)]  # who is hidden may go on, or stand still
-            for shift in moves:
-                near = self._likeness(track, shift, people, seen, boxes, sigmas)
-                table[:, column] = np.maximum(table[:, column], near)
+            poses = [_shifted(track.keypoints, track.box, track.velocity * (track.missed + 1))]
+            if track.missed:  # who is hidden may go on, stand still, or move with all the image
+                poses += [(track.keypoints, track.box), track.carried]
+            for keypoints, box in poses:
+                table[:, column] = np.maximum(table[:, column], self._likeness(keypoints, box, seen))
         return np.where(table >= self.likeness, table, 0)
 
-    def _likeness(
-        self, track: _Track, shift: np.ndarray, people: np.ndarray, seen: np.ndarray, boxes: np.ndarray,
-        sigmas: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
-        """(N,) of each person to a track moved by ``shift``."""
-        known = track.keypoints.copy()
-        known[:, :2] += shift
-        both = seen & (known[:, 2] >= self.threshold)
-        by_joints = oks(known, people, _area(track.box), _area(boxes), sigmas, both)
-        return np.where(both.sum(-1) >= ENOUGH, by_joints, _iou(track.box + np.tile(shift, 2), boxes))
+    def _likeness(self, known: np.ndarray, box: np.ndarray, seen: _Seen) -> np.ndarray:
+        """(N,) of each person to (K, 3) keypoints in a box."""
+        both = seen.joints & (known[:, 2] >= self.threshold)
+        by_joints = oks(known, seen.people, _area(box), _area(seen.boxes), seen.sigmas, both)
+        by_boxes = _iou(box, seen.boxes)
+        return np.where(both.sum(-1) >= ENOUGH, (by_joints + by_boxes) / 2, by_boxes)
+
+    def _carry(self, seen: _Seen, found: dict[int, int]) -> None:
+        """Move who is not seen as those who are moved together since the last frame: a zoom, a turn of the camera."""
+        pairs = []
+        for row, column in found.items():
+            track = self._tracks[column]
+            both = seen.joints[row] & (track.keypoints[:, 2] >= self.threshold)
+            if not track.missed and both.sum() >= ENOUGH:
+                pairs.append(np.stack([track.keypoints[both, :2], seen.people[row][both, :2]]))
+        if not pairs:
+            return
+        scale, shift = _common_motion(*np.concatenate(pairs, 1))
+        for column, track in enumerate(self._tracks):
+            if column not in found.values():
+                keypoints, box = track.carried[0].copy(), track.carried[1] * scale + np.tile(shift, 2)
+                keypoints[:, :2] = keypoints[:, :2] * scale + shift
+                track.carried = keypoints, box
 
     def _follow(self, track: _Track, keypoints: np.ndarray, box: np.ndarray) -> None:
         both = (keypoints[:, 2] >= self.threshold) & (track.keypoints[:, 2] >= self.threshold)
@@ -104,7 +181,35 @@ class Tracker:
         else:
             moved = (box - track.box).reshape(2, 2).mean(0)
         track.velocity = (track.velocity + moved / (track.missed + 1)) / 2
-        track.keypoints, track.box = keypoints, box
+        track.keypoints, track.box, track.carried = keypoints, box, (keypoints, box)
+        track.seen += 1
+
+
+def _rounds(likeness: np.ndarray, sure: np.ndarray) -> dict[int, int]:
+    """Columns by row of an (N, M) table so that their sum is greatest, first for the rows that are sure."""
+    found: dict[int, int] = {}
+    for rows in (np.flatnonzero(sure), np.flatnonzero(~sure)):
+        columns = np.setdiff1d(np.arange(likeness.shape[1]), list(found.values()))
+        part = likeness[np.ix_(rows, columns)]
+        for row, column in zip(*linear_sum_assignment(-part), strict=True):
+            if part[row, column]:
+                found[int(rows[row])] = int(columns[column])
+    return found
+
+
+def _shifted(keypoints: np.ndarray, box: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    moved = keypoints.copy()
+    moved[:, :2] += shift
+    return moved, box + np.tile(shift, 2)
+
+
+def _common_motion(before: np.ndarray, now: np.ndarray) -> tuple[float, np.ndarray]:
+    """Scale and (2,) shift, which least squares give for (n, 2) points of a frame and the next."""
+    middles = before.mean(0), now.mean(0)
+    spread = ((before - middles[0]) ** 2).sum()
+    scale = ((before - middles[0]) * (now - middles[1])).sum() / max(spread, 1e-9)
+    scale = float(np.clip(scale, 1 / LARGEST_ZOOM, LARGEST_ZOOM))
+    return scale, middles[1] - scale * middles[0]
 
 
 def _boxes(result: PoseResult, seen: np.ndarray) -> np.ndarray:

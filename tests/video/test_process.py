@@ -416,7 +416,7 @@ def test_joints_stay_with_their_person_through_the_video(tmp_path):
         return [(side.mean() - 40, 20, side.mean() + 40, 180) for side in (right, left)]
 
     estimator = PoseEstimator(SpotNetwork(), flip=False, batch_size=6, detector=detector)
-    summary = process_video(source, out, estimator, tracker=Tracker(), json_path=tmp_path / "out.jsonl")
+    summary = process_video(source, out, estimator, tracker=Tracker(seen=1), json_path=tmp_path / "out.jsonl")
     assert summary.found == {"people": 2, "most_people": 2}
     for i, line in enumerate((tmp_path / "out.jsonl").read_text().splitlines()):
         row = json.loads(line)

@@ -27,8 +27,8 @@ def frame(*people, boxes=None, labels=COCO):
     return PoseResult(joints, np.ones(len(people), np.float32), boxes, labels)
 
 
-def follow(frames, **options):
-    tracker = Tracker(**options)
+def follow(frames, seen=1, **options):
+    tracker = Tracker(seen=seen, **options)
     return [tracker.update(each).ids.tolist() for each in frames]
 
 
@@ -62,7 +62,7 @@ def test_who_stands_still_while_hidden_is_known():
 
 
 def test_how_fast_somebody_walks_is_the_mean_of_now_and_before_per_frame():
-    tracker, speeds = Tracker(), []
+    tracker, speeds = Tracker(seen=1), []
     for x in (100, 110, 120, None, None, 150):
         tracker.update(frame() if x is None else frame(somebody(x, 50)))
         speeds.append(tracker._tracks[0].velocity.tolist())
@@ -73,7 +73,7 @@ def test_how_fast_somebody_walks_is_the_mean_of_now_and_before_per_frame():
 def test_a_joint_that_jumps_says_nothing_of_the_way():
     first, then = somebody(100, 50), somebody(110, 50)
     then[3, 0] += 300
-    tracker = Tracker()
+    tracker = Tracker(seen=1)
     tracker.update(frame(first))
     assert tracker.update(frame(then)).ids.tolist() == [1]
     np.testing.assert_allclose(tracker._tracks[0].velocity, [5, 0], atol=1e-4)
@@ -107,8 +107,55 @@ def test_boxes_help_where_joints_are_hidden():
     assert follow([frame(unseen, boxes=[(80, 40, 130, 160)])] * 2) == [[1], [1]]
 
 
+def zoomed(people, scale, middle=(200, 100)):
+    return [np.column_stack([(p[:, :2] - middle) * scale + middle, p[:, 2]]) for p in people]
+
+
+def test_a_zoom_makes_nobody_another_even_who_is_hidden_meanwhile():
+    crowd = [somebody(60, 50), somebody(200, 50), somebody(330, 60)]
+    frames = [zoomed(crowd, 1.04**t) for t in range(25)]
+    frames = [frame(*(people[:2] if 6 <= t < 20 else people)) for t, people in enumerate(frames)]
+    ids = follow(frames)
+    assert ids[0] == [1, 2, 3] and ids[-1] == ids[0] and {i for row in ids for i in row} == {1, 2, 3}
+
+
+def test_who_is_found_now_and_then_by_mistake_gets_no_id():
+    steady = somebody(100, 50)
+    frames = [frame(steady, *([somebody(300, 40)] if t in (3, 4, 15, 16) else [])) for t in range(20)]
+    ids = follow(frames, seen=3)
+    assert [row[0] for row in ids] == [-1, -1, *[1] * 18] and {row[1] for row in ids if len(row) > 1} == {-1}
+    assert len({i for row in follow(frames) for i in row}) == 2
+
+
+def scored(score, *people):
+    return PoseResult(frame(*people).keypoints, np.array(score, np.float32), None, COCO)
+
+
+def test_who_is_known_is_followed_at_a_low_score_and_nobody_begins_with_one():
+    known, other = somebody(100, 50), somebody(300, 50)
+    tracker = Tracker(seen=1, begin=0.4)
+    assert tracker.update(scored([0.5, 0.3], known, other)).ids.tolist() == [1]
+    result = tracker.update(scored([0.2, 0.3], known, other))
+    assert result.ids.tolist() == [1] and result.scores.tolist() == pytest.approx([0.2])
+    assert tracker.update(scored([0.2, 0.5], known, other)).ids.tolist() == [1, 2]
+
+
+def test_a_sure_person_is_matched_before_an_unsure_one():
+    tracker = Tracker(seen=1, begin=0.4)
+    tracker.update(scored([0.9], somebody(100, 50)))
+    assert tracker.update(scored([0.2, 0.9], somebody(100, 50), somebody(104, 52))).ids.tolist() == [1]
+
+
+def test_the_same_person_seen_twice_is_not_two():
+    tracker = Tracker(seen=1)
+    twice = scored([0.5, 0.9], somebody(101, 51), somebody(100, 50))
+    assert [tracker.update(twice).ids.tolist() for _ in range(3)] == [[-1, 1]] * 3
+    apart = scored([0.5, 0.9], somebody(112, 54), somebody(100, 50))
+    assert Tracker(seen=1).update(apart).ids.tolist() == [2, 1]
+
+
 def test_who_shows_nothing_has_no_id():
-    tracker = Tracker()
+    tracker = Tracker(seen=1)
     result = tracker.update(frame(somebody(100, 50, score=0.0), somebody(300, 50)))
     assert result.ids.tolist() == [-1, 1] and result.to_dict()["ids"] == [None, 1]
     lost = frame(somebody(100, 50) * np.array([np.nan, 1, 1]))
@@ -126,7 +173,7 @@ def test_nobody_and_other_joints():
 @given(st.lists(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 20)), max_size=5, unique=True), max_size=6),
        st.randoms(use_true_random=False))  # fmt: skip
 def test_the_order_within_a_frame_does_not_matter(scenes, random):
-    straight, shuffled = Tracker(keep=2), Tracker(keep=2)
+    straight, shuffled = Tracker(keep=2, seen=1), Tracker(keep=2, seen=1)
     for places in scenes:
         people = [somebody(7.3 * x + 0.01 * x * y, 11.1 * y) for x, y in places]
         order = list(range(len(people)))
@@ -138,7 +185,7 @@ def test_the_order_within_a_frame_does_not_matter(scenes, random):
 
 
 def test_settings_out_of_range():
-    for options in ({"likeness": 0}, {"likeness": 1}, {"keep": -1}):
+    for options in ({"likeness": 0}, {"likeness": 1}, {"keep": -1}, {"seen": 0}):
         with pytest.raises(ValueError, match="likeness must lie"):
             Tracker(**options)
 
@@ -158,12 +205,12 @@ def test_oks_can_leave_joints_out():
 def test_ids_are_drawn():
     image = np.full((200, 300, 3), 90, np.uint8)
     plain = frame(somebody(100, 50), somebody(200, 50))
-    known = Tracker().update(plain)
+    known = Tracker(seen=1).update(plain)
     drawn, with_ids = plain.draw(image), known.draw(image)
     assert (drawn != with_ids).any() and drawn.shape == with_ids.shape
     swapped = PoseResult(plain.keypoints, plain.scores, None, COCO, known.ids[::-1])
     assert (swapped.draw(image) != with_ids).any()
-    edge = Tracker().update(frame(somebody(2, 2), somebody(298, 195)))
+    edge = Tracker(seen=1).update(frame(somebody(2, 2), somebody(298, 195)))
     assert edge.draw(image).shape == image.shape
     nobody = PoseResult(plain.keypoints, plain.scores, None, COCO, np.array([-1, -1]))
     np.testing.assert_array_equal(nobody.draw(image), drawn)
