@@ -129,3 +129,20 @@ class NoHead(Head):
 def make_heatmap_head(channels: int, num_keypoints: int) -> Head:
     """The heatmaps' layer, or what stands for it where there are no keypoints."""
     return HeatmapHead(channels, num_keypoints, 1) if num_keypoints else NoHead(partial(make_heatmap_head, channels))
+
+
+# (channels of the features, number of outputs) to the head, for each of scalenet.tasks.TASKS
+HEADS: Mapping[str, Callable[[int, int], Head]] = {
+    "segmentation": SegmentationHead, "pose": make_heatmap_head, "bottomup": BottomUpHead,
+}  # fmt: skip
+
+
+def make_head(task: str, width: int, outputs: int) -> Head:
+    """The head of a task.
+
+    Args:
+        task: a name of :data:`scalenet.tasks.TASKS`.
+        width: channels of branch 0.
+        outputs: number of classes or keypoints, 0 for none.
+    """
+    return HEADS[task](task_spec(task).num_features(width), outputs)

@@ -22,7 +22,7 @@ from .arch import Arch, ArchError
 from .blocks import Maps, MultiResolutionModule, conv_bn, init_layers, quiet_residuals
 from .cost import Cost, check_size, count
 from .execution import Execution
-from .heads import BottomUpOutput, Head, NoHead
+from .heads import BottomUpOutput, Head, NoHead, make_head
 from .labels import Labels
 from .layers import Bottleneck, relu
 from .tasks import task_spec
@@ -117,7 +117,7 @@ class ScaleNet(nn.Module):
                 new = nn.Sequential(conv_bn(w << (n - 1), w << n, 3, 2, activate=True))
                 passed = [nn.Identity() for _ in range(n)]
                 setattr(self, f"transition{n}", nn.ModuleList([*passed, new]))
-        setattr(self, self.spec.head, self.spec.make_head(w, self.num_classes))
+        setattr(self, self.spec.head, make_head(self.task, w, self.num_classes))
 
     @property
     def head(self) -> Head:
@@ -279,7 +279,7 @@ class ScaleNet(nn.Module):
         take, _ = feature_take_indices(4, indices)
         if prune_head:
             self.reset_classifier(0)
-            setattr(self, self.spec.head, NoHead(partial(self.spec.make_head, self.arch.width)))
+            setattr(self, self.spec.head, NoHead(partial(make_head, self.task, self.arch.width)))
         return take
 
     @torch.jit.ignore

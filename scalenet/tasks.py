@@ -6,12 +6,8 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from .labels import COCO, CROWDPOSE, Labels
-
-if TYPE_CHECKING:
-    from .heads import Head
 
 HEAD_BLOCKS = 4  # basic blocks of the bottom-up head
 
@@ -45,7 +41,6 @@ class TaskSpec:
         title: the same for people.
         architecture: the task of the architectures it runs on (:data:`scalenet.arch.TASKS`).
         branches: those that the head reads; coarser ones are brought to the size of the first and concatenated.
-        make_head: (w, n) to the head.
         head_convs: (w, n) to the head's convolutions, for counting.
         classifiers: the modules that n shapes, by name in the network; the last one has a bias value for each output.
         classifier_std: standard deviation of a new classifier's weights.
@@ -64,7 +59,6 @@ class TaskSpec:
     title: str
     encoding: str
     branches: tuple[int, ...]
-    make_head: Callable[[int, int], Head]
     head_convs: Callable[[int, int], Iterator[Conv]]
     classifiers: tuple[str, ...]
     classifier_std: float
@@ -98,12 +92,6 @@ class TaskSpec:
         return labels or next(likely, None) or Labels.plain(outputs, noun=self.noun)
 
 
-def _segmentation_head(width: int, outputs: int) -> Head:
-    from .heads import SegmentationHead
-
-    return SegmentationHead(SEGMENTATION.num_features(width), outputs)
-
-
 def _segmentation_convs(width: int, outputs: int) -> Iterator[Conv]:
     channels = SEGMENTATION.num_features(width)
     yield Conv(channels, channels, 1, 2, bias=True)
@@ -111,21 +99,9 @@ def _segmentation_convs(width: int, outputs: int) -> Iterator[Conv]:
         yield Conv(channels, outputs, 1, 2, bias=True, norm=False)
 
 
-def _pose_head(width: int, outputs: int) -> Head:
-    from .heads import make_heatmap_head
-
-    return make_heatmap_head(width, outputs)
-
-
 def _pose_convs(width: int, outputs: int) -> Iterator[Conv]:
     if outputs:
         yield Conv(width, outputs, 1, 2, bias=True, norm=False)
-
-
-def _bottomup_head(width: int, outputs: int) -> Head:
-    from .heads import BottomUpHead
-
-    return BottomUpHead(width, outputs)
 
 
 def _bottomup_convs(width: int, outputs: int) -> Iterator[Conv]:
@@ -139,20 +115,20 @@ def _bottomup_convs(width: int, outputs: int) -> Iterator[Conv]:
 
 
 SEGMENTATION = TaskSpec(
-    "segmentation", "segmentation", "segmentation", (0, 1, 2, 3), _segmentation_head, _segmentation_convs,
+    "segmentation", "segmentation", "segmentation", (0, 1, 2, 3), _segmentation_convs,
     ("last_layer.3",), 0.01,
     default_outputs=19, output_names=("logits",), full_size=True, people=False, boxed=False, likely_labels=(),
     noun="class", pipeline_tag="image-segmentation", predictor="Segmenter",
 )  # fmt: skip
 
 POSE = TaskSpec(
-    "pose", "top-down pose", "pose", (0,), _pose_head, _pose_convs, ("final_layer",), 0.001,
+    "pose", "top-down pose", "pose", (0,), _pose_convs, ("final_layer",), 0.001,
     default_outputs=17, output_names=("heatmaps",), full_size=False, people=True, boxed=True, likely_labels=(COCO,),
     noun="joint", pipeline_tag="keypoint-detection", predictor="PoseEstimator",
 )  # fmt: skip
 
 BOTTOMUP = TaskSpec(
-    "bottomup", "bottom-up", "pose", (0,), _bottomup_head, _bottomup_convs,
+    "bottomup", "bottom-up", "pose", (0,), _bottomup_convs,
     ("bottomup_layer.stride4", "bottomup_layer.up.0", "bottomup_layer.stride2"), 0.001,
     default_outputs=17, output_names=("heatmaps", "tags", "heatmaps_x2"), full_size=False, people=True, boxed=False,
     likely_labels=(COCO, CROWDPOSE), noun="joint", pipeline_tag="keypoint-detection",

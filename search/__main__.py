@@ -10,11 +10,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from scalenet.cli import MainParser
 from scalenet.commands.options import counted, milliseconds, positive
 from scalenet.labels import DATASETS
 from training import distributed
-from training.cli import run_command
+from training.cli import recipe_parser, run_command
 
 from .archive import Archive, ArchiveError
 from .recipes import RECIPES, get_recipe
@@ -27,11 +26,8 @@ SHARED = ("run", "rank")  # by all processes under torchrun
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``python -m search``."""
-    parser = MainParser(prog="python -m search", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="search by a recipe; goes on where its archive ends")
-    run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
-    run.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
+    about = "search by a recipe; goes on where its archive ends"
+    parser, commands = recipe_parser("python -m search", __doc__, about, RECIPES, FIELDS)
     report = commands.add_parser("report", help="table and plot of an archive, or a page of all there is to say of it")
     report.add_argument("archive")
     report.add_argument(

@@ -1,6 +1,7 @@
 """Who may call whom: scalenet <- training <- search; and what ``import scalenet`` and the wheel hold."""
 
 import ast
+import re
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from . import house
+from .house import ROOT, SOURCES
+
 FORBIDDEN = {  # room: what it may not import
     "scalenet": {"training", "search", "benchmarks", "demo", "tests"},
     "training": {"search", "benchmarks", "demo", "tests"},
@@ -18,8 +21,8 @@ FORBIDDEN = {  # room: what it may not import
     "demo": {"training", "search", "tests"},
 }
 LATER = {"pycocotools", "gradio", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "sklearn", "scipy"}
-SOURCES = [*(path for room in (*FORBIDDEN, "docs") for path in (ROOT / room).rglob("*.py")), ROOT / "hubconf.py"]
-LONGEST_FILE, LONGEST_FUNCTION = 300, 40  # lines, signature and docstring included
+MOST_ARROWS = 160  # between rooms
+CIRCULAR = re.compile(r"scalenet|scalenet\.engines\..*|scalenet\.models\.factory|scalenet\.bench")
 # one meaning in several modules: what every command has, what every kind of evaluation and every table of recipes has
 PROTOCOLS = {"add_arguments", "run", "evaluate", "estimate", "get_recipe"}
 
@@ -65,15 +68,35 @@ def test_imports_are_read_inside_functions_and_strings():
 
 
 def test_files_and_functions_are_short():
-    long_files = [path for path in SOURCES if len(path.read_text().splitlines()) > LONGEST_FILE]
-    long_functions = [
-        (str(path), node.name)
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
-    ]
-    assert (long_files, long_functions) == ([], []) and len(SOURCES) > 100
+    assert (house.long_files(), house.long_functions()) == ([], []) and len(SOURCES) > 100
+
+
+def test_nothing_is_written_twice():
+    assert house.duplicates([*SOURCES, *(ROOT / "tests").rglob("*.py")]) == []
+
+
+def test_what_is_written_twice_is_found(tmp_path):
+    body = "".join(f"    {name} = table[{i}] + {name}\n" for i, name in enumerate("abcdef"))
+    one, two, short = (tmp_path / f"{name}.py" for name in ("one", "two", "short"))
+    one.write_text(f'def f(table):\n    """Says."""\n{body}')
+    two.write_text("import os\n\n\ndef g(rows):\n" + body.replace("table", "rows").replace("+ ", "+ (2 * 3) - ", 0))
+    short.write_text("def h(table):\n" + body.partition("    f =")[0] + "    return table\n")
+    assert house.duplicates([one, two, short]) == [f"{one}:3 ~ {two}:5 (6 lines)"]
+    fields = "".join(f"    {name}: int = {i}\n" for i, name in enumerate("abcdefgh"))
+    one.write_text(f"class A:\n{fields}")
+    two.write_text(f"class B:\n{fields}")
+    assert house.duplicates([one, two]) == [], "fields are no logic"
+
+
+def test_modules_do_not_import_each_other():
+    """Not even inside functions; the engines' way back to the zoo is the one that is left."""
+    circles = house.circles(set(house.arrows(between=False)))
+    assert [name for circle in circles for name in circle if not CIRCULAR.fullmatch(name)] == []
+    assert len(house.arrows()) <= MOST_ARROWS
+
+
+def test_circles_are_found():
+    assert house.circles({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "f")}) == [["a", "b", "c"]]
 
 
 def test_a_public_name_has_one_meaning():

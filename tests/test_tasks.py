@@ -11,6 +11,7 @@ import scalenet
 from scalenet import cost, execution
 from scalenet.arch import TASKS as ARCHITECTURES
 from scalenet.arch import SearchSpace
+from scalenet.heads import HEADS
 from scalenet.labels import COCO, CROWDPOSE
 from scalenet.models.checkpoint import plain_cfg
 from scalenet.network import ScaleNet
@@ -92,8 +93,12 @@ def test_nothing_else_asks_for_a_task_by_its_name():
 def test_the_tasks_are_known_without_torch():
     for name in ("tasks.py", "cost.py", "execution.py"):
         tree = ast.parse((Path(scalenet.__file__).parent / name).read_text(encoding="utf-8"))
-        top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-        assert not [node for node in top if "torch" in ast.unparse(node) or "heads" in ast.unparse(node)]
+        imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+        assert not [node for node in imports if "torch" in ast.unparse(node) or "heads" in ast.unparse(node)]
+
+
+def test_every_task_has_a_head():
+    assert HEADS.keys() == TASKS.keys()
 
 
 def test_a_plan_is_always_that_of_the_active_encoding(monkeypatch):

@@ -7,10 +7,9 @@ import json
 import sys
 from typing import Any
 
-from scalenet.cli import MainParser
 from scalenet.commands.options import positive
 
-from .cli import run_command
+from .cli import recipe_parser, run_command
 from .recipes import RECIPES, get_recipe
 from .signals import Interrupt
 
@@ -19,11 +18,8 @@ FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``python -m training``."""
-    parser = MainParser(prog="python -m training", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="train by a recipe; goes on where it stopped")
-    run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
-    run.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
+    about = "train by a recipe; goes on where it stopped"
+    parser, commands = recipe_parser("python -m training", __doc__, about, RECIPES, FIELDS)
     stats = commands.add_parser("recalibrate", help="BatchNorm statistics of a weights file, anew on training images")
     stats.add_argument("file", help="a .safetensors file of this project")
     stats.add_argument("--data", required=True, metavar="ROOT", help="data set folder")

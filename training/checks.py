@@ -112,7 +112,7 @@ def check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
         raise RecipeError(f"{key} must be {', '.join(c for c in others if c)} or {last}, got {value!r}{meant}")
 
 
-def check_size(key: str, size: tuple[int, int]) -> None:
+def check_height_width(key: str, size: tuple[int, int]) -> None:
     """Raises RecipeError for what is no (H, W) in pixels."""
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
         raise RecipeError(f"{key} takes height x width in pixels, got {'x'.join(map(str, size))}")

@@ -5,14 +5,32 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from scalenet._interrupt import imports_done
-from scalenet.cli import EXPECTED, one_line, warning_line
+from scalenet.cli import EXPECTED, MainParser, one_line, warning_line
 
 from . import distributed
 from .checks import TrainingError
 from .signals import Terminated
+
+
+def recipe_parser(
+    prog: str, description: str | None, about: str, recipes: Iterable[str], fields: str
+) -> tuple[argparse.ArgumentParser, Any]:
+    """A parser whose first command is ``run RECIPE [key=value ...]``, and the subparsers for others beside it.
+
+    Args:
+        about: what ``run`` does.
+        fields: what the recipe's overrides are.
+    """
+    parser = MainParser(prog=prog, description=description)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help=about)
+    run.add_argument("recipe", help=f"one of {', '.join(recipes)}")
+    run.add_argument("overrides", nargs="*", metavar="key=value", help=fields)
+    return parser, commands
 
 
 def run_command(

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from scalenet.labels import CONVENTIONS
 
-from .checks import Choices, RecipeError, Settings, check_range, check_size
+from .checks import Choices, RecipeError, Settings, check_height_width, check_range
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class ScheduleSettings(Settings):
         super().__post_init__()
         for key, sizes in (("size", (self.size,)), ("early_size", (self.early_size,)), ("sizes", self.sizes)):
             for size in sizes:
-                check_size(key, size)
+                check_height_width(key, size)
         if not all(0 <= m <= 1 for m in self.milestones):
             raise RecipeError(f"milestones are shares of the run, from 0 to 1, got {self.milestones}")
         if not self.steps and not self.minutes:
