@@ -15,6 +15,7 @@ from scalenet.commands.options import counted, milliseconds, positive
 from scalenet.labels import DATASETS
 from training import distributed
 from training.cli import run_command
+from training.config import RecipeError
 
 from .archive import Archive, ArchiveError
 from .recipes import RECIPES, get_recipe
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="search by a recipe; goes on where its archive ends")
     run.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     run.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
+    _add_executor(run)
     report = commands.add_parser("report", help="table and plot of an archive, or a page of all there is to say of it")
     report.add_argument("archive")
     report.add_argument(
@@ -59,6 +61,18 @@ def build_parser() -> argparse.ArgumentParser:
     rank.add_argument("--count", type=positive, default=12, help="how many architectures")
     rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
     return parser
+
+
+def _add_executor(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--executor", choices=("processes", "ray"), default="processes",
+        help="who scores: this process or all of torchrun's, or Ray's actors (default: %(default)s)",
+    )  # fmt: skip
+    where = "Ray cluster: HOST:PORT, ray://HOST:PORT or auto (default: Ray is started on this machine)"
+    run.add_argument("--address", default="", help=where)
+    run.add_argument("--actors", type=positive, default=0, help="Ray actors (default: as many as there is room for)")
+    run.add_argument("--num-cpus", type=positive, default=1, help="processor cores of an actor (default: %(default)s)")
+    run.add_argument("--num-gpus", type=float, default=0.0, help="GPUs of an actor, for example 1 or 0.5 (default: 0)")
 
 
 def _add_deploy(commands: Any) -> None:
@@ -101,10 +115,22 @@ def run(args: argparse.Namespace) -> None:
     from .run import search
 
     recipe = get_recipe(args.recipe, args.overrides)
-    folder = search(recipe)
+    folder = search(recipe, _pool(args))
     if distributed.rank() == 0:
         print((folder / "pareto.txt").read_text(), end="")
         print(folder / "pareto.png")
+
+
+def _pool(args: argparse.Namespace) -> Any:
+    """The Ray actors of a command line, None where it names none."""
+    from .ray_actors import Pool
+
+    asked = {"address": args.address, "actors": args.actors, "cpus": args.num_cpus, "gpus": args.num_gpus}
+    if args.executor == "ray":
+        return Pool(**asked)
+    if Pool(**asked) != Pool():
+        raise RecipeError("--address, --actors, --num-cpus and --num-gpus are of --executor ray")
+    return None
 
 
 def report(args: argparse.Namespace) -> None:

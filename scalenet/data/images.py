@@ -134,8 +134,8 @@ def save_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """An RGB (H, W, 3) uint8 image as the bytes of a PNG."""
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    """An RGB (H, W, 3) or grey (H, W) uint8 image as the bytes of a PNG."""
+    return cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _check_header(source: Path | io.BytesIO, what: str, max_pixels: int = MAX_PIXELS) -> None:
