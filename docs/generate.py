@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import scalenet.ray.__main__  # noqa: E402
 import search.__main__  # noqa: E402
 import training.__main__  # noqa: E402
 from scalenet import cli  # noqa: E402
@@ -26,8 +27,8 @@ COMMANDS_HEAD = """# Command line
 
 <!-- made by python docs/generate.py: change the parsers, not this page -->
 
-Every subcommand of `scalenet`, `python -m training` and `python -m search`. A NAME is a registered name
-(`scalenet list`), `hf-hub:user/repo`, `local-dir:folder` or a `.safetensors` file of this project.
+Every subcommand of `scalenet`, `python -m training` and `python -m search`, and `python -m scalenet.ray`. A NAME is a
+registered name (`scalenet list`), `hf-hub:user/repo`, `local-dir:folder` or a `.safetensors` file of this project.
 
 With `--json` a `scalenet` command prints one JSON object on stdout and nothing else; metrics are fractions 0..1. Errors
 a user can fix are one line on stderr, with exit status 2.
@@ -85,7 +86,9 @@ def commands_page() -> str:
         for name, parser in commands.items():
             lines += [f"### {room} {name}\n", f"{texts[room][name][:1].upper()}{texts[room][name][1:]}.\n"]
             lines += ["| argument | what it is |", "|---|---|", *option_rows(parser), ""]
-    return "\n".join(lines).rstrip() + "\n"
+    parser = scalenet.ray.__main__.build_parser()
+    lines += [f"## {parser.prog}\n", f"{parser.description}\n", "| argument | what it is |", "|---|---|"]
+    return "\n".join([*lines, *option_rows(parser)]).rstrip() + "\n"
 
 
 def zoo_table() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from scalenet.commands.options import counted, milliseconds, positive
 from scalenet.labels import DATASETS
 from training import distributed
+from training.checks import RecipeError
 from training.cli import recipe_parser, run_command
 
 from .archive import Archive, ArchiveError
@@ -28,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of ``python -m search``."""
     about = "search by a recipe; goes on where its archive ends"
     parser, commands = recipe_parser("python -m search", __doc__, about, RECIPES, FIELDS)
+    _add_executor(commands.choices["run"])
     report = commands.add_parser("report", help="table and plot of an archive, or a page of all there is to say of it")
     report.add_argument("archive")
     report.add_argument(
@@ -66,6 +68,18 @@ def _add_score(commands: Any) -> None:
     score.add_argument(
         "-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy and report"
     )
+
+
+def _add_executor(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--executor", choices=("processes", "ray"), default="processes",
+        help="who scores: this process or all of torchrun's, or Ray's actors (default: %(default)s)",
+    )  # fmt: skip
+    where = "Ray cluster: HOST:PORT, ray://HOST:PORT or auto (default: Ray is started on this machine)"
+    run.add_argument("--address", default="", help=where)
+    run.add_argument("--actors", type=positive, default=0, help="Ray actors (default: as many as there is room for)")
+    run.add_argument("--num-cpus", type=positive, default=1, help="processor cores of an actor (default: %(default)s)")
+    run.add_argument("--num-gpus", type=float, default=0.0, help="GPUs of an actor, for example 1 or 0.5 (default: 0)")
 
 
 def _add_deploy(commands: Any) -> None:
@@ -113,10 +127,22 @@ def run(args: argparse.Namespace) -> None:
     from .run import search
 
     recipe = get_recipe(args.recipe, args.overrides)
-    folder = search(recipe)
+    folder = search(recipe, _pool(args))
     if distributed.rank() == 0:
         print((folder / "pareto.txt").read_text(), end="")
         print(folder / "pareto.png")
+
+
+def _pool(args: argparse.Namespace) -> Any:
+    """The Ray actors of a command line, None where it names none."""
+    from .ray_actors import Pool
+
+    asked = {"address": args.address, "actors": args.actors, "cpus": args.num_cpus, "gpus": args.num_gpus}
+    if args.executor == "ray":
+        return Pool(**asked)
+    if Pool(**asked) != Pool():
+        raise RecipeError("--address, --actors, --num-cpus and --num-gpus are of --executor ray")
+    return None
 
 
 def report(args: argparse.Namespace) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from scalenet.arch import Arch
@@ -44,24 +46,48 @@ class EvaluatorPlan:
     timing: Timing | None = None
 
 
+@dataclass(frozen=True)
+class Supernet:
+    """A supernet's weights, tensors or float32 arrays, and what its file says of it."""
+
+    state: Mapping[str, torch.Tensor | np.ndarray]
+    metadata: CheckpointMetadata
+
+    def as_arrays(self) -> Supernet:
+        """The same as arrays, which processes can share."""
+        arrays = {k: torch.as_tensor(v).float().numpy() for k, v in self.state.items()}
+        return replace(self, state=arrays)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights, for a network to copy."""
+        return {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in self.state.items()}
+
+
+def read_supernet(file: str | Path) -> Supernet:
+    """A supernet's weight file; errors are :func:`~scalenet.models.checkpoint.read_weights`'s."""
+    return Supernet(read_weights(file)[0], read_metadata(file))
+
+
 class Evaluator:
     """A supernet with the data to score its sub-networks on.
 
     Args:
         join: whether the processes of ``torchrun`` score together; see :func:`training.distributed.start`.
+        supernet: what the plan's file holds, where that cannot be read.
     """
 
-    def __init__(self, plan: EvaluatorPlan, join: bool = True) -> None:
-        self.plan, supernet, recipe = plan, plan.supernet, plan.recipe
-        state, self.metadata, self.file = read_weights(supernet)[0], read_metadata(supernet), Path(supernet)
+    def __init__(self, plan: EvaluatorPlan, join: bool = True, supernet: Supernet | None = None) -> None:
+        self.plan, recipe, self.file = plan, plan.recipe, Path(plan.supernet)
+        supernet = supernet or read_supernet(self.file)
+        self.metadata = supernet.metadata
         if self.metadata.space is None:
-            raise WeightsError(f"{supernet} is not a supernet of the training package (it names no search space)")
+            raise WeightsError(f"{plan.supernet} is not a supernet of the training package (it names no search space)")
         self.space = self.metadata.space
         self.device = distributed.start(recipe.run.device, join)
         self.task = TASKS[recipe.task](recipe, self.device)
         self.limit, self.metric = plan.limit, self.task.metric
         self.model = self.task.backbone(self.task.build(self.space.supernet()))
-        self.model.load_state_dict(select(state, self.model, str(supernet)))
+        self.model.load_state_dict(select(supernet.tensors(), self.model, str(plan.supernet)))
         self.model.to(self.device).to(memory_format=torch.channels_last).eval()
         self.calibration = plan.calibration
         self._batches: dict[tuple[Size | None, int], list[torch.Tensor]] = {}

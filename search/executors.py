@@ -1,4 +1,4 @@
-"""Who scores a generation: this process, or all of ``torchrun``'s.
+"""Who scores a generation: this process, all of ``torchrun``'s, or Ray's actors (:mod:`search.ray_actors`).
 
 An executor is a context manager with ``map(archs, generation)``, which yields records as they are known, whatever their
 order; it ends early where the search is asked to stop.

@@ -25,6 +25,7 @@ from .evaluator import Evaluator, EvaluatorPlan
 from .evolution import initial_population, offspring, select_parents
 from .executors import Executor, Processes
 from .latency import Timing
+from .ray_actors import Pool, RayActors
 from .recipes import SearchRecipe
 from .report import plot_front, table
 from .report_page import write_page
@@ -96,15 +97,19 @@ def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> I
 NOT_OF_THE_SEARCH = ("name", "recipe", "supernet", "root", "evaluations", "calibration", "limit", "out")
 
 
-def search(recipe: SearchRecipe) -> Path:
+def search(recipe: SearchRecipe, pool: Pool | None = None) -> Path:
     """Run a search recipe; writes ``archive.jsonl``, ``pareto.png``, ``pareto.txt`` and ``report.html``;
     returns their folder.
 
     SIGTERM and Ctrl-C end it in order after the architectures it is at.
 
+    Args:
+        pool: Ray's actors that score; None: this process, or all of ``torchrun``'s.
+
     Raises:
         ArchiveError: if another run writes there, or the archive is of other settings (of more or fewer
             ``evaluations`` it may be).
+        ConnectionError, RecipeError, ImportError: if Ray cannot be reached, has no room, or is missing.
     """
     folder = Path(recipe.out or f"out/search/{recipe.name}")
     evaluator, archive = make_evaluator(recipe), Archive(folder / "archive.jsonl")
@@ -114,7 +119,7 @@ def search(recipe: SearchRecipe) -> Path:
     def stop() -> bool:
         return bool(interrupt.asked)
 
-    workers = Processes(evaluator, stop)
+    workers = Processes(evaluator, stop) if pool is None else RayActors(evaluator, stop, pool)
     with workers, archive.alone() if main else nullcontext(), interrupt:
         if main:
             archive.identify({**evaluator.identity, **own})

@@ -18,6 +18,7 @@ import huggingface_hub.utils._auth
 import torch.hub
 
 import scalenet
+import scalenet.ray.__main__
 import search.__main__
 import training.__main__
 from scalenet import cli
@@ -162,6 +163,9 @@ def check_module(module: str, arguments: Words) -> Callable[[], object] | None:
         main = {"training": training.__main__, "search": search.__main__}[module]
         args = parsed(main.build_parser().parse_args, arguments)
         return None if args is None else {"training": check_training, "search": check_search}[module](args, arguments)
+    if module == "scalenet.ray":
+        parsed(scalenet.ray.__main__.build_parser().parse_args, arguments)
+        return None
     if module.partition(".")[0] != "benchmarks" or not importlib.util.find_spec(module):
         raise StaleError(f"no module {module}")
     return None
@@ -218,6 +222,11 @@ def check_git(arguments: Words, online: bool) -> None:
         raise StaleError("git clone is known")
 
 
+def check_ray(arguments: Words, online: bool) -> None:
+    if arguments[:1] != ["start"] or not {"--head", "--address"} & set(arguments):
+        raise StaleError("ray start with --head or --address is known")
+
+
 def check_export(arguments: Words, online: bool) -> None:
     for text in arguments:
         check_variable(text)
@@ -225,6 +234,7 @@ def check_export(arguments: Words, online: bool) -> None:
 
 CHECKS: dict[str, Callable[[Words, bool], object]] = {
     "scalenet": check_scalenet, "pip": check_pip, "make": check_make, "git": check_git, "export": check_export,
+    "ray": check_ray,
 }  # fmt: skip
 
 

@@ -20,7 +20,10 @@ FORBIDDEN = {  # room: what it may not import
     "benchmarks": {"training", "search", "tests"},
     "demo": {"training", "search", "tests"},
 }
-LATER = {"pycocotools", "gradio", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "sklearn", "scipy"}
+LATER = {
+    "pycocotools", "gradio", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino", "sklearn", "scipy", "ray",
+    "pyarrow",
+}  # fmt: skip
 MOST_ARROWS = 160  # between rooms
 CIRCULAR = re.compile(r"scalenet|scalenet\.engines\..*|scalenet\.models\.factory|scalenet\.bench")
 # one meaning in several modules: what every command has, what every kind of evaluation and every table of recipes has

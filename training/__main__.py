@@ -9,10 +9,12 @@ from typing import Any
 
 from scalenet.commands.options import positive
 
+from .checks import RecipeError
 from .cli import recipe_parser, run_command
 from .recipes import RECIPES, get_recipe
 from .signals import Interrupt
 
+LONG_SIDE = 512  # pixels of what prepare writes
 FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs: training.settings)"
 
 
@@ -58,10 +60,15 @@ def _add_data_commands(commands: Any) -> None:
     others.add_argument("-o", "--output", required=True, help="JSON file to write, for a recipe's neighbours")
     others.add_argument("--split", default="train")
     others.add_argument("--device", default=None, help="default cuda, mps or cpu, the first there is")
-    prepare = commands.add_parser("prepare", help="re-encode a data set small")
-    prepare.add_argument("root", help="data set folder: images/ + labels/, an ImageFolder, or tar files of one")
+    prepare = commands.add_parser("prepare", help="a data set from its site's archives, or one re-encoded small")
+    names = "camvid, lsp, cityscapes, coco, crowdpose, stanford40 or imagenet with --source; else"
+    prepare.add_argument("root", help=f"{names} a data set folder: images/ + labels/, an ImageFolder, or its tar files")
     prepare.add_argument("-o", "--output", required=True, help="new folder to write")
-    prepare.add_argument("--long-side", type=positive, default=512, help="largest height or width, pixels")
+    prepare.add_argument("--source", nargs="+", default=(), help="the site's archives, or a folder of them")
+    prepare.add_argument("--partial", action="store_true", help="take what the archives hold, though it is not all")
+    prepare.add_argument(
+        "--long-side", type=positive, help="of a folder: largest height or width, pixels (default: 512)"
+    )
     larger = commands.add_parser("rescale", help="annotations of small images for the same images at full size")
     larger.add_argument("root", help="data set folder in COCO's keypoint form")
     larger.add_argument("--images", required=True, metavar="FOLDER", help="the images in their other size, by stem")
@@ -111,10 +118,19 @@ def neighbours(args: argparse.Namespace) -> None:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """``prepare ROOT -o OUT``."""
+    """``prepare ROOT -o OUT``, ``prepare NAME --source ARCHIVE ... -o OUT``."""
+    from .datasets import prepare_published
     from .prepare import prepare as write
 
-    print(f"{write(args.root, args.output, args.long_side)} images in {args.output}")
+    if args.source:
+        if args.long_side:
+            raise RecipeError("--long-side is of a folder: prepare the archives, then the folder that comes of it")
+        for pattern, count in prepare_published(args.root, args.source, args.output, args.partial).items():
+            print(f"{count:>9,}  {args.output}/{pattern}")
+        return
+    if args.partial:
+        raise RecipeError("--partial is of --source")
+    print(f"{write(args.root, args.output, args.long_side or LONG_SIDE)} images in {args.output}")
 
 
 def rescale(args: argparse.Namespace) -> None:

@@ -41,7 +41,7 @@ def _split(root: Path, file: Path, found: dict[str, Path], out: Path) -> int:
         source = found.get(Path(image["file_name"]).stem)
         if source is None:
             raise DataError(f"there is no image of the stem {Path(image['file_name']).stem}, which {file} names")
-        old, new = read_rgb(split.image(image["id"])).shape, read_rgb(source).shape
+        old, new = split.pixels(image["id"]).shape, read_rgb(source).shape
         factors[image["id"]] = new[1] / old[1], new[0] / old[0]
         image |= {"file_name": source.name, "height": new[0], "width": new[1]}
         shutil.copyfile(source, folder / source.name)

@@ -21,6 +21,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 PHONE_SUFFIXES = (".heic", ".heif")  # read where pillow-heif is installed
 MAX_PIXELS = 100_000_000
+ORIENTATION, LYING = 274, 5  # EXIF's tag; from this value on height and width change places
 ROUNDING = 1e-3  # what resizing may leave beyond 0..1
 
 ImageLike = str | Path | bytes | BinaryIO | Image.Image | np.ndarray | torch.Tensor
@@ -68,8 +69,11 @@ def as_list(images: ImageLike | Sequence[ImageLike] | Iterator[ImageLike]) -> tu
     return (list(cast(Iterable[ImageLike], images)) if several else [cast(ImageLike, images)]), not several
 
 
-def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXELS, upright: bool = True) -> np.ndarray:
     """Decode an encoded image to RGB uint8 (H, W, 3).
+
+    Args:
+        upright: turned by its EXIF orientation; else as it is stored (HEIC is upright either way).
 
     Raises:
         ImageError: if the bytes are no image, or one of more than ``max_pixels``.
@@ -79,7 +83,8 @@ def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXEL
         with Image.open(io.BytesIO(data)) as image:
             return _from_pil(image)
     try:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # a side beyond OpenCV's own limit, for one
         array = None
     if array is None:
@@ -95,6 +100,24 @@ def read_rgb(path: str | Path) -> np.ndarray:
     """
     check_file(path)
     return decode_rgb(Path(path).read_bytes(), str(path))
+
+
+def read_as_annotated(path: str | Path, size: tuple[object, object]) -> np.ndarray:
+    """Read an image file in the frame of its annotations, as RGB uint8 (H, W, 3).
+
+    That is the stored one (COCO's), but where they say the (H, W) ``size`` which only the image turned upright by its
+    EXIF orientation has.
+
+    Raises:
+        FileNotFoundError, ImageError: as :func:`read_rgb`.
+    """
+    check_file(path)
+    data = Path(path).read_bytes()
+    if is_heic(data[:HEADER]):
+        return decode_rgb(data, str(path))
+    with Image.open(io.BytesIO(data)) as image:
+        lying, stored = image.getexif().get(ORIENTATION, 1) >= LYING, (image.height, image.width)
+    return decode_rgb(data, str(path), upright=lying and stored != size == stored[::-1])
 
 
 def check_file(path: str | Path) -> None:
@@ -134,8 +157,8 @@ def save_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """An RGB (H, W, 3) uint8 image as the bytes of a PNG."""
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    """An RGB (H, W, 3) or grey (H, W) uint8 image as the bytes of a PNG."""
+    return cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _check_header(source: Path | io.BytesIO, what: str, max_pixels: int = MAX_PIXELS) -> None:

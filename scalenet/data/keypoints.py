@@ -19,7 +19,7 @@ import numpy as np
 from ..labels import DATASETS, JOINT_SIGMAS, Labels, LabelsError, shared_joints
 from . import DataError
 from .annotations import checked, complete, finite, images_by_id, of_category
-from .images import SUFFIXES
+from .images import SUFFIXES, read_as_annotated
 from .io import write_text
 from .joint_names import flip_pairs_of
 
@@ -260,6 +260,11 @@ class KeypointSet:
         if self._namesakes[name.stem] > 1:
             raise DataError(f"{found[0]} could be {name} or another image of {self.path} that is called {name.stem}")
         return found[0]
+
+    def pixels(self, image_id: Any) -> np.ndarray:
+        """The image in the frame of its annotations; see :func:`~scalenet.data.images.read_as_annotated`."""
+        said = self.images[image_id]
+        return read_as_annotated(self.image(image_id), (said.get("height"), said.get("width")))
 
 
 def read_results(source: str | Path | list[Result], data: KeypointSet) -> list[Result]:

@@ -16,10 +16,9 @@ from PIL import Image
 
 from ..data import IGNORE
 from . import DataError
-from .images import SUFFIXES, read_rgb
+from .images import ORIENTATION, SUFFIXES, read_rgb
 
 Pair = tuple[Path, Path]
-ORIENTATION = 274  # EXIF's tag
 LABEL_IDS = "_labelIds"  # Cityscapes' own numbering; any other label file holds class indices
 SPREAD_BY = {"L;2": 85, "L;4": 17}  # Pillow spreads grey of few bits over 0..255
 CITYSCAPES_TRAIN_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)

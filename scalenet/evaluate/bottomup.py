@@ -25,7 +25,7 @@ def estimate(
     starts = range(0, len(image_ids), estimator.batch_size)
     for start in progress(starts, bar=bar):
         ids = image_ids[start : start + estimator.batch_size]
-        people = cast(list[PoseResult], estimator([data.image(i) for i in ids]))
+        people = cast(list[PoseResult], estimator([data.pixels(i) for i in ids]))
         for image_id, found in zip(ids, people, strict=True):
             results += found.to_coco(image_id, data.category_id)
     return results

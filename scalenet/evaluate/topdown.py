@@ -42,7 +42,7 @@ def estimate(
     starts = range(0, len(image_ids), IMAGES_A_TIME)
     for start in progress(starts, unit=f"x{IMAGES_A_TIME}", bar=bar):
         ids = image_ids[start : start + IMAGES_A_TIME]
-        found = cast(list[PoseResult], estimator([data.image(i) for i in ids], [rows[i] for i in ids]))
+        found = cast(list[PoseResult], estimator([data.pixels(i) for i in ids], [rows[i] for i in ids]))
         for image_id, result in zip(ids, found, strict=True):
             areas = crop_regions(rows[image_id], estimator.input_size)[:, 2:].prod(1)
             kept = oks_nms(result.keypoints[:, own], result.scores, areas, sigmas)

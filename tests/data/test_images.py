@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scalenet.data.images import ImageError, as_list, check_file, decode_rgb, load_image, save_image, to_input
+from scalenet.data.images import (
+    ImageError,
+    as_list,
+    check_file,
+    decode_rgb,
+    load_image,
+    read_as_annotated,
+    save_image,
+    to_input,
+)  # fmt: skip
 
 from ..small_networks import sample_image
 
@@ -43,6 +52,22 @@ def test_exif_orientation(photo, tmp_path, orientation, turn):
     )
     np.testing.assert_array_equal(load_image(path), upright[:, :, ::-1])
     np.testing.assert_array_equal(load_image(Image.open(path)), load_image(path))
+
+
+@pytest.mark.parametrize("orientation, said, turned", [
+    (6, "stored", 0), (6, "turned", 1), (6, "neither", 0), (6, "nothing", 0), (3, "stored", 0), (1, "turned", 0),
+])  # fmt: skip
+def test_annotations_say_in_which_frame_an_image_is(photo, tmp_path, orientation, said, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "p.jpg"
+    Image.fromarray(photo).save(path, exif=exif, quality=95)
+    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)[:, :, ::-1]
+    height, width = stored.shape[:2]
+    assert height != width
+    sizes = {"stored": (height, width), "turned": (width, height), "neither": (1, 2), "nothing": (None, None)}
+    expected = load_image(path) if turned else stored
+    np.testing.assert_array_equal(read_as_annotated(path, sizes[said]), expected)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK", "I;16"])

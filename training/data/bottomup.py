@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from scalenet.data.images import read_rgb
 from scalenet.data.keypoints import KeypointSet
 from scalenet.data.transforms import crop, crop_matrices, invert, transform
 from scalenet.labels import Labels
@@ -182,14 +181,14 @@ class BottomUpSource:
     def scene(self, index: int) -> Scene:
         """The whole image with its people as they are."""
         image_id = self.image_ids[index]
-        image = read_rgb(self.data.image(image_id))
+        image = self.data.pixels(image_id)
         rows = [a["keypoints"] for a in self.people[image_id] if a["num_keypoints"] > 0]
         keypoints = np.array(rows, float).reshape(len(rows), len(self.labels.names), 3)
         return Scene(image, keypoints, crowd_mask(self.people[image_id], image.shape[:2]))
 
     def load(self, index: int, size: Size) -> np.ndarray:
         """The image as large as fits into (H, W) ``size``."""
-        image = read_rgb(self.data.image(self.image_ids[index]))
+        image = self.data.pixels(self.image_ids[index])
         side = min(size) * max(np.divide(image.shape[:2], size))
         return crop(image, region_matrix(image, size, side)[0], size)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalenet.data.images import read_rgb
 from scalenet.data.keypoints import KeypointSet
 from scalenet.data.transforms import crop, crop_matrices, crop_regions, transform
 from scalenet.labels import Labels, map_keypoints, shared_joints
@@ -99,9 +98,9 @@ class KeypointSource:
         """The whole RGB image of a person."""
         image_id = self.image_ids[index]
         if self._kept is None:
-            return read_rgb(self.data.image(image_id))
+            return self.data.pixels(image_id)
         if image_id not in self._kept:
-            self._kept[image_id] = read_rgb(self.data.image(image_id))
+            self._kept[image_id] = self.data.pixels(image_id)
         return self._kept[image_id]
 
     def load(self, index: int, size: Size) -> np.ndarray:

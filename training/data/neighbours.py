@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from scalenet.data.images import read_rgb
 from scalenet.data.keypoints import KeypointSet, write_json
 from scalenet.models.factory import load_model
 from scalenet.predict.bottomup import BottomUpPoseEstimator
@@ -80,7 +79,7 @@ def find_people(finders: Sequence[Finder], root: str, split: str, limit: int = 0
     data, boxes = KeypointSet.open(root, split), {}
     people = data.people()
     for image_id in tqdm(sorted(data.images)[: limit or None], desc="images", disable=None):
-        image = read_rgb(data.image(image_id))
+        image = data.pixels(image_id)
         h, w = image.shape[:2]
         rows = [np.reshape(box, -1)[:4].astype(float) for find in finders for box in find(image)]
         found = np.clip(np.reshape(rows, (-1, 4)), 0, [w, h, w, h])
