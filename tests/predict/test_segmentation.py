@@ -99,7 +99,7 @@ class Blocks(torch.nn.Module):
 
     def forward(self, x):
         pad = (0, -x.shape[3] % 4, 0, -x.shape[2] % 4)
-        return (F.avg_pool2d(F.pad(x, pad, mode="replicate"), 4).repeat(1, 4, 1, 1)[:, : len(CAMVID.names)],)
+        return (F.avg_pool2d(F.pad(x.float(), pad, mode="replicate"), 4).repeat(1, 4, 1, 1)[:, : len(CAMVID.names)],)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (101, 203), (40, 30)])
