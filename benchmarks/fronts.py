@@ -17,9 +17,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
 from benchmarks import Measurement, show
+from scalenet.arch import Arch
 from scalenet.engines.base import engine_device
 from scalenet.engines.front import Front
 from scalenet.engines.latency import LatencyClock, network_ms
@@ -33,7 +35,8 @@ SEARCHES = {"scalenet_s0": ("s0", "camvid"), "scalenet_p0": ("p0", "stanford40")
 def supernet_bytes(front: Front) -> int:
     """What the supernet's entries take, kernels as fp16."""
     outputs = front.extract(front.members[0]).num_classes
-    network = ScaleNet(front.metadata.arch, task=front.spec.name, num_classes=outputs, device="meta")
+    arch = cast(Arch, front.metadata.arch)  # a front without one cannot be opened
+    network = ScaleNet(arch, task=front.spec.name, num_classes=outputs, device="meta")
     return sum(v.numel() * (2 if v.ndim > 1 else v.element_size()) for v in network.state_dict().values())
 
 
