@@ -161,20 +161,28 @@ def finetune(
     if distributed.rank():
         return {}
     metadata = _describe(weights, model_name, model, labels, scratch)
+    return {**_deliver(run, model, metadata, before, weights), "ended_early": run.validations.hopeless}
+
+
+def _deliver(
+    run: Run, model: ScaleNet, metadata: CheckpointMetadata, before: Mapping[str, Any] | None, weights: Path
+) -> dict[str, object]:
+    """Write the better of the start and what became of it, in both forms; returns what is said of it."""
+    labels, metric, split = metadata.labels, run.task.metric, run.recipe.data.val_split
+    assert labels is not None
     tuned = _tuned_model(model, labels, weights)
-    metrics, kept = metadata.metrics[labels.dataset][recipe.data.val_split], "tuned"
-    if before is not None and (before[run.task.metric] or 0.0) > (metrics[run.task.metric] or 0.0):
-        _say_worse(run.task.metric, before, metrics)
+    metrics, kept = metadata.metrics[labels.dataset][split], "tuned"
+    if before is not None and (before[metric] or 0.0) > (metrics[metric] or 0.0):
+        _say_worse(metric, before, metrics)
         save_weights(weights.with_name("tuned.safetensors"), tuned.state_dict(), metadata.header())
         tuned.load_state_dict(model.state_dict())
-        metadata = _of_the_start(metadata, {labels.dataset: {recipe.data.val_split: before}})
+        metadata = _of_the_start(metadata, {labels.dataset: {split: before}})
         metrics, kept = before, "start"
     mark(tuned, metadata)
     save_weights(weights, tuned.state_dict(), metadata.header())
-    folder = save_pretrained(tuned.eval(), out / "model")
+    folder = save_pretrained(tuned.eval(), weights.with_name("model"))
     said = {"start": metadata.init or "random", "start_metrics": before, "kept": kept}
-    how = {"steps": metadata.steps, "ended_early": run.validations.hopeless}
-    return {**metrics, **said, **how, "weights": str(weights), "folder": str(folder)}
+    return {**metrics, **said, "steps": metadata.steps, "weights": str(weights), "folder": str(folder)}
 
 
 def _of_the_start(metadata: CheckpointMetadata, metrics: Metrics) -> CheckpointMetadata:
