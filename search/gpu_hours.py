@@ -101,7 +101,7 @@ def hours_table(peak: float, utilisation: float) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
+def _main(argv: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m search.gpu_hours", description=__doc__)
     parser.add_argument("--peak", type=float, default=PEAK, help="TFLOPS of the GPU (default: %(default)s, an A100)")
@@ -110,8 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     print(hours_table(args.peak, args.utilisation))
-    return 0
 
 
 if __name__ == "__main__":
-    main()
+    _main()

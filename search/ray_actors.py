@@ -126,7 +126,8 @@ class RayActors:
 
     def map(self, archs: Sequence[Arch], generation: int) -> Iterator[Record]:
         """See :class:`~search.executors.Executor`; records come as they are known."""
-        waiting, free, running = deque(archs), list(self.actors), {}
+        waiting, free = deque(archs), list(self.actors)
+        running: dict[Any, tuple[Any, Arch]] = {}
         while waiting or running:
             if self.stop():
                 waiting.clear()

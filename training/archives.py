@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
@@ -50,9 +51,7 @@ def members(source: str | Path) -> Iterator[ArchiveFile]:
             if file.suffix.lower() in ARCHIVES and not re.fullmatch(r"n\d{8}\.tar", file.name):
                 yield from members(file)
             else:
-                yield ArchiveFile(
-                    file.relative_to(path).as_posix(), file.stat().st_size, lambda file=file: file.open("rb")
-                )
+                yield ArchiveFile(file.relative_to(path).as_posix(), file.stat().st_size, partial(_plain_file, file))
     elif path.suffix.lower() in ARCHIVES and path.is_file():
         try:
             yield from _in_zip(path) if path.suffix.lower() == ".zip" else _in_tar(path)
@@ -69,15 +68,23 @@ def _in_zip(path: Path) -> Iterator[ArchiveFile]:
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if not info.is_dir() and kind in (0, stat.S_IFREG):
-                yield ArchiveFile(info.filename, info.file_size, lambda info=info: archive.open(info))
+                yield ArchiveFile(info.filename, info.file_size, partial(archive.open, info))
 
 
 def _in_tar(path: Path) -> Iterator[ArchiveFile]:
     with tarfile.open(path) as archive:
         for info in archive:
             if info.isfile():
-                yield ArchiveFile(info.name, info.size, lambda info=info: cast(IO[bytes], archive.extractfile(info)))
+                yield ArchiveFile(info.name, info.size, partial(_tar_file, archive, info))
             archive.members = []  # type: ignore[attr-defined]  # of a million files, its own list would take a gigabyte
+
+
+def _plain_file(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    return cast(IO[bytes], archive.extractfile(info))
 
 
 def place_of(name: str, rules: Rules) -> PurePosixPath | None:

@@ -86,9 +86,8 @@ def _written(rows: Dataset, out: str | Path) -> Dataset:
     """The rows of the folder when these are in it too."""
     import ray.data
 
-    files = rows.map_batches(
-        write_rows, fn_args=(str(out),), batch_size=ROWS_A_FILE, batch_format="pyarrow", num_cpus=0
-    )
+    write: Any = write_rows  # a function of a table and the folder, which Ray's types do not know
+    files = rows.map_batches(write, fn_args=(str(out),), batch_size=ROWS_A_FILE, batch_format="pyarrow", num_cpus=0)
     files.materialize()
     return ray.data.read_parquet(str(out), file_extensions=["parquet"])
 
