@@ -5,16 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .merge import merge_paths
-
-if TYPE_CHECKING:
-    from .network import ScaleNet
+from .network import ScaleNet
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -46,10 +44,12 @@ class Folded(nn.Module):
         full_size: resize logits to the input, as the network itself does; else they stay at stride 4.
         statistics: ``mean`` and ``std`` (of values 0..1) of the images. With them it takes RGB values 0..255, uint8 or
             floating-point, as they are: the division is part of the first convolution's weights. The mean is
-            subtracted before it and no part of it, since its zero padding at the border stands for that mean.
+            subtracted before it and no part of it, since its zero padding at the border stands for that mean. Of a
+            subclass, which may do anything with its images, and of a first convolution with hooks the weights stay.
     """
 
     centre: torch.Tensor | None
+    scale: torch.Tensor | None
 
     def __init__(
         self, network: ScaleNet, full_size: bool = False, statistics: Mapping[str, Sequence[float]] | None = None
@@ -57,17 +57,24 @@ class Folded(nn.Module):
         super().__init__()
         self.network, self.full_size = merge_paths(network), full_size
         self.register_buffer("centre", None)
+        self.register_buffer("scale", None)
         if statistics is not None:
-            mean, std = (255 * torch.tensor(statistics[k], device=self.device).view(-1, 1, 1) for k in ("mean", "std"))
-            self.centre = mean
-            self.network.conv1 = copy.deepcopy(self.network.conv1)
-            weight = self.network.conv1.weight
-            weight.copy_(weight.float() / std)
+            values = (torch.tensor(statistics[k], device=self.device).view(-1, 1, 1) for k in ("mean", "std"))
+            self.centre, self.scale = (255 * v for v in values)
+            self._fold_scale()
+
+    def _fold_scale(self) -> None:
+        conv = self.network.conv1
+        if type(self.network) is ScaleNet and not conv._forward_hooks and not conv._forward_pre_hooks:
+            self.network.conv1 = conv = copy.deepcopy(conv)
+            conv.weight.copy_(conv.weight.float() / self.scale)
+            self.scale = None
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The network's outputs for (B, in_chans, H, W) images."""
         if self.centre is not None:
-            x = (x.float() - self.centre).to(self.network.conv1.weight.dtype)
+            x = x.float() - self.centre
+            x = (x if self.scale is None else x / self.scale).to(self.network.conv1.weight.dtype)
         resized = self.network.spec.full_size and not self.full_size
         y = self.network.forward_head(self.network.forward_features(x)) if resized else self.network(x)
         return (y,) if isinstance(y, torch.Tensor) else tuple(y)
@@ -97,5 +104,5 @@ class Folded(nn.Module):
         if self.network.conv1.weight.dtype == dtype:
             return self
         made = copy.deepcopy(self).to(dtype)
-        made.centre = self.centre  # which few bits do not hold
+        made.centre, made.scale = self.centre, self.scale  # which few bits do not hold
         return made

@@ -52,7 +52,7 @@ class MergedModule(nn.Module):
             self.blocks.update({f"{j}_{d}": module.branches[j][d] for j in blocks})
             for group in _groups(fusions):
                 paths = [_layers(module.path(d, *path)) for path in group]
-                firsts = [cast(nn.Conv2d, path[0]) for path in paths]
+                firsts: list[Any] = [path[0] for path in paths]
                 self.firsts[_name(d, group)] = _side_by_side(firsts)
                 self.widths[_name(d, group)] = [conv.out_channels for conv in firsts]
                 for (target, source), path in zip(group, paths, strict=True):
@@ -105,7 +105,7 @@ def _layers(path: nn.Module) -> list[nn.Module]:
     return [m for m in path.modules() if not list(m.children()) and not isinstance(m, nn.Identity)]
 
 
-def _side_by_side(convs: list[nn.Conv2d]) -> nn.Conv2d:
+def _side_by_side(convs: list[Any]) -> nn.Conv2d:
     """One convolution that gives the channels of all, one after another."""
     if len(convs) == 1:
         return convs[0]

@@ -60,8 +60,26 @@ def test_a_module_with_a_hook_is_not_merged_and_the_hook_is_called():
     net, seen = small_network("pose", COCO, (64, 64)), []
     path = next(net.stage4[0].paths())
     path.register_forward_hook(lambda *_: seen.append(1))
-    scalenet.PoseEstimator(net, "cpu", detector=None)(sample_image(64, 64))
-    assert seen
+    net.conv1.register_forward_pre_hook(lambda _, given: seen.append(given[0].abs().max().item()))
+    scalenet.PoseEstimator(net, "cpu", detector=None, flip=False)(sample_image(64, 64))
+    assert sorted(seen)[0] == 1 and 1 < sorted(seen)[-1] < 3  # normalised, as the network itself takes it
+
+
+class Own(scalenet.ScaleNet):
+    """Gives its images back, a quarter as large."""
+
+    def forward(self, x):
+        return torch.nn.functional.avg_pool2d(x, 4)
+
+
+@torch.inference_mode()
+def test_a_network_of_its_own_kind_gets_normalised_images():
+    net = Own(small_network("pose", COCO).arch, task="pose", num_classes=3)
+    statistics = {"mean": (0.3, 0.4, 0.5), "std": (0.2, 0.25, 0.5)}
+    image = sample_image(32, 32)[None]
+    wanted = net(to_input(image, torch.device("cpu"), **statistics))
+    got = Folded(fold(net), statistics=statistics)(torch.from_numpy(image).permute(0, 3, 1, 2))[0]
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
