@@ -1,4 +1,4 @@
-"""Who is who from frame to frame: ids for people by the likeness of their joints. N people, M tracks, K joints."""
+"""Track people over frames by OKS between their joints. N people in a frame, M tracks, K joints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENOUGH = 3  # joints that two poses must share before they are compared by joint
 
 @dataclass
 class _Track:
-    """Somebody as last seen."""
+    """A person as last seen: (K, 3) keypoints x, y, score and (4,) box x1, y1, x2, y2 in pixels."""
 
     id: int
     keypoints: np.ndarray
@@ -27,14 +27,14 @@ class _Track:
 class Tracker:
     """Gives people ids that stay over the frames of one video. An id is never given to a second person.
 
-    People of a frame are matched one to one with those known, so that the sum of likenesses is greatest. The likeness
-    is OKS between the joints seen now and those last seen, moved on as they moved before; where two poses share fewer
-    than 3 joints, the overlap (IoU) of their boxes. Who is not seen any more is remembered for ``keep`` frames.
+    The people of a frame are assigned one to one to the tracks (Hungarian algorithm), so that the sum of similarities
+    is greatest. The similarity is OKS between the joints seen now and those last seen, moved on at the track's
+    velocity; where two poses share fewer than 3 joints, the IoU of their boxes.
 
     Args:
-        likeness: least likeness of the same person in two frames, 0..1.
-        keep: frames for which somebody who is not seen is remembered.
-        threshold: least score of a joint that counts.
+        likeness: least similarity of the same person in two frames, above 0 and below 1.
+        keep: frames for which a track that is not seen is kept.
+        threshold: least score, 0..1, of a joint that counts.
 
     Raises:
         ValueError: for a setting out of range.
@@ -48,9 +48,9 @@ class Tracker:
         self._next = 1
 
     def update(self, result: PoseResult) -> PoseResult:
-        """The next frame's people with their ids, from 1 on; -1 for who shows no joint and has no box.
+        """The next frame's result with ``ids``, (N,) from 1 on; -1 for a person without a visible joint and a box.
 
-        The order of people within a frame does not matter. Call it once for each frame, in order.
+        Call it once for each frame, in order. The order of people within a frame does not matter.
         """
         n = len(result)
         seen = (result.keypoints[..., 2] >= self.threshold) & np.isfinite(result.keypoints).all(-1)
@@ -76,7 +76,7 @@ class Tracker:
         return replace(result, ids=ids)
 
     def _likenesses(self, people: np.ndarray, seen: np.ndarray, boxes: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-        """(N, M), 0 where it is too little."""
+        """(N, M) similarities, 0 where they are below the least."""
         table = np.zeros((len(people), len(self._tracks)))
         for column, track in enumerate(self._tracks):
             move = track.velocity * (track.missed + 1)
@@ -90,7 +90,7 @@ class Tracker:
         self, track: _Track, shift: np.ndarray, people: np.ndarray, seen: np.ndarray, boxes: np.ndarray,
         sigmas: np.ndarray,
     ) -> np.ndarray:  # fmt: skip
-        """(N,) of each person to a track moved by ``shift``."""
+        """(N,) similarities of people to a track moved by ``shift``, (2,) pixels."""
         known = track.keypoints.copy()
         known[:, :2] += shift
         both = seen & (known[:, 2] >= self.threshold)
@@ -108,7 +108,7 @@ class Tracker:
 
 
 def _boxes(result: PoseResult, seen: np.ndarray) -> np.ndarray:
-    """(N, 4) x1, y1, x2, y2 around the joints seen, without any the given box; NaN where there is neither."""
+    """(N, 4) x1, y1, x2, y2 around the visible joints, without any the given box; NaN where there is neither."""
     xy = np.where(seen[..., None], result.keypoints[..., :2], np.nan).astype(float)
     boxes = np.full((len(result), 4), np.nan) if result.boxes is None else result.boxes.astype(float)
     some = seen.any(1)
@@ -123,12 +123,12 @@ def _canonical(keypoints: np.ndarray, boxes: np.ndarray) -> list[int]:
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:
-    """Of (…, 4) boxes, at least a pixel."""
+    """Square pixels of (…, 4) boxes, each side counted as at least 1."""
     return np.maximum(boxes[..., 2] - boxes[..., 0], 1) * np.maximum(boxes[..., 3] - boxes[..., 1], 1)
 
 
 def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(N,) overlap of a box with (N, 4) boxes."""
+    """(N,) IoU of a (4,) box with (N, 4) boxes."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     inter = np.maximum(high - low, 0).prod(-1)
     union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(-1) - inter
