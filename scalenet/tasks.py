@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from .errors import did_you_mean
 from .labels import COCO, CROWDPOSE, Labels
 
 HEAD_BLOCKS = 4  # basic blocks of the bottom-up head
@@ -147,6 +147,5 @@ def task_spec(name: str) -> TaskSpec:
     if isinstance(name, str) and name in TASKS:
         return TASKS[name]
     text = str(name)[:40]
-    close = difflib.get_close_matches(text.lower(), TASKS, 1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise ValueError(f"task must be one of {', '.join(TASKS)}, got {text!r}{hint}")
+    hint = did_you_mean(text.lower(), TASKS)
+    raise ValueError(f"task must be one of {', '.join(TASKS)}, got {text!r}{hint and f'; {hint}'}")

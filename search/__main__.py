@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scalenet.commands.options import counted, milliseconds, positive
+from scalenet.data.io import read_lines
 from scalenet.labels import DATASETS
 from training import distributed
 from training.checks import RecipeError
@@ -33,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="table and plot of an archive, or a page of all there is to say of it")
     report.add_argument("archive")
     report.add_argument(
-        "-o", "--output", default="out/search/pareto.png", help="PNG, or HTML page, to write (default: %(default)s)"
+        "-o", "--output", default="out/search/pareto.svg", help="SVG, or HTML page, to write (default: %(default)s)"
     )
     report.add_argument("--metric", default="score", help="name of the score")
     report.add_argument("--rank", metavar="FILE", help="rank.jsonl of search rank: compare with training alone (HTML)")
@@ -130,7 +131,7 @@ def run(args: argparse.Namespace) -> None:
     folder = search(recipe, _pool(args))
     if distributed.rank() == 0:
         print((folder / "pareto.txt").read_text(), end="")
-        print(folder / "pareto.png")
+        print(folder / "pareto.svg")
 
 
 def _pool(args: argparse.Namespace) -> Any:
@@ -147,8 +148,6 @@ def _pool(args: argparse.Namespace) -> Any:
 
 def report(args: argparse.Namespace) -> None:
     """``report ARCHIVE``."""
-    from training.plotting import read_lines
-
     from .report import plot_front, table
     from .report_page import write_page
 
@@ -156,7 +155,7 @@ def report(args: argparse.Namespace) -> None:
     records, costs = list(archive.records.values()), archive.identity.get("objectives", ["macs"])
     if args.rank and not (page and Path(args.rank).is_file()):
         raise ArchiveError(f"--rank takes a file, for an HTML page (-o FILE.html): {args.rank}")
-    alone = read_lines(Path(args.rank)) if args.rank else []
+    alone = list(read_lines(Path(args.rank))) if args.rank else []
     print(table(records, args.metric, costs))
     if page:
         print(write_page(records, args.output, args.metric, alone))

@@ -5,7 +5,6 @@ Lines that begin with ``{"identity"`` say what the scores depend on; archives of
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -120,14 +119,13 @@ class Archive:
         Raises:
             ArchiveError: if another process is writing it.
         """
+        from training.lock import take  # which needs torch; records do not
+
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ArchiveError(
-                    f"another process is writing {self.path}: wait for it, or name another out"
-                ) from None
+        file = take(self.path)
+        if file is None:
+            raise ArchiveError(f"another process is writing {self.path}: wait for it, or name another out")
+        with file:
             self._read()
             yield
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import cast
 
 from scalenet.arch import Arch
-from scalenet.data.io import write_text
+from scalenet.data.io import read_lines, write_text
 from scalenet.models.checkpoint import read_metadata
 from training import distributed
 from training.checks import TrainingError
 from training.config import Recipe
 from training.engine import Run
-from training.plotting import read_lines
 
 from .evaluator import Evaluator
 from .evolution import initial_population
@@ -65,7 +64,7 @@ def _budget(alone: Recipe) -> Row:
 
 
 def _read(path: Path, alone: Recipe) -> dict[str, Row]:
-    rows = read_lines(path)
+    rows = list(read_lines(path))
     defaults = {key: str(field.default) for key, field in Recipe.fields().items()}  # of fields that came later
     budget = _budget(alone)
     for row in rows:

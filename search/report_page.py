@@ -5,19 +5,17 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from scalenet.arch import Arch, SearchSpace
+from scalenet.arch import Arch
 from scalenet.data.io import write_text
 from scalenet.drawing import draw_arch, scatter
 
 from .archive import Record
 from .evolution import pareto_front
-from .report import tau
+from .report import draw_front, hrnet_of, scaled_of, tau
 
 DRAWN, POINTS = 200, 100  # architectures that are drawn beside the front's; points of the hypervolume's curve
-RANDOM, SEARCHED, HRNET, SCALED = "#94a3b8", "#d97706", "#be123c", "#2563eb"
 BRANCHES = range(4)
 STYLE = """body{font:15px/1.5 sans-serif;color:#1e293b;max-width:1000px;margin:24px auto;padding:0 16px}
 table{border-collapse:collapse;margin:8px 24px 8px 0;display:inline-table}td,th{padding:3px 10px;text-align:right}
@@ -37,7 +35,7 @@ def write_page(records: Sequence[Record], path: str | Path, metric: str, alone: 
     """
     front = pareto_front(records)
     parts = [
-        _summary(records, metric), _plot(records, front, metric), '<div id="shown">Click a point.</div>',
+        _summary(records, metric), _plot(records, metric), '<div id="shown">Click a point.</div>',
         "<h2>The front</h2>", _front_table(front, metric), _plain_table(records, metric),
         "<h2>Progress</h2>", _progress(records),
         "<h2>Does the order hold?</h2>", _correlations(records, alone), "<h2>Depth and fusion by scale</h2>",
@@ -49,23 +47,6 @@ def write_page(records: Sequence[Record], path: str | Path, metric: str, alone: 
     )
     script = f"<script>const drawings={drawings};\n{SCRIPT}</script>"
     return write_text(path, "\n".join([head, "<body><h1>Search</h1>", *parts, script, "</body></html>\n"]))
-
-
-def hrnet_of(records: Sequence[Record]) -> str:
-    """The digest of HRNet's pattern in the space that the records span."""
-    return _space_of(records).hrnet().digest
-
-
-def scaled_of(records: Sequence[Record]) -> set[str]:
-    """The digests of HRNet's pattern with other depths, all branches alike: uniformly scaled networks of that space."""
-    space = _space_of(records)
-    return {space.hrnet(depth).digest for depth in range(space.depths[0], space.depths[1] + 1)} - {hrnet_of(records)}
-
-
-def _space_of(records: Sequence[Record]) -> SearchSpace:
-    spaces = [SearchSpace.around(r.arch) for r in records]
-    depths = (min(s.depths[0] for s in spaces), max(s.depths[1] for s in spaces))
-    return replace(spaces[0], depths=depths)
 
 
 def hypervolume(records: Iterable[Record], most_macs: int) -> float:
@@ -83,23 +64,11 @@ def _summary(records: Sequence[Record], metric: str) -> str:
     return f"<p>{html.escape(text)}, {minutes:.1f} minutes of scoring; the first one's input is {h}x{w}.</p>"
 
 
-def _plot(records: Sequence[Record], front: Sequence[Record], metric: str) -> str:
-    best, pattern, scaled = {r.key for r in front}, hrnet_of(records), scaled_of(records)
-    rest = [r for r in records if r.key not in best]
-    groups = [
-        (_dots(r for r in rest if r.generation == 0), RANDOM, "random"),
-        (_dots(r for r in rest if r.generation > 0), SEARCHED, "searched"),
-        (_dots(r for r in records if r.digest == pattern), HRNET, "HRNet's pattern"),
-        (_dots(r for r in records if r.digest in scaled), SCALED, "uniformly scaled"),
-    ]
-    groups = [group for group in groups if group[0]]
+def _plot(records: Sequence[Record], metric: str) -> str:
+    pattern = hrnet_of(records)
     missing = "" if any(r.digest == pattern for r in records) else "<p>HRNet's pattern was not scored: add it with "
     missing += missing and "<code>python -m search score RECIPE --arch hrnet -o ARCHIVE</code>.</p>"
-    return scatter(_dots(front), "multiply-adds (1e9)", metric, others=groups) + missing
-
-
-def _dots(records: Iterable[Record]) -> list[tuple[float, float, str]]:
-    return [(r.macs / 1e9, r.score, r.key) for r in records]
+    return draw_front(records, metric) + missing
 
 
 def _drawn(records: Sequence[Record], front: Sequence[Record]) -> list[Record]:

@@ -98,7 +98,7 @@ NOT_OF_THE_SEARCH = ("name", "recipe", "supernet", "root", "evaluations", "calib
 
 
 def search(recipe: SearchRecipe, pool: Pool | None = None) -> Path:
-    """Run a search recipe; writes ``archive.jsonl``, ``pareto.png``, ``pareto.txt`` and ``report.html``;
+    """Run a search recipe; writes ``archive.jsonl``, ``pareto.svg``, ``pareto.txt`` and ``report.html``;
     returns their folder.
 
     SIGTERM and Ctrl-C end it in order after the architectures it is at.
@@ -137,7 +137,7 @@ def _conclude(recipe: SearchRecipe, folder: Path, archive: Archive, metric: str,
     records = list(archive.records.values())
     if stopped:
         print("stopped; the same command goes on from here", file=sys.stderr)
-    plot_front(records, folder / "pareto.png", metric, None, recipe.objectives)
+    plot_front(records, folder / "pareto.svg", metric, recipe.objectives)
     write_text(folder / "pareto.txt", table(records, metric, recipe.objectives) + "\n")
     if records:
         write_page(records, folder / "report.html", metric)

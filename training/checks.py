@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
+
+from scalenet.errors import did_you_mean, nearest
 
 Choices = Mapping[str, tuple[str, ...]]
 Own = TypeVar("Own", bound="Settings")
@@ -94,7 +95,7 @@ class Settings:
         known = cls.fields()
         for key in settings:
             if key not in known:
-                raise RecipeError(f"unknown key {key!r}: {nearest(key, list(known))}")
+                raise RecipeError(f"unknown key {key!r}: {nearest(key, known)}")
         grouped = {
             name: {key: value for key, value in settings.items() if key in group.fields()}
             for name, group in cls.GROUPS.items()
@@ -107,9 +108,9 @@ def check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
     """Raises RecipeError, naming what is near, for a value that is none of the choices."""
     if value not in choices:
         *others, last = choices
-        close = difflib.get_close_matches(str(value), choices, 1)
-        meant = f": did you mean {close[0]}?" if close else ""
-        raise RecipeError(f"{key} must be {', '.join(c for c in others if c)} or {last}, got {value!r}{meant}")
+        hint = did_you_mean(str(value), choices)
+        known = f"{', '.join(c for c in others if c)} or {last}"
+        raise RecipeError(f"{key} must be {known}, got {value!r}{hint and f': {hint}'}")
 
 
 def check_height_width(key: str, size: tuple[int, int]) -> None:
@@ -123,9 +124,3 @@ def check_range(key: str, pair: tuple[float, float], least: float) -> None:
     low, high = pair
     if not least <= low <= high < math.inf:
         raise RecipeError(f"{key} is the least and the most, above 0, got {low},{high}")
-
-
-def nearest(word: str, words: list[str]) -> str:
-    """', did you mean X?' or the list of choices."""
-    close = difflib.get_close_matches(word, words, 1)
-    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(words))}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from scalenet.arch import SearchSpace
+from scalenet.errors import nearest
 
-from .checks import Choices, RecipeError, Settings, nearest
+from .checks import Choices, RecipeError, Settings
 from .settings import (
     AugmentationSettings,
     DataSettings,

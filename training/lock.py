@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -25,13 +25,17 @@ def _let_go() -> None:
 os.register_at_fork(after_in_child=_let_go)  # a loader's worker that outlives its run must not hold the folder
 
 
-def _opener(path: str, flags: int) -> int:
+def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
-def _take(folder: Path) -> FileIO | None:
-    """The lock file, held until it is closed; None if another holds it."""
-    file = FileIO(folder / NAME, "a", opener=_opener)
+def take(path: Path, opener: Callable[[str, int], int] | None = None) -> FileIO | None:
+    """A file, made if need be and held until it is closed; None if another process holds it.
+
+    Args:
+        opener: as of ``open``.
+    """
+    file = FileIO(path, "a", opener=opener)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -54,7 +58,7 @@ def check_free(folder: Path) -> None:
     """
     held = False
     if distributed.rank() == 0 and (folder / NAME).is_file():
-        file = _take(folder)
+        file = take(folder / NAME, _no_link)
         held = file is None
         if file is not None:
             file.close()
@@ -71,7 +75,7 @@ def locked(folder: Path) -> Iterator[None]:
     main, file = distributed.rank() == 0, None
     if main:
         folder.mkdir(parents=True, exist_ok=True)
-        file = _take(folder)
+        file = take(folder / NAME, _no_link)
     _refuse(folder, main and file is None)
     try:
         yield

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from .checks import RecipeError, Settings, nearest
+from scalenet.errors import nearest
+
+from .checks import RecipeError, Settings
 
 Named = TypeVar("Named", bound=Settings)
 Value = TypeVar("Value")
@@ -18,7 +20,7 @@ def pick(kind: str, name: str, table: Mapping[str, Value]) -> Value:
         RecipeError: if there is none, naming the nearest.
     """
     if name not in table:
-        raise RecipeError(f"unknown {kind} {name!r}: {nearest(name, list(table))}")
+        raise RecipeError(f"unknown {kind} {name!r}: {nearest(name, table)}")
     return table[name]
 
 
@@ -35,7 +37,7 @@ def override(recipe: Named, texts: Sequence[str]) -> Named:
         if not sign:
             raise RecipeError(f"expected key=value, got {text!r}")
         if key not in fields:
-            raise RecipeError(f"unknown key {key!r} in this recipe: {nearest(key, list(fields))}")
+            raise RecipeError(f"unknown key {key!r} in this recipe: {nearest(key, fields)}")
         changes[key] = _parse(key, value, str(fields[key].type))
     return recipe.changed(**changes)
 

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from pathlib import Path
-from typing import Any
 
-from scalenet.data.io import atomic_write
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a JSONL file; a line cut short by a crash, alone or run into the next, is left out."""
-    records = []
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        with contextlib.suppress(ValueError):
-            records.append(json.loads(line))
-    return records
+from scalenet.data.io import atomic_write, read_lines
 
 
 def plot(folder: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""Images of a command line one after another: what is there already, what cannot be read, a bar, a summary."""
+"""The images of a command line as one job each: what exists already, what cannot be read, progress, summary."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ class Job:
 
 
 def plan(args: argparse.Namespace, sources: Sequence[ImageSource], kinds: Sequence[str]) -> list[Job]:
-    """Jobs of this process's shard. NAME_KIND.png in the folder ``args.out``, or, if that is an image's name, the file
-    itself for the first kind and NAME_KIND.png beside it for others.
+    """Jobs of this process's shard, and the files that their results go to.
+
+    They are NAME_KIND.png in the folder ``args.out``, or, if that is an image's name, the file itself for the first of
+    ``kinds`` and NAME_KIND.png beside it for others.
 
     Raises:
         ValueError: if one file is named for several images, or an image given would be written over.

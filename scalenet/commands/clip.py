@@ -56,7 +56,7 @@ def paced(args: argparse.Namespace, make: Callable[[Any], Any]) -> Any:
 
 
 def frames_together(args: argparse.Namespace) -> int:
-    """The batch size asked for, else 8 on a GPU and 4 on a processor, whose cores one frame keeps less busy."""
+    """Frames per forward pass: what was asked for, else 8 on a GPU and 4 on a CPU."""
     from ..runtime.device import pick_device
 
     return args.batch_size or (BATCH if pick_device(args.device).type == "cpu" else GPU_BATCH)

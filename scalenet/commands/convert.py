@@ -1,4 +1,4 @@
-"""``scalenet convert CHECKPOINT``: the authors' checkpoints to weights, their masks to architectures."""
+"""``scalenet convert CHECKPOINT``: the authors' ``.pth`` to safetensors, their ``.npy`` masks to architectures."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..data.io import atomic_write
+from ..data.io import atomic_write, read_lines
 
 Entries = list[dict[str, Any]]
 
@@ -34,7 +34,7 @@ class KeypointFile:
         self.path, self.part = path, part_of(path)
         self._before: Entries = _read(path) if resume and path.exists() else []
         self._finished = bool(resume and path.exists())
-        self.known = {name for name, _ in self._lines()} if resume else set()
+        self.known = {name for name, _ in read_lines(self.part)} if resume else set()
         self._resume = resume
 
     def holds(self, name: str) -> bool:
@@ -63,23 +63,12 @@ class KeypointFile:
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         """Those of FILE, then those of FILE.part; an image that is there twice was done again, and the last counts."""
-        last = {name: number for number, (name, _) in enumerate(self._lines())}
+        last = {name: number for number, (name, _) in enumerate(read_lines(self.part))}
         again = {image_id(name) for name in last}
         yield from (entry for entry in self._before if entry["image_id"] not in again)
-        for number, (name, entries) in enumerate(self._lines()):
+        for number, (name, entries) in enumerate(read_lines(self.part)):
             if last[name] == number:
                 yield from entries
-
-    def _lines(self) -> Iterator[tuple[str, Entries]]:
-        if not self.part.exists():
-            return
-        with self.part.open(encoding="utf-8") as file:
-            for line in file:
-                try:
-                    name, entries = json.loads(line)
-                except ValueError:  # cut off when a run was killed
-                    continue
-                yield name, entries
 
 
 def part_of(path: Path) -> Path:

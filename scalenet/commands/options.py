@@ -83,7 +83,7 @@ def add_threads(parser: ArgumentParser) -> None:
 
 
 def use_threads(args: Namespace) -> None:
-    """Let torch compute in as many threads as were asked for."""
+    """Set the number of threads that torch computes in to what was asked for."""
     if args.threads is not None:
         import torch
 

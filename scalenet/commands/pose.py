@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def is_bottomup(name: str) -> bool:
-    """Whether a network's name says that it looks at everybody at once."""
+    """Whether a network's name is that of a bottom-up one."""
     return name.partition(".")[0].endswith("_bottomup")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 HOST = f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"  # a process number means something on one machine
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -105,6 +107,19 @@ def write_text(path: str | Path, text: str) -> Path:
     with atomic_write(path, size=len(data)) as temporary:
         temporary.write_bytes(data)
     return Path(path)
+
+
+def read_lines(path: Path) -> Iterator[Any]:
+    """The values of a file of JSON lines, none if there is no file.
+
+    A line cut short by a crash, alone or run into the next, is left out.
+    """
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            with suppress(ValueError):
+                yield json.loads(line)
 
 
 def temporary_name(path: Path, suffix: str = "") -> Path:

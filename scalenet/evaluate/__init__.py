@@ -1,1 +1,1 @@
-"""Metrics over a data set: a folder as it ships, the usual protocols."""
+"""Metrics of networks over data sets, in the folders that these ship in, by the protocols in use."""

@@ -1,4 +1,4 @@
-"""Images of a data set in which people have to be found first: results of everybody found."""
+"""A bottom-up network, or a top-down one behind a detector, over a data set: results of everybody found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..predict.topdown import PoseEstimator
 def estimate(
     estimator: BottomUpPoseEstimator | PoseEstimator, data: KeypointSet, image_ids: Sequence[Any], bar: bool = True
 ) -> list[Result]:
-    """COCO-form results of everybody found in the images.
+    """COCO-form results of everybody found in the images of ``data`` with these ids.
 
     Args:
         estimator: a bottom-up one, or a top-down one with a detector.

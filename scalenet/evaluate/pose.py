@@ -70,7 +70,7 @@ def evaluate(
         dataset: "coco", "stanford40", "crowdpose" or "lsp", with :func:`scalenet.evaluate.scores.score`'s metrics. The
             joints must be the network's; for "lsp" the shared ones (joints_compared) do if the torso's are among them.
         root, split: as in :func:`scalenet.data.keypoints.find_annotations`; limit: only the first images.
-        flip: mirror test; default yes. engine, dtype, calibration: as in :class:`~scalenet.predict.base.Predictor`.
+        flip: flip test; default yes. engine, dtype, calibration: as in :class:`~scalenet.predict.base.Predictor`.
         boxes, detector: top-down: a detector's result file, or who finds people, see
             :func:`~scalenet.predict.detector.make_detector`; default the annotations' boxes.
         input_size, decode: top-down, as in a PoseEstimator. scales: bottom-up, factors of the input size; default 1.

@@ -1,4 +1,4 @@
-"""Which metrics a data set of keypoints has, for a network's results or anybody's."""
+"""The metrics of each keypoint data set, for results of this package or of any other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCORES: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def scorer(dataset: str) -> Callable[..., dict[str, Any]]:
-    """What gives a data set's metrics from (results, :class:`KeypointSet`, image ids).
+    """The function that computes a data set's metrics from (results, :class:`KeypointSet`, image ids).
 
     Raises:
         DataError: for a data set whose metrics are not known.
@@ -32,8 +32,13 @@ def score(results: str | Path, dataset: str, annotations: str | Path) -> dict[st
     """The usual metrics for anybody's COCO-form results file; any joints and skeleton that ``annotations`` name.
 
     Args:
+        results: JSON in the form that COCO's server takes.
         dataset: "coco" or "stanford40" (ap, ap50, ap75, apm, apl, ar), "lsp" (pck, per_joint, joints) or "crowdpose"
             (ap, ap50, ap75, ar, ap_easy, ap_medium, ap_hard).
+        annotations: JSON in COCO's annotation form.
+
+    Returns:
+        The metrics by these names, as fractions.
 
     Raises:
         FileNotFoundError, DataError: for a file that is missing, in another form, or of other images or joints.

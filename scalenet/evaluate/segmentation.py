@@ -1,4 +1,4 @@
-"""mIoU of a network over a split: every image as it is, counted at full size."""
+"""mIoU of a network over a split: whole images, pixels counted at the image's own size."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ FOLDER = "folder"  # any images and masks
 def confusion_matrix(
     pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int, values: LabelValues | None = None
 ) -> ConfusionMatrix:
-    """Predicted (H, W) index masks, one per pair, counted against the pairs' labels.
+    """Pixels of predicted masks against those of the labels.
 
     Args:
+        pairs: (image file, label file).
+        masks: (H, W) class indices, one for each pair.
+        classes: number of classes; labels of this and above are ignored.
         values: counts what the labels hold, too.
 
     Raises:
@@ -61,8 +64,9 @@ def evaluate(
         dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", images and masks of the
             network's own classes. Labels that are no class, such as 255, do not count.
         root, split: as in :func:`scalenet.data.segmentation.find_pairs`; limit: only the first images.
-        flip: mean with the mirrored image; default not. engine, dtype, calibration, scales: as in a Segmenter.
-        prefix: only images whose file name begins so; ``limit`` counts these. upsample: as in a Segmenter.
+        flip: flip test, logits averaged; default no. engine, dtype, calibration: as in a predictor.
+        scales: factors of the image's size to look at.
+        prefix: only images whose file name begins so; ``limit`` counts these.
 
     Returns:
         model, dataset, split, flip, scales, upsample, images, seconds, miou, pixel_accuracy, per_class (name -> IoU,

@@ -27,12 +27,12 @@ def estimate(
     estimator: PoseEstimator, data: KeypointSet, image_ids: Sequence[Any], boxes: Boxes | None = None, bar: bool = True,
     joints: Joints | None = None,
 ) -> list[Result]:  # fmt: skip
-    """COCO-form results of every person box of the images, in the network's joints, near doubles suppressed.
+    """COCO-form results of every person box of the images, in the network's joints, after OKS suppression.
 
     Args:
-        boxes: a detector's, by image id or file name; None: the annotations' own.
+        boxes: a detector's (N, 5) x1, y1, x2, y2, score by image id or file name; None for the annotations' own.
         bar: show progress on a terminal.
-        joints: (file's, network's) of those that tell doubles; default all, one by one.
+        joints: pairs (index in the file, index in the network) of those that OKS suppression compares; default all.
     """
     sigmas = sigmas_of(data.labels or estimator.labels)
     pairs = np.array(joints or [(i, i) for i in range(len(sigmas))])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from timm.models import parse_model_name, split_model_name_tag
 
 from ..arch import Arch
+from ..errors import nearest
 from ..tasks import task_spec
 from . import pretrained
 from .checkpoint import refuse_pickled
@@ -118,9 +118,7 @@ def _registered(text: str) -> ModelName:
             raise LookupError(f"unknown model {text!r}; of a folder, say local-dir:{text}")
         if "/" in text:
             raise LookupError(f"unknown model {text!r}; of a repository of the Hub, say hf-hub:{text}")
-        close = difflib.get_close_matches(name, known, 1, cutoff=0.4)
-        hint = f"; did you mean {close[0]}?" if close else f"; choose from {', '.join(known)}"
-        raise LookupError(f"unknown model {text!r}{hint}")
+        raise LookupError(f"unknown model {text!r}; {nearest(name, known, cutoff=0.4)}")
     tags = [e.tag for e in pretrained.TABLE if e.name == name]
     if tag and tag not in tags:
         raise LookupError(f"unknown tag {tag!r} of {name}; there is {', '.join(tags) or 'none'}")

@@ -29,13 +29,13 @@ WAITING_BYTES = 1 << 27  # of frames that wait on either side of the network
 
 
 class Estimator(Protocol):
-    """A predictor, or whatever else gives a result with ``draw(image)`` and ``to_dict()`` for every image, in order.
+    """A predictor: whatever gives a result with ``draw(image)`` and ``to_dict()`` for every image, in order.
 
     :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` and :class:`~scalenet.BottomUpPoseEstimator` do.
     """
 
     def stream(self, images: Iterable[np.ndarray]) -> Iterator[Any]:
-        """One result for each image."""
+        """One result for each RGB uint8 (H, W, 3) image."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class VideoSummary:
         frames: how many were written; expected: how many the source said it has, or None.
         size: (H, W) of the written frames.
         fps: mean frame rate of the source.
-        duration: seconds the written video plays.
-        seconds: how long it took.
+        duration: of the written video, seconds.
+        seconds: wall time of the work.
         sound: whether the source's sound was copied.
         found: ``{"classes": [names], "shares": [mean over the frames]}``, or ``{"people": different ones (None without
             a tracker), "most_people": at once}``, by what the estimator finds.

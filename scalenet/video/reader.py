@@ -40,7 +40,7 @@ def load_av() -> ModuleType:
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a file's name is a video's; a GIF is one if it moves."""
+    """Whether a file is a video by its suffix (mp4, m4v, mov, avi, mkv, webm); a GIF is one if it is animated."""
     path = Path(path)
     if path.suffix.lower() != ".gif":
         return path.suffix.lower() in SUFFIXES
@@ -61,9 +61,9 @@ class VideoInfo:
         frames: how many there should be; None where the file does not tell.
         fps: mean frame rate.
         duration: seconds, or None.
-        codec: of its images, as FFmpeg calls it.
+        codec: of its video stream, by FFmpeg's name.
         time_base: seconds per unit of a frame's time stamp.
-        aspect: width of a pixel when upright, its height being 1.
+        aspect: sample aspect ratio when upright, width of a pixel by its height.
         start: seconds at which the first frame is shown, by the file's own clock.
     """
 
@@ -120,12 +120,16 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def read_frames(path: str | Path, max_frames: int | None = None) -> Iterator[Frame]:
-    """The frames of a video, upright and all of the first one's size; one is held at a time.
+    """The frames of a video, upright and all of the first one's size, decoded as they are asked for.
 
-    Packets that cannot be decoded are left out, as players do. A file that ends too early gives what is there.
+    Packets that cannot be decoded are left out, as players do. A truncated file gives the frames that are there.
+
+    Args:
+        max_frames: stop after so many; None reads all.
 
     Raises:
         FileNotFoundError, VideoError, ImportError: as :func:`probe`.
+        VideoError: if ``max_frames`` is below 1.
     """
     if max_frames is not None and max_frames < 1:
         raise VideoError(f"max_frames must be at least 1, got {max_frames}")
@@ -144,7 +148,13 @@ def read_frames(path: str | Path, max_frames: int | None = None) -> Iterator[Fra
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
-    """PyAV's container and its first stream of moving images, in a ``with`` block."""
+    """PyAV's container and its first video stream, cover images left out, in a ``with`` block.
+
+    Formats that name other files (playlists) and frames above the size limits are refused.
+
+    Raises:
+        FileNotFoundError, VideoError, ImportError: as :func:`probe`.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no video {path}" + (" (it is a folder)" if path.is_dir() else ""))

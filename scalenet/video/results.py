@@ -13,7 +13,7 @@ from ..labels import Colour
 from ..predict.results import OVERLAY_STRENGTH, PoseResult, SegmentationResult
 from ..predict.visualization import DRAWN_THRESHOLD, corner_legend, overlay
 
-SHOWN = 0.01  # share of a frame from which a class enters the legend
+SHOWN = 0.01  # share of a frame from which a class is named in the legend
 
 Draw = Callable[[Any, np.ndarray], np.ndarray]  # a result and its RGB frame to the RGB frame that is written
 

@@ -1,4 +1,4 @@
-"""Who is who from frame to frame: ids for people by the likeness of their joints. N people, M tracks, K joints."""
+"""Track people over frames by OKS between their joints. N people in a frame, M tracks, K joints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ LARGEST_ZOOM = 1.25  # of the image from frame to frame
 
 @dataclass
 class _Track:
-    """Somebody as last seen, and (``carried``) as moved on with the whole image since."""
+    """A person as last seen: (K, 3) keypoints x, y, score and (4,) box x1, y1, x2, y2 in pixels; ``carried``: moved on
+    with the whole image since.
+    """
 
     keypoints: np.ndarray
     box: np.ndarray
@@ -70,14 +72,14 @@ class _Seen:
 class Tracker:
     """Gives people ids that stay over the frames of one video. An id is never given to a second person.
 
-    People of a frame are matched one to one with those known, so that the sum of likenesses is greatest; whoever
-    scores below ``begin`` is matched after the others, with who is left. The likeness is the mean of two: OKS between
+    People of a frame are matched one to one with those known, so that the sum of similarities is greatest; whoever
+    scores below ``begin`` is matched after the others, with who is left. The similarity is the mean of two: OKS between
     the joints seen now and those last seen, moved on as they moved before, and the overlap (IoU) of their boxes; where
     two poses share fewer than 3 joints the overlap alone. Who is not seen any more is remembered for ``keep`` frames:
     as somebody who goes on, who stands still, or who moves and grows with all the others, as in a zoom.
 
     Args:
-        likeness: least likeness of the same person in two frames, 0..1.
+        likeness: least similarity of the same person in two frames, 0..1.
         keep: frames for which somebody who is not seen is remembered.
         threshold: least score of a joint that counts.
         seen: frames that somebody is seen in before they get an id, so that what is found by mistake gets none.
@@ -104,7 +106,7 @@ class Tracker:
         """The next frame's people with their ids, from 1 on; -1 for who shows no joint and has no box, or was not seen
         in enough frames yet.
 
-        The order of people within a frame does not matter. Call it once for each frame, in order.
+        Call it once for each frame, in order. The order of people within a frame does not matter.
         """
         seen = _Seen.of(result, self.threshold)
         found = _rounds(self._likenesses(seen), seen.scores >= self.begin)
@@ -213,7 +215,7 @@ def _common_motion(before: np.ndarray, now: np.ndarray) -> tuple[float, np.ndarr
 
 
 def _boxes(result: PoseResult, seen: np.ndarray) -> np.ndarray:
-    """(N, 4) x1, y1, x2, y2 around the joints seen, without any the given box; NaN where there is neither."""
+    """(N, 4) x1, y1, x2, y2 around the visible joints, without any the given box; NaN where there is neither."""
     xy = np.where(seen[..., None], result.keypoints[..., :2], np.nan).astype(float)
     boxes = np.full((len(result), 4), np.nan) if result.boxes is None else result.boxes.astype(float)
     some = seen.any(1)
@@ -228,12 +230,12 @@ def _canonical(keypoints: np.ndarray, boxes: np.ndarray) -> list[int]:
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:
-    """Of (…, 4) boxes, at least a pixel."""
+    """Square pixels of (…, 4) boxes, each side counted as at least 1."""
     return np.maximum(boxes[..., 2] - boxes[..., 0], 1) * np.maximum(boxes[..., 3] - boxes[..., 1], 1)
 
 
 def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(N,) overlap of a box with (N, 4) boxes."""
+    """(N,) IoU of a (4,) box with (N, 4) boxes."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     inter = np.maximum(high - low, 0).prod(-1)
     union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(-1) - inter

@@ -28,15 +28,15 @@ BT709 = 1
 class VideoWriter:
     """Encodes RGB frames to H.264 (yuv420p, which every browser plays) in a fragmented mp4.
 
-    What is on disk can be played at every moment, up to the last second or two. Sides must be even: an odd one gets
-    its last row or column once more.
+    What is on disk can be played at every moment, up to the last second or two. H.264 needs even sides: of an odd one
+    the last row or column is repeated.
 
     Args:
         path: of the file, ``.mp4``.
         size: (H, W) of the frames.
-        fps: mean frame rate, for the encoder to plan with; when a frame is shown is said by its time stamp.
+        fps: mean frame rate, a hint for the encoder; when a frame is shown, its time stamp says.
         time_base: seconds per unit of a time stamp.
-        aspect: width of a pixel, its height being 1.
+        aspect: sample aspect ratio, width of a pixel by its height.
 
     Raises:
         VideoError: if the encoder refuses.
@@ -75,7 +75,7 @@ class VideoWriter:
             pts, duration: when and how long it is shown, in units of ``time_base``; ``pts`` must grow.
 
         Raises:
-            VideoError: if its size is another, or it cannot be written.
+            VideoError: if its size is not the writer's, or it cannot be encoded or written.
         """
         if image.shape[:2] != self.size:
             raise VideoError(f"a frame of {image.shape[:2]} in a video of {self.size}: all must have one size")
@@ -112,16 +112,18 @@ class VideoWriter:
 
 
 def finish(path: Path, source: Path, start: float, end: float) -> bool:
-    """Make an ordinary mp4, its index in front, of a fragmented one, with the sound of ``source`` if mp4 can hold it.
+    """Remux a fragmented mp4 to an ordinary one, its index in front, with the sound of ``source`` if mp4 can hold it.
 
-    Nothing is coded again. If that fails (a full disk, odd sound) what can be left out is, and in the end the
-    fragmented file stays as it is: it plays too.
+    Nothing is encoded again. Where that fails (a full disk, sound that cannot be copied) it is tried without sound, and
+    at last the fragmented file stays as it is: it plays too.
 
     Args:
-        start, end: seconds of the source that the video shows.
+        path: the fragmented file, which is replaced.
+        source: the video whose first sound track is copied.
+        start, end: seconds of the source, by its own clock, that the video shows.
 
     Returns:
-        whether there is sound.
+        Whether the sound was copied.
     """
     errors = (load_av().FFmpegError, OSError, ValueError)
     for sound in (source, None):

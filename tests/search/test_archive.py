@@ -146,4 +146,4 @@ def test_a_mistyped_record_is_one_line_that_names_its_line(tmp_path, capsys, nam
 def test_a_search_stopped_before_its_first_record_reports_nothing(tmp_path):
     from search.report import plot_front, table
 
-    assert table([], "miou").startswith("0 evaluated") and plot_front([], tmp_path / "a.png", "miou").is_file()
+    assert table([], "miou").startswith("0 evaluated") and plot_front([], tmp_path / "a.svg", "miou").is_file()

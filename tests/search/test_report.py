@@ -10,7 +10,8 @@ import pytest
 from scalenet.models.names import named_arch
 from search.__main__ import main
 from search.archive import Archive, Record
-from search.report_page import hrnet_of, hypervolume, write_page
+from search.report import hrnet_of
+from search.report_page import hypervolume, write_page
 
 from ..small_training import SPACE
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import random
-from pathlib import Path
+import xml.etree.ElementTree as ET
 
 import pytest
 import torch
@@ -350,7 +350,7 @@ def test_the_latency_is_measured_where_it_is_an_objective(world, tmp_path):
     small, large = evaluator.score(SPACE.smallest()), evaluator.score(SPACE.largest())
     assert 0 < small.latency < large.latency and "batch 2, float32" in evaluator.identity["latency"]
     assert Record.from_json(large.to_json()) == large and "ms" in table([small, large], "miou", ("latency",))
-    assert plot_front([small, large], tmp_path / "x.png", "miou", costs=("latency", "macs")).is_file()
+    assert plot_front([small, large], tmp_path / "x.svg", "miou", costs=("latency", "macs")).is_file()
 
 
 def test_choose_keeps_the_limits():
@@ -378,10 +378,11 @@ def test_search_runs_resumes_and_reports(world, tmp_path, capsys, monkeypatch):
     assert main(["run", "s0", *args, "evaluations=6"]) == 0
     archive = Archive(tmp_path / "archive.jsonl")
     assert len(archive) == 6 and list(archive.records)[:2] == list(before) and archive.last_generation >= 1
-    assert (tmp_path / "pareto.png").read_bytes()[:4] == b"\x89PNG"
+    assert ET.parse(tmp_path / "pareto.svg").getroot().tag.endswith("svg")
     assert "Pareto front" in capsys.readouterr().out
-    assert main(["report", str(tmp_path / "archive.jsonl"), "-o", str(tmp_path / "again.png")]) == 0
-    assert Path(tmp_path / "again.png").is_file()
+    assert main(["report", str(tmp_path / "archive.jsonl"), "-o", str(tmp_path / "again.svg")]) == 0
+    assert (tmp_path / "again.svg").read_text() == (tmp_path / "pareto.svg").read_text().replace("miou", "score")
+    assert main(["report", str(tmp_path / "archive.jsonl"), "-o", str(tmp_path / "again.png")]) == 2
 
 
 def test_single_architectures_are_scored_by_name_or_file(world, tmp_path, capsys, monkeypatch):

@@ -38,7 +38,7 @@ def run_cocoeval(
     try:
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise DataError("figures of keypoints need pycocotools: pip install pycocotools") from None
+        raise DataError("keypoint metrics need pycocotools: pip install pycocotools") from None
     spread = np.asarray(sigmas if len(sigmas) else sigmas_of(data.labels), np.float64)
     if len(spread) != len(data.labels.names):
         raise DataError(f"{len(data.labels.names)} joints need as many sigmas, got {len(spread)}")

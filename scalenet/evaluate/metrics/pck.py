@@ -19,7 +19,7 @@ THRESHOLD = 0.2
 
 
 def torso_sizes(keypoints: np.ndarray, boxes: np.ndarray, labels: Labels) -> np.ndarray:
-    """(N,) pixels a joint's error is measured in, from labelled (N, K, 3) keypoints and (N, 4) corner boxes."""
+    """(N,) lengths in pixels that joint errors are divided by, from (N, K, 3) keypoints and (N, 4) x1, y1, x2, y2."""
     ends = [keypoints[:, labels.names.index(name)] for name in TORSO]
     length = np.hypot(*(ends[0] - ends[1])[:, :2].T)
     labelled = (ends[0][:, 2] > 0) & (ends[1][:, 2] > 0)
@@ -31,11 +31,12 @@ def pck(
     predicted: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray, labels: Labels, threshold: float = THRESHOLD,
     joints: Sequence[str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Right joints / labelled joints, over all and per joint.
+    """Percentage of correct keypoints as a fraction: correct / labelled joints, over all and per joint.
 
     Args:
-        predicted: (N, K, 2 or more) x, y; NaN for somebody not found.
+        predicted: (N, K, 2 or more) x, y in pixels; NaN for a person who was not found.
         keypoints, boxes: the labelled people, (N, K, 3) and (N, 4) x1, y1, x2, y2.
+        threshold: largest error of a correct joint, in torso lengths.
         joints: names of those compared; default all.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Who of the labelled people is found, where not everybody in an image is labelled. K joints."""
+"""Recall of the labelled people, for data in which not everybody in an image is labelled. K joints."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def score_recall(
     image_ids: Iterable[Any] | None = None,
     threshold: float = 0.5,
 ) -> dict[str, float | None]:
-    """Share of the labelled people whom some result of their image matches. Whoever else is found does not count.
+    """Share of the labelled people whom some result of their image matches. Other results are no errors.
 
     Args:
         results: as :func:`~scalenet.data.keypoints.read_results` gives them.
         image_ids: score these images only.
-        threshold: least OKS, COCO's: at the annotation's area, over its labelled joints.
+        threshold: least OKS of a match, 0..1; OKS is COCO's, at the annotation's area, over its labelled joints.
 
     Returns:
         "recall", None where nobody is labelled, and "people", how many are.
