@@ -1,5 +1,8 @@
 """A full disk is one line that says where and how much; what was there before stays whole."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from scalenet.data.io import DiskFullError, atomic_write, full_disk_named, write_text
@@ -27,6 +30,13 @@ def test_a_run_goes_on_from_the_checkpoint_that_stayed(recipe, tmp_path):
         Run(recipe).run()
     assert Run(recipe).run().is_file()
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.endswith(".tmp")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="shows open files on Linux alone")
+def test_a_video_without_room_gives_back_what_it_took(places):
+    """A file without a name takes its room for as long as it is open."""
+    check(places.video(), file_limit, places.out)
+    assert not [fd for fd in Path("/proc/self/fd").iterdir() if str(places.out) in os.path.realpath(fd)]
 
 
 def test_the_words_are_those_of_the_file_that_was_asked_for(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -79,6 +79,18 @@ def part_of(path: Path) -> Path:
 def image_id(name: str) -> int | str:
     """An image's id in COCO's form: the number its name is, else the name."""
     return int(name) if name.isdecimal() else name
+
+
+def check_ids(names: Iterable[str]) -> None:
+    """Raises ValueError if two of the images' names give one id, as 1 and 01 do."""
+    known: dict[int | str, str] = {}
+    for name in names:
+        other = known.setdefault(image_id(name), name)
+        if other != name:
+            raise ValueError(
+                f"images {other} and {name} would both be image {image_id(name)} in COCO's form: rename one, or name "
+                "another folder with -o"
+            )
 
 
 def _read(path: Path) -> Entries:

@@ -14,10 +14,10 @@ from ..labels import DECODERS
 from . import inputs
 from .batch import Batch, Job, is_file_name, keep_results, plan
 from .clip import check_budget, frames_together, paced, run_video, target_of, the_video
-from .keypoint_file import KeypointFile, image_id, part_of
+from .keypoint_file import KeypointFile, check_ids, image_id, part_of
 from .options import add_budget, add_engine, add_threads, numbers, positive, use_threads
 
-RESULTS = "keypoints.json"
+RESULTS, DRAWN = "keypoints.json", "_pose.png"
 NETWORK, BOTTOMUP_NETWORK = "scalenet_p0", "scalenet_p0_bottomup"
 PEOPLE_TOGETHER = 32
 MET, FOLLOWED = 0.4, 0.2  # scores of people in a video: of who is new, of who is known
@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         return _run_video(args, video)
     jobs, file = plan(args, sources, ["pose"]), results_file(args)
     keep_results(args, [file, part_of(file), *(job.targets[0] for job in jobs)])
+    before = drawn_before(file.parent) if args.skip_existing and not is_file_name(Path(args.out)) else []
+    check_ids([*inputs.unique_names(sources), *before])
     results = KeypointFile(file, resume=args.skip_existing)
     wanted = [job for job in jobs if not (job.targets[0].exists() and results.holds(job.name))]
     wanted = wanted if args.skip_existing else jobs
@@ -106,6 +108,11 @@ def results_file(args: argparse.Namespace) -> Path:
         return out.with_suffix(".json")
     stem = Path(RESULTS).stem
     return out / (RESULTS if args.shard is None else f"{stem}_{args.shard[0]}_of_{args.shard[1]}.json")
+
+
+def drawn_before(folder: Path) -> list[str]:
+    """Names of the images whose drawings are in a folder of results."""
+    return sorted(path.name.removesuffix(DRAWN) for path in folder.glob(f"*{DRAWN}"))
 
 
 def _write_all(args: argparse.Namespace, batch: Batch, found: Iterable[Any], results: KeypointFile) -> list[dict]:

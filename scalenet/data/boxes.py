@@ -98,18 +98,28 @@ def xywh_to_xyxy(rows: Any, what: str) -> np.ndarray:
 
 def boxes_of(table: Boxes, image: str | Path) -> np.ndarray | None:
     """The boxes of an image by its path as given, its name, its stem, or the number its stem is; None: no entry."""
+    key = _key_of(table, image)
+    return None if key is None else table[key]
+
+
+def _key_of(table: Boxes, image: str | Path) -> str | int | None:
     path = Path(image)
     keys: list[str | int] = [str(image), path.name, path.stem]
     keys += [int(path.stem)] if path.stem.isdecimal() else []
-    return next((table[k] for k in keys if k in table), None)
+    return next((k for k in keys if k in table), None)
 
 
 def boxes_for(table: Boxes, images: Sequence[str | Path], what: str | Path) -> list[np.ndarray]:
     """(N, 5) boxes of each image, (0, 5) where the table has no entry.
 
     Raises:
-        BoxError: if it has entries, but none for any of them; ``what`` names the file.
+        BoxError: if it has entries, but none for any of them, or one entry for two; ``what`` names the file.
     """
+    owners: dict[str | int, str] = {}
+    for image in map(str, images):
+        key = _key_of(table, image)
+        if key is not None and owners.setdefault(key, image) != image:
+            raise BoxError(f"{what}: the boxes of {key!r} could be those of {owners[key]} or of {image}")
     rows = [boxes_of(table, image) for image in images]
     if table and all(row is None for row in rows):
         raise BoxError(f"{what} names none of the images given")

@@ -119,6 +119,7 @@ def process_video(
     with ExitStack() as stack:
         lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
         job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines)
+        stack.callback(job.let_go)
         stopped = _run(job, estimator, tracker, progress, max_frames)
     summary = VideoSummary(
         info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
@@ -229,6 +230,11 @@ class _Job:
         if self.writer is not None:
             self.writer.close()
             self.sound = finish(self.path, self.info.path, self.info.start, self.info.start + self.duration)
+
+    def let_go(self) -> None:
+        """Close the file if something failed before its end."""
+        if self.writer is not None:
+            self.writer.let_go()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import heapq
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,11 @@ class VideoWriter:
         self._mux(None)
         self._container.close()
         _check_whole(self.path, self._bytes)
+
+    def let_go(self) -> None:
+        """Close the file, whole or not: a disk that is full gets its room back only then. Does nothing when closed."""
+        with suppress(self._av.FFmpegError):
+            self._container.close()
 
     def _mux(self, frame: Any) -> None:
         try:

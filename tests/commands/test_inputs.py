@@ -166,6 +166,26 @@ def test_a_killed_run_of_pose_goes_on_where_it_was(folder, joints, tmp_path, mon
     assert [e["image_id"] for e in json.loads((out / "keypoints.json").read_text())] == ["a", "b"]
 
 
+@pytest.mark.parametrize("before", [["1.png"], ["1.png", "02.png"]], ids=["with the other", "after the other"])
+def test_two_images_are_never_one_in_the_results(joints, tmp_path, capsys, before):
+    """001 and 1 are the same number: the second would take the place of the first."""
+    given, out = tmp_path / "given", tmp_path / "out"
+    given.mkdir()
+    argv = ["pose", str(given), "-m", joints, "--detector", "none", "-o", str(out), "--skip-existing"]
+    for name in before:
+        save_image(given / name, sample_image(32, 40))
+    if len(before) > 1:
+        assert cli.main(argv) == 0
+        assert [e["image_id"] for e in json.loads((out / "keypoints.json").read_text())] == [2, 1]
+        (given / "1.png").unlink()
+    files = {p.name: p.read_bytes() for p in out.glob("*")}
+    save_image(given / "001.png", sample_image(32, 40))
+    assert cli.main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "images 001 and 1 would both be image 1" in err
+    assert {p.name: p.read_bytes() for p in out.glob("*")} == files
+
+
 def test_threads_are_torchs(folder, weights, tmp_path):
     before = torch.get_num_threads()
     try:

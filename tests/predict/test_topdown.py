@@ -309,6 +309,9 @@ def test_both_forms_of_boxes_files(tmp_path):
     assert [len(b) for b in boxes_for(read_boxes(results), ["12.jpg", "13.jpg"], results)] == [1, 0]
     with pytest.raises(BoxError, match="names none of the images"):
         boxes_for(read_boxes(results), ["13.jpg"], results)
+    for first, second in (("12.jpg", "012.jpg"), ("a/12.jpg", "b/12.jpg")):
+        with pytest.raises(BoxError, match=f"the boxes of 12 could be those of {first} or of {second}"):
+            boxes_for(read_boxes(results), [first, second], results)
 
 
 def test_boxes_of_coco_annotations(tmp_path):
