@@ -64,6 +64,7 @@ class Folded(nn.Module):
             self._fold_scale()
 
     def _fold_scale(self) -> None:
+        assert self.scale is not None
         conv = self.network.conv1
         if type(self.network) is ScaleNet and not conv._forward_hooks and not conv._forward_pre_hooks:
             self.network.conv1 = conv = copy.deepcopy(conv)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from ..data.transforms import BoxError
 
 if TYPE_CHECKING:
     from gradio.components import Component
+
+Checked = TypeVar("Checked", bound="Component")
 
 MAX_PIXELS = 50_000_000  # a phone's 48 pass; less than the package takes: visitors share the machine's memory
 MAX_BOXES = 100
@@ -45,7 +47,7 @@ def polite(upload: str | None = None, what: str = "the file") -> Iterator[None]:
         raise gr.Error(message, print_exception=False) from None
 
 
-def uploads_only(component: Component, what: str) -> Component:
+def uploads_only(component: Checked, what: str) -> Checked:
     """Make an image or video component take an upload alone and hand over its path, unopened.
 
     Gradio's own would open an image before we can say politely what is wrong with it, would fetch a link of any size,
@@ -77,7 +79,7 @@ def _is_file_in(folder: Path, path: str) -> bool:
         return False
 
 
-def checked_component(component: Component, check: Callable[[Any], Any]) -> Component:
+def checked_component(component: Checked, check: Callable[[Any], Any]) -> Checked:
     """Have what programs send for a component looked at first, see :func:`check_first`."""
     component.check_payload = check  # type: ignore[attr-defined]
     return component

@@ -12,7 +12,8 @@ from ..video.process import VideoError
 from .inputs import uploads_only
 
 if TYPE_CHECKING:
-    from gradio.components import Component
+    from gradio import State
+    from gradio.components import HTML, Button, Component, Image
 
 WORKERS = 2  # images that are worked on at a time, all tabs together
 SHARED: dict[str, Any] = {"concurrency_limit": WORKERS, "concurrency_id": "images"}
@@ -39,11 +40,11 @@ class Page:
         hidden: a button that nobody sees, for what only programs call.
     """
 
-    image: Component
-    problem: Component
-    picture: Component
-    opened: Component
-    hidden: Component
+    image: Image
+    problem: HTML
+    picture: State
+    opened: State
+    hidden: Button
 
     def opens(self, tab: Any, name: str) -> None:
         """Remember which tab is open."""
@@ -109,7 +110,7 @@ def build_page() -> Page:
     return page
 
 
-def problem_line() -> Component:
+def problem_line() -> HTML:
     """A line for what is wrong, read out by screen readers when it changes; empty, it takes no room."""
     import gradio as gr
 

@@ -18,7 +18,7 @@ from .page import AT_ONCE, SCROLL, Page, problem_line, says_what_is_wrong
 from .tabs import NO_WEIGHTS, download_row, model_choice, opacity_slider, threshold_slider
 
 if TYPE_CHECKING:
-    from gradio.components import Component
+    from gradio.components import Component, Video
 
 MAX_SECONDS, MAX_FRAMES = 60, 1800
 MAX_PIXELS = MAX_FRAMES * 1920 * 1088  # of all frames together
@@ -28,7 +28,7 @@ NO_PYAV = "Videos need PyAV, which is not installed here: `pip install av`."
 Report = Callable[[int, "int | None"], None]
 
 
-def build_clip() -> tuple[Component, Component]:
+def build_clip() -> tuple[Video, Component]:
     """Lay out the upload of a clip and the line for what is wrong with it."""
     import gradio as gr
 
@@ -36,7 +36,7 @@ def build_clip() -> tuple[Component, Component]:
     return uploads_only(clip, "clip"), problem_line()
 
 
-def build_video_tab(networks: Networks, cache: str, page: Page, clip: Component, upload_problem: Component) -> Any:
+def build_video_tab(networks: Networks, cache: str, page: Page, clip: Video, upload_problem: Component) -> Any:
     """Lay the tab out inside the present ``gr.Tabs`` and connect it; returns its choice of networks, if it has one."""
     import gradio as gr
 

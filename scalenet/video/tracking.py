@@ -51,10 +51,10 @@ class _Seen:
         boxes = _boxes(result, joints)
         order = np.array([i for i in _canonical(result.keypoints, boxes) if np.isfinite(boxes[i]).all()], int)
         people, sigmas = result.keypoints.astype(float), likely_sigmas(result.labels)
-        parts = [order, people[order], joints[order], boxes[order], result.scores[order]]
-        everyone = cls(*parts, sigmas)
+        everyone = cls(order, people[order], joints[order], boxes[order], result.scores[order], sigmas)
         once = [row for row in range(len(order)) if not everyone.repeats(row)]
-        return cls(*(part[once] for part in parts), sigmas)
+        order = order[once]
+        return cls(order, people[order], joints[order], boxes[order], result.scores[order], sigmas)
 
     def repeats(self, row: int) -> bool:
         """Whether a person is much like another who scores much higher."""
