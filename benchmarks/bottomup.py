@@ -21,10 +21,11 @@ import torch
 from benchmarks import Measurement, show
 from benchmarks._process import run
 from scalenet.data.keypoints import KeypointSet, Result, read_results
+from scalenet.data.sizes import canvas_size
 from scalenet.data.transforms import crop_matrices, invert, transform
 from scalenet.evaluate.metrics.crowdpose import score_crowdpose
 from scalenet.pose.grouping import group_keypoints
-from scalenet.predict.bottomup import BottomUpPoseEstimator, canvas_size
+from scalenet.predict.bottomup import BottomUpPoseEstimator
 
 TAG_STEP = 2.0
 

@@ -24,7 +24,8 @@ from benchmarks import Measurement, show
 from scalenet.commands.pose import sample_portrait
 from scalenet.commands.segment import sample_photograph
 from scalenet.data.images import as_tensor, load_image, pad_to_multiple
-from scalenet.predict.segmentation import COARSEST, Segmenter, index_mask
+from scalenet.data.sizes import COARSEST
+from scalenet.predict.segmentation import Segmenter, index_mask
 from scalenet.predict.topdown import PoseEstimator
 
 Parts = dict[str, Callable[[], Any]]

@@ -17,8 +17,7 @@ from .engines.names import DTYPES, ENGINES
 from .fuse import Folded, fold
 from .models.preprocessing import model_input
 from .network import ScaleNet
-from .predict.base import CalibrationImages
-from .predict.calibration import calibration_inputs
+from .predict.calibration import CalibrationImages, calibration_inputs
 from .runtime.device import Device, pick_device
 
 SIDE = 1024  # of the matrices whose product tells what the processor can do

@@ -14,12 +14,11 @@ from torch.export import Dim
 
 from .data.images import normalise
 from .data.io import atomic_write
-from .engines.int8 import INT8_TOLERANCE, quantise
 from .fuse import Folded, fold
 from .models.preprocessing import model_input
 from .network import ScaleNet
-from .predict.base import CalibrationImages
-from .predict.calibration import calibration_inputs
+from .predict.calibration import CalibrationImages, calibration_inputs
+from .quantise import INT8_TOLERANCE, quantise
 
 FORMATS = ("onnx", "pt2")
 TOLERANCE, CHECKED = 1e-3, 3  # of the largest output, on so many inputs

@@ -85,7 +85,7 @@ def build_examples(examples: Sequence[Example], label: str) -> Component | None:
     )
 
 
-def keep(component: Component, path: str | Path) -> str:
+def keep_file(component: Component, path: str | Path) -> str:
     """A copy of a file where ``component`` may hand it out, which stays while the app runs; returns its path."""
     from gradio.processing_utils import save_file_to_cache
 

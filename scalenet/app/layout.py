@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .budget import BudgetHandlers, build_budget_tab
-from .examples import EXAMPLES, Example, build_examples, keep, write_panning_clip
+from .examples import EXAMPLES, Example, build_examples, keep_file, write_panning_clip
 from .handlers import Handlers
 from .networks import Networks
 from .page import AT_ONCE, Page, build_page
@@ -71,7 +71,7 @@ def _try_photographs(
     """An example brings its photograph, opens the tab and chooses the network that it is for."""
     import gradio as gr
 
-    files = [keep(page.image, example.path) for example in examples if example.path]
+    files = [keep_file(page.image, example.path) for example in examples if example.path]
     models = {task: model for task, (_, model) in choices.items() if model}
 
     def choose(place: int) -> tuple[Any, ...]:
@@ -91,7 +91,7 @@ def _try_clips(
 ) -> None:
     """An example brings its clip, and chooses the network that it is for."""
     with tempfile.TemporaryDirectory() as folder:
-        files = [keep(clip, write_panning_clip(example.path, folder)) for example in examples if example.path]
+        files = [keep_file(clip, write_panning_clip(example.path, folder)) for example in examples if example.path]
 
     def choose(place: int) -> tuple[Any, ...]:
         example = examples[int(place)]

@@ -69,12 +69,15 @@ class Networks:
 
     def titles(self, task: str) -> list[tuple[str, str]]:
         """What can be chosen for a task, as (what it does and its name, its name)."""
-        return [(f"{title_of(task, labels_of(source))} · {name}", name) for name, source in self._sources[task].items()]
+        return [
+            (f"{title_of(task, labels_of_source(source))} · {name}", name)
+            for name, source in self._sources[task].items()
+        ]
 
     def first_of(self, task: str, labels: Labels | None) -> str | None:
         """The first network for a task whose outputs mean ``labels`` (None: anything), if there is one."""
         sources = self._sources[task].items()
-        return next((name for name, source in sources if labels is None or labels_of(source) == labels), None)
+        return next((name for name, source in sources if labels is None or labels_of_source(source) == labels), None)
 
     def task_of(self, name: str) -> str:
         """The task of one of the networks.
@@ -125,7 +128,7 @@ def _sources(models: Sequence[str | Path]) -> dict[str, str]:
     return sources
 
 
-def labels_of(source: str) -> Labels | None:
+def labels_of_source(source: str) -> Labels | None:
     """What a network's outputs mean, as far as it can be known without loading or downloading it."""
     parsed = parse_name(source)
     if parsed.kind == "registered":

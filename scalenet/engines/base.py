@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from ..fuse import Folded
+from ..quantise import INT8_TOLERANCE
 from ..runtime.device import Device, pick_device
 from .cache import cache_folder
 from .names import ENGINES, ON_PROCESSORS
 
-TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "int8": 0.25}  # of the largest output, against float32
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "int8": INT8_TOLERANCE}  # of the largest output, against float32
 SMALL = (64, 96)  # (H, W) that an engine is looked at with before it is used
 INSTALL = 'pip install "scalenet[engines]"'
 

@@ -64,8 +64,7 @@ def evaluate(
         dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", images and masks of the
             network's own classes. Labels that are no class, such as 255, do not count.
         root, split: as in :func:`scalenet.data.segmentation.find_pairs`; limit: only the first images.
-        flip: flip test, logits averaged; default no. engine, dtype, calibration: as in a predictor.
-        scales: factors of the image's size to look at.
+        flip: flip test; default no. engine, dtype, calibration, scales, upsample: as in a Segmenter.
         prefix: only images whose file name begins so; ``limit`` counts these.
 
     Returns:

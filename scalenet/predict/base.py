@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
-import numpy as np
 from tqdm import tqdm
 
 from ..budget import Budget, BudgetError
@@ -23,9 +22,9 @@ from ..network import ScaleNet
 from ..runtime.device import Device
 from ..runtime.pipeline import neighbours, prefetch
 from ..tasks import TaskSpec, WrongTask
+from .calibration import CalibrationImages, calibration_inputs
 
 NO_BUDGET = Budget()
-CalibrationImages = str | Path | Sequence[ImageLike]  # a folder of them, or themselves
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 Found = TypeVar("Found")
@@ -90,7 +89,7 @@ class Predictor:
         self.labels = self.spec.labels_of(model.labels, model.num_classes)
         self.trained_size, self.statistics = model_input(model)
         ready = Folded(self.model, statistics=self.statistics)
-        images = None if calibration is None else partial(_inputs, model, self.trained_size, calibration)
+        images = None if calibration is None else partial(calibration_inputs, model, self.trained_size, calibration)
         self.engine = start_engine(ready, engine, dtype, self.trained_size, images)
 
     def __repr__(self) -> str:
@@ -137,12 +136,6 @@ class Predictor:
         if flip and not self.labels.flip_pairs:
             raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
         return flip
-
-
-def _inputs(model: ScaleNet, size: tuple[int, int], given: CalibrationImages) -> Iterator[np.ndarray]:
-    from .calibration import calibration_inputs  # which knows how each predictor shows images
-
-    return calibration_inputs(model, size, given)
 
 
 def _name(name: str | Path | ScaleNet) -> str | Path:

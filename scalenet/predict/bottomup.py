@@ -17,32 +17,18 @@ import torch.nn.functional as F
 
 from ..budget import Budget, Limit
 from ..data.images import ImageLike, as_tensor, load_image
+from ..data.sizes import canvas_size
 from ..data.transforms import crop, crop_matrices, invert, transform
 from ..network import ScaleNet
 from ..pose.grouping import group_keypoints
 from ..runtime.device import Device
 from ..tasks import BOTTOMUP
-from .base import CalibrationImages, Predictor
+from .base import Predictor
+from .calibration import CalibrationImages
 from .results import PoseResult
 
-MULTIPLE = 64  # sides of the network's input are multiples of it
 PERSON_THRESHOLD = 0.2
 TAG_THRESHOLD, OWN_TAG_THRESHOLD = 1.0, 0.4  # the second chosen on composed crowds of val among 0.25 to 1
-LONGEST = 4  # times the short side: what is longer is made to fit, so that memory is bounded
-
-
-def canvas_size(height: int, width: int, short: int) -> tuple[int, int]:
-    """(H, W) of the network's input for an image: ``short`` for its short side, the long one in proportion.
-
-    Both are rounded up to a multiple of 64; the long one is at most 4 times the short one.
-    """
-    side = _round_up(short)
-    long = min(_round_up(-(-short * max(height, width) // min(height, width))), LONGEST * side)
-    return (side, long) if width >= height else (long, side)
-
-
-def _round_up(n: int) -> int:
-    return -(-n // MULTIPLE) * MULTIPLE
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,18 @@ import torch.nn.functional as F
 
 from ..budget import Budget, Limit
 from ..data.images import ImageLike, as_tensor, load_image, mirrored, pad_to_multiple
+from ..data.sizes import COARSEST, STRIDE, Size, reduced, scaled
 from ..labels import UPSAMPLED
 from ..network import ScaleNet
 from ..runtime.device import Device
 from ..tasks import SEGMENTATION
-from .base import CalibrationImages, Predictor
+from .base import Predictor
+from .calibration import CalibrationImages
 from .confidence import UNKNOWN, calibration_of
 from .results import SegmentationResult
 
-STRIDE, COARSEST = 4, 32  # of the logits, and of the coarsest branch
 BAND_VALUES = 1 << 24  # logits that are held at full size at a time
 MIN_WINDOW = 32
-Size = tuple[int, int]
 Fitted = tuple[np.ndarray, Size, Size]  # an image as the network sees it, the size its logits cover, and its own
 
 
@@ -194,7 +194,7 @@ class Segmenter(Predictor):
         base = _stride4(x.shape[-2:])
         parts = []
         for scale in self.scales:
-            size = _scaled(x.shape[-2:], scale)
+            size = scaled(x.shape[-2:], scale)
             y = x if scale == 1 else F.interpolate(x.float(), size=size, mode="bilinear", antialias=scale < 1)
             for part in self._sides(y):
                 parts.append(_resize(part, base))
@@ -222,20 +222,8 @@ def _check_options(scales: Sequence[float], window: Size | None, overlap: float)
         raise ValueError(f"overlap must be from 0 to below 1, got {overlap}")
 
 
-def reduced(pixels: np.ndarray, input_size: Size) -> np.ndarray:
-    """An image of more pixels than a network's input reduced to as many, sides multiples of 4; else as it is."""
-    h, w = pixels.shape[:2]
-    factor = math.sqrt(math.prod(input_size) / (h * w))
-    return pixels if factor >= 1 else cv2.resize(pixels, _scaled((w, h), factor), interpolation=cv2.INTER_AREA)
-
-
 def _stride4(size: Sequence[int]) -> Size:
     return -(-size[0] // STRIDE), -(-size[1] // STRIDE)
-
-
-def _scaled(size: Sequence[int], factor: float) -> Size:
-    h, w = (max(STRIDE, STRIDE * round(n * factor / STRIDE)) for n in size)
-    return h, w
 
 
 def _resize(x: torch.Tensor, size: Size) -> torch.Tensor:

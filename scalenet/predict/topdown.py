@@ -22,7 +22,8 @@ from ..pose.codec import HeatmapCodec
 from ..pose.oks import SURE_THRESHOLD, likely_sigmas, oks_nms, person_scores
 from ..runtime.device import Device
 from ..tasks import POSE
-from .base import CalibrationImages, Predictor, knowing
+from .base import Predictor, knowing
+from .calibration import CalibrationImages
 from .detector import Detector, make_detector
 from .people import BottomUpDetector
 from .results import PoseResult

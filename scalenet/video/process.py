@@ -96,16 +96,16 @@ def process_video(
 
     Frames run in the estimator's own batches (its ``batch_size``; one of :mod:`.pace` keeps a frame rate), upright,
     with their size (an odd side gets one pixel more), time stamps and the first sound track that mp4 can hold as it is.
-    The target is H.264 in mp4. It is written under a temporary name beside it (``.NAME.….tmp.mp4``), which plays even
-    if the process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
+    The target, H.264 in mp4, is written under a temporary name beside it (``.NAME.….tmp.mp4``), which plays even if the
+    process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
 
     Args:
         draw: called in another thread with a result and its frame (RGB uint8 (H, W, 3), not to be changed); returns the
             image that is written, of one size for all frames. Default :func:`drawer`'s.
         json_path: write JSON lines there: for each frame its ``to_dict()`` with "frame" (from 0) and "time" in seconds.
         tracker: gives people ids that stay over frames; for pose alone.
-        progress: called in this thread with the number of frames that are done and how many there will be (None where
-            the file does not tell). What it raises ends the work, and nothing is written.
+        progress: called in this thread with the number of frames done and of all (None where the file does not tell).
+            What it raises ends the work, and nothing is written.
         max_frames: stop after so many.
 
     Raises:
@@ -113,8 +113,7 @@ def process_video(
         VideoError: if the target is no ``.mp4``, is the source itself, or cannot be written.
         VideoInterrupted: on Ctrl-C, when what there is has been kept; if there is nothing, KeyboardInterrupt itself.
     """
-    started = time.perf_counter()
-    info, target = probe(source), check_target(source, target)
+    started, info, target = time.perf_counter(), probe(source), check_target(source, target)
     json_path = None if json_path is None else _check_other(source, Path(json_path))
     with ExitStack() as stack:
         lines = stack.enter_context(_lines(json_path)) if json_path is not None else None

@@ -11,10 +11,10 @@ from scalenet.cli import main
 from scalenet.data.images import ImageError, save_image
 from scalenet.engines import graph
 from scalenet.engines.base import EngineError
-from scalenet.engines.int8 import quantise
 from scalenet.export import export
 from scalenet.labels import CAMVID, COCO
 from scalenet.predict.calibration import IMAGES, calibration_inputs
+from scalenet.quantise import quantise
 
 from ..small_networks import sample_image, small_network, write
 
@@ -72,7 +72,7 @@ def test_int8_that_cannot_be(net, tmp_path):
         scalenet.Segmenter(net, "cpu", dtype="float32", calibration=[sample_image(64, 64)])
     with pytest.raises(ImageError, match="no image in"):
         list(calibration_inputs(net, (64, 64), tmp_path))
-    with pytest.raises(EngineError, match="got none"):
+    with pytest.raises(ImageError, match="got none"):
         quantise(b"", [])
 
 

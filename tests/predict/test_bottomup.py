@@ -11,13 +11,13 @@ from scalenet import BottomUpPoseEstimator
 from scalenet.arch import SearchSpace
 from scalenet.cli import main
 from scalenet.data import DataError
+from scalenet.data.sizes import canvas_size
 from scalenet.evaluate.pose import evaluate
 from scalenet.heads import BottomUpOutput
 from scalenet.labels import Labels
 from scalenet.models.checkpoint import save_weights
 from scalenet.network import ScaleNet
 from scalenet.pose.grouping import GroupingError
-from scalenet.predict.bottomup import canvas_size
 
 SPACE = SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (1, 2))
 JOINTS = ("left_eye", "right_eye", "nose")

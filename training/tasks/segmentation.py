@@ -13,12 +13,13 @@ from torch import nn
 
 from scalenet.arch import Arch
 from scalenet.data.images import pad_to_multiple
+from scalenet.data.sizes import COARSEST, reduced
 from scalenet.evaluate.metrics.miou import ConfusionMatrix
 from scalenet.evaluate.segmentation import confusion_matrix
 from scalenet.fuse import fold
 from scalenet.labels import DATASETS
 from scalenet.network import ScaleNet
-from scalenet.predict.segmentation import COARSEST, Segmenter, reduced
+from scalenet.predict.segmentation import Segmenter
 
 from ..checks import RecipeError
 from ..config import Recipe
