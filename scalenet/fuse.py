@@ -66,7 +66,8 @@ class Folded(nn.Module):
     def _fold_scale(self) -> None:
         assert self.scale is not None
         conv = self.network.conv1
-        if type(self.network) is ScaleNet and not conv._forward_hooks and not conv._forward_pre_hooks:
+        plain = type(self.network) is ScaleNet and not conv._forward_hooks and not conv._forward_pre_hooks
+        if plain and self.scale is not None:
             self.network.conv1 = conv = copy.deepcopy(conv)
             conv.weight.copy_(conv.weight.float() / self.scale)
             self.scale = None
