@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo app test bench docs lint
+.PHONY: setup demo app test bench docs lint house
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -30,6 +30,9 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+house: $(READY)
+	$(BIN)/python -m tests.house
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
