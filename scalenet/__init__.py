@@ -5,12 +5,11 @@ images into results is imported when it is first asked for. The ``scalenet`` com
 options before torch is there, registers them when a subcommand runs.
 """
 
-import sys as _sys
 from importlib import import_module as _import_module
-from pathlib import PurePath as _PurePath
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from ._entry import is_scalenet as _is_scalenet
 from ._entry import sleep_at_barriers as _sleep_at_barriers
 from ._interrupt import quiet_imports as _quiet_imports
 
@@ -62,7 +61,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER, *_MODULES})
 
 
-if _TYPE_CHECKING or _PurePath(_sys.argv[0] if getattr(_sys, "argv", None) else "").stem != "scalenet":
+if _TYPE_CHECKING or not _is_scalenet():
     _register()
     from .arch import Arch, ArchError, SearchSpace
     from .models.checkpoint import NoWeights, WeightsError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import logging
 import os
 import sys
 import warnings
@@ -95,13 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with an image is said once, here
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
-    if "HF_HUB_VERBOSITY" not in os.environ:
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # of what fails in the end one line is said
     warnings.formatwarning = warning_line  # type: ignore[assignment]
     argv = list(sys.argv[1:] if argv is None else argv)
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     args = build_parser(chosen).parse_args(argv)
     try:
+        _quiet_hub()
         _register()
         imports_done()
         result = args.run(args)
@@ -122,6 +120,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return args.status
+
+
+def _quiet_hub() -> None:
+    """Keep the hub's client silent, unless its user has said: of what fails in the end one line is printed."""
+    import logging  # no answer of the parser's needs it
+
+    if "HF_HUB_VERBOSITY" not in os.environ:
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -105,7 +105,7 @@ def run_page(page: str, online: bool = False) -> int:
     count, names = 0, {"__name__": "__docs__"}
     for block in blocks(page):
         if block.language == "python":
-            code = compile(block.text, block.where, "exec")
+            code = compile(block.text, block.where, "exec", dont_inherit=True)
             if not block.reason:
                 compare(block.where, block.output, run_python(block, code, names))
                 count += 1

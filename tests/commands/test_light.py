@@ -36,6 +36,25 @@ def test_help_and_wrong_options_come_without_torch(argv, status):
     assert line == f"False False {status}" and err.count("\n") == (status == 2)
 
 
+HEAVY = {"torch", "torchvision", "timm", "numpy", "cv2", "PIL", "scipy", "huggingface_hub", "safetensors", "logging"}
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+@pytest.mark.parametrize("module", ["scalenet", "scalenet.cli"])
+def test_as_a_module_it_answers_without_a_package_that_takes_time(module, option):
+    command = [sys.executable, "-X", "importtime", "-m", module, option]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "argparse" in imported and not imported & HEAVY
+    assert "scalenet" in done.stdout and (option == "--version") == (done.stdout.count("\n") == 1)
+
+
+def test_as_a_module_it_runs_subcommands():
+    command = [sys.executable, "-m", "scalenet", "list", "scalenet_s0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "scalenet_s0" in done.stdout and not done.stderr
+
+
 def test_a_subcommand_and_the_library_register_the_networks():
     assert last_line("list", "scalenet_s0")[0] == "True True 0"
     code = "import scalenet, timm; print(timm.is_model('scalenet_s0'), 'create_model' in vars(scalenet))"
