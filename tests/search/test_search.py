@@ -172,7 +172,7 @@ def test_a_tournament_prefers_the_first_parents():
 
 
 @pytest.mark.parametrize("text, words", [
-    ("objectives=flops", "macs, params, latency"), ("objectives=macs,macs", "each once"), ("objectives=", "one or"),
+    ("objectives=flops", "macs, params or latency"), ("objectives=macs,macs", "each once"), ("objectives=", "one or"),
     ("ranking=nsga3", "did you mean nsga2"), ("latency_dtype=int8", "float32"), ("latency_batch=0", "above 0"),
 ])  # fmt: skip
 def test_what_a_search_cannot_look_for_is_one_line(text, words, capsys):
