@@ -104,7 +104,7 @@ def process_video(
     if the process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
 
     Args:
-        draw: called in another thread with a result and its RGB uint8 frame; returns the image written (:func:`drawer`).
+        draw: called in another thread with a result and its RGB frame; returns the image to write (:func:`drawer`).
         json_path: write JSON lines there: for each frame its ``to_dict()`` with "frame" (from 0) and "time" in seconds.
         masks: new or empty folder for a palette PNG of each frame's classes, 000000.png on; for segmentation alone.
         tracker: gives people ids that stay over frames; for pose alone.
