@@ -28,8 +28,8 @@ class Job:
 def plan(args: argparse.Namespace, sources: Sequence[ImageSource], kinds: Sequence[str]) -> list[Job]:
     """Jobs of this process's shard, and the files that their results go to.
 
-    They are NAME_KIND.png in the folder ``args.out``, or, if that is an image's name, the file itself for the first of
-    ``kinds`` and NAME_KIND.png beside it for others.
+    They are NAME_KIND in the folder ``args.out``, or, if that is an image's name, the file itself for the first of
+    ``kinds`` ("mask.png" for example) and NAME_KIND beside it for others.
 
     Raises:
         ValueError: if one file is named for several images, or an image given would be written over.
@@ -38,11 +38,11 @@ def plan(args: argparse.Namespace, sources: Sequence[ImageSource], kinds: Sequen
     if is_file_name(out):
         if len(sources) > 1:
             raise ValueError(f"-o {out} names one file for {len(sources)} images: give a folder")
-        beside = [out.with_name(f"{out.stem}_{kind}.png") for kind in kinds[1:]]
+        beside = [out.with_name(f"{out.stem}_{kind}") for kind in kinds[1:]]
         jobs = [Job(sources[0], out.stem, (out, *beside))]
     else:
         jobs = [
-            Job(source, name, tuple(out / f"{name}_{kind}.png" for kind in kinds))
+            Job(source, name, tuple(out / f"{name}_{kind}" for kind in kinds))
             for source, name in zip(sources, names, strict=True)
         ]
     part, parts = args.shard or (1, 1)

@@ -84,9 +84,10 @@ def target_of(source: Path, args: argparse.Namespace, kind: str) -> Path:
 
 
 def run_video(
-    args: argparse.Namespace, source: Path, target: Path, estimator: Any, tracker: Any = None
-) -> dict[str, Any]:
-    """Write the video and its JSON lines, with a bar on stderr; returns the summary.
+    args: argparse.Namespace, source: Path, target: Path, estimator: Any, tracker: Any = None,
+    masks: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write the video, its JSON lines and ``masks`` (in a folder), with a bar on stderr; returns the summary.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, after saying what was kept.
@@ -103,8 +104,9 @@ def run_video(
 
         try:
             summary = process_video(
-                source, target, estimator, json_path=target.with_suffix(".jsonl"), tracker=tracker, progress=progress
-            )
+                source, target, estimator, json_path=target.with_suffix(".jsonl"), masks=masks, tracker=tracker,
+                progress=progress,
+            )  # fmt: skip
         except VideoInterrupted as e:
             bar.close()
             print(f"scalenet {args.command}: {e}, kept in {e.summary.target}{_members(e.summary)}", file=sys.stderr)
@@ -133,6 +135,7 @@ def _print(summary: Any) -> None:
         who = "1 person" if found["most_people"] == 1 else f"{found['most_people']} people"
         print(f"  at most {who} at once{different}")
     print(f"  video   {summary.target}{' (with sound)' if summary.sound else ''}\n  results {summary.json}", end="")
+    print("" if summary.masks is None else f"\n  masks   {summary.masks}", end="")
     print(_members(summary))
 
 

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_budget(args, video)
     if video is not None:
         return _run_video(args, video)
-    jobs, file = plan(args, sources, ["pose"]), results_file(args)
+    jobs, file = plan(args, sources, ["pose.png"]), results_file(args)
     keep_results(args, [file, part_of(file), *(job.targets[0] for job in jobs)])
     before = drawn_before(file.parent) if args.skip_existing and not is_file_name(Path(args.out)) else []
     check_ids([*inputs.unique_names(sources), *before])

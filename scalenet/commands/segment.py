@@ -14,7 +14,8 @@ from .batch import Batch, Job, keep_results, plan
 from .clip import check_budget, frames_together, paced, run_video, target_of, the_video
 from .options import add_budget, add_engine, add_threads, height_width, numbers, positive, use_threads
 
-KINDS = ("overlay", "mask")
+KINDS = ("overlay.png", "mask.png")
+PROBABILITIES = "probabilities.npz"
 NETWORK = "scalenet_s0"
 SAID = f"network {NETWORK}, which knows streets; for people give -m scalenet_s0.person"
 
@@ -23,17 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     inputs.add_arguments(parser)
     parser.add_argument("-m", "--model", help=f"network (default: {NETWORK})")
-    parser.add_argument(
-        "-o", "--out", default=".",
-        help="folder for *_overlay.png and *_mask.png (default: here), or for one image the overlay's file, beside "
-        "which *_mask.png is; for a video a folder or FILE.mp4, beside which FILE.jsonl tells its classes frame by "
-        "frame",
-    )  # fmt: skip
-    parser.add_argument(
-        "--min-confidence", type=float, metavar="P",
-        help="mark pixels whose class is less probable, 0..1, as unknown: 255 in masks, uncoloured (default: none)",
-    )  # fmt: skip
-    parser.add_argument("--palette", action="store_true", help="masks are PNGs with the classes' colours as palette")
+    _add_outputs(parser)
     parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
     add_threads(parser)
@@ -55,6 +46,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full-size", action="store_true", help="do not reduce large images to the network's input")
 
 
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--out", default=".",
+        help="folder for *_overlay.png and *_mask.png (default: here), or for one image the overlay's file, beside "
+        "which *_mask.png is; for a video a folder or FILE.mp4, beside which FILE.jsonl tells its classes frame by "
+        "frame",
+    )  # fmt: skip
+    parser.add_argument(
+        "--min-confidence", type=float, metavar="P",
+        help="mark pixels whose class is less probable, 0..1, as unknown: 255 in masks, uncoloured (default: none)",
+    )  # fmt: skip
+    parser.add_argument("--palette", action="store_true", help="masks are PNGs with the classes' colours as palette")
+    parser.add_argument(
+        "--masks", metavar="FOLDER",
+        help="for a video: also a mask of each frame, as PNGs with the classes' colours as palette in this new or "
+        "empty folder",
+    )  # fmt: skip
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also *_probabilities.npz: how probable each class is in each pixel, (classes, H, W) float32",
+    )
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Segment images and write two files for each, or a video; returns sizes, classes and shares, and what failed."""
     sources = inputs.find_sources([*args.images, *([str(sample_photograph())] if args.sample else [])], args.recursive)
@@ -64,10 +79,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     said, args.model = args.model is None and not args.json, args.model or NETWORK
     video = the_video(sources, args.out)
     check_budget(args, video)
+    _check_kinds(args, video)
     if video is not None:
         target = target_of(video, args, "overlay")
-        return run_video(args, video, target, paced(args, partial(_segmenter, args, frames_together(args))))
-    jobs = plan(args, sources, KINDS)
+        estimator = paced(args, partial(_segmenter, args, frames_together(args)))
+        return run_video(args, video, target, estimator, masks=args.masks)
+    jobs = plan(args, sources, (*KINDS, PROBABILITIES) if args.probabilities else KINDS)
     keep_results(args, (target for job in jobs for target in job.targets))
     wanted = [job for job in jobs if not (args.skip_existing and all(t.exists() for t in job.targets))]
     batch = Batch(args, wanted, len(jobs) - len(wanted))
@@ -93,15 +110,31 @@ def _segmenter(args: argparse.Namespace, batch_size: int, network: Any = None) -
         network or args.model, args.device, batch_size, flip=args.flip, scales=args.scales, window=args.window,
         overlap=args.overlap, resize=not args.full_size, engine=args.engine, dtype=args.dtype,
         calibration=args.calibration, max_macs=args.max_macs, max_latency_ms=args.max_latency,
-        upsample=args.upsample, **unsure,
+        upsample=args.upsample, probabilities=args.probabilities, **unsure,
     )  # fmt: skip
 
 
+def _check_kinds(args: argparse.Namespace, video: Path | None) -> None:
+    if args.masks is not None and video is None:
+        raise ValueError("--masks is for the frames of a video: of images, masks are written anyway")
+    if args.masks is not None:
+        from ..video.process import empty_folder
+
+        empty_folder(args.masks)
+    if args.probabilities and video is not None:
+        raise ValueError("--probabilities is for images, not for a video")
+
+
 def _write(job: Job, pixels: Any, result: Any, palette: bool) -> dict[str, Any]:
-    overlay, mask = job.targets
+    from ..predict.probabilities import save_probabilities
+
+    overlay, mask, *others = job.targets
     result.save(overlay, pixels)
     (result.save_palette if palette else result.save)(mask)
-    return {"image": job.source.text, "overlay": str(overlay), "mask": str(mask), **result.to_dict()}
+    written = {"overlay": str(overlay), "mask": str(mask)}
+    for path in others:
+        written["probabilities"] = str(save_probabilities(path, result.probabilities, result.classes))
+    return {"image": job.source.text, **written, **result.to_dict()}
 
 
 def _text(row: dict[str, Any], result: Any) -> str:
@@ -112,7 +145,8 @@ def _text(row: dict[str, Any], result: Any) -> str:
     head = f"{row['image']} ({width} wide, {height} high)"
     unknown = [f"  {percent(result.unknown):>6}  unknown (below --min-confidence)"] if result.unknown else []
     note = [f"  note    {result.note}"] if result.note else []
-    return "\n".join([head, *shares, *unknown, *note, f"  overlay {row['overlay']}", f"  mask    {row['mask']}"])
+    files = [f"  {kind:<7} {row[kind]}" for kind in ("overlay", "mask", "probabilities") if kind in row]
+    return "\n".join([head, *shares, *unknown, *note, *files])
 
 
 def sample_photograph() -> Path:

@@ -31,7 +31,7 @@ def save_palette(path: str | Path, mask: np.ndarray, colours: Sequence[Colour]) 
     image.putpalette([value for colour in colours for value in colour])
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
-        image.save(temporary, format="PNG")
+        image.save(temporary, format="PNG", compress_level=1)  # as OpenCV's: half the default's time, a third larger
     return path
 
 

@@ -21,6 +21,7 @@ from ..labels import Labels
 from . import exports
 from .drawable import Result
 from .person import Person
+from .probabilities import probabilities_of
 from .visualization import DRAWN_THRESHOLD, draw_skeletons, overlay, with_legend
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class SegmentationResult(Result):
         sure: (h, w) float32 greatest probabilities at a quarter of the size ``covered``, which is the image's rounded
             up; :attr:`confidence` is made of them. None: not known.
         note: a line where the image is unlike those that the network learned from, else "".
+        logits: (C, h, w) float32 logits that ``sure`` is of, divided by the temperature; :attr:`probabilities` are made
+            of them. None: not kept.
     """
 
     mask: np.ndarray
@@ -56,6 +59,7 @@ class SegmentationResult(Result):
     sure: np.ndarray | None = None
     covered: tuple[int, int] | None = None
     note: str = ""
+    logits: np.ndarray | None = None
 
     @cached_property
     def confidence(self) -> np.ndarray:
@@ -68,6 +72,18 @@ class SegmentationResult(Result):
             raise ValueError("this result does not know how sure it is: a Segmenter's does")
         full = cv2.resize(self.sure, self.covered[::-1], interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(full[: self.mask.shape[0], : self.mask.shape[1]])
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(C, H, W) float32 probability of each class in each pixel, by a temperature where one was fitted; made anew
+        each time. The greatest is the mask's class, but for pixels marked unknown and ``upsample="labels"``.
+
+        Raises:
+            ValueError: if the result keeps none, or they would take more than 2 GiB.
+        """
+        if self.logits is None or self.covered is None:
+            raise ValueError("this result keeps no probabilities: ask for them, Segmenter(..., probabilities=True)")
+        return probabilities_of(self.logits, self.covered, self.mask.shape)
 
     @property
     def mean_confidence(self) -> float | None:

@@ -62,6 +62,7 @@ class Segmenter(Predictor):
         min_confidence: pixels whose class is less probable, 0..1, are marked unknown: 255 in the mask.
         upsample: "logits": a pixel's class is the largest of the logits resized to it; "labels": of the nearest of the
             stride-4 logits, quicker, with coarser borders.
+        probabilities: results keep what their ``probabilities`` are made of: (C, h, w) values each.
         max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
     Raises:
@@ -87,6 +88,7 @@ class Segmenter(Predictor):
         resize: bool = True,
         min_confidence: float = 0.0,
         upsample: str = "logits",
+        probabilities: bool = False,
         max_macs: Limit | None = None,
         max_latency_ms: Limit | None = None,
     ) -> None:
@@ -95,7 +97,7 @@ class Segmenter(Predictor):
             raise ValueError(f"upsample must be one of {', '.join(UPSAMPLED)}, got {upsample!r}")
         if not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence must be from 0 to 1, got {min_confidence}")
-        self.min_confidence, self.upsample = min_confidence, upsample
+        self.min_confidence, self.upsample, self.probabilities = min_confidence, upsample, probabilities
         budget = Budget.of(max_macs, None, max_latency_ms)
         super().__init__(name_or_model, device, batch_size, engine, dtype, budget, calibration)
         self.input_size = self.trained_size
@@ -140,9 +142,11 @@ class Segmenter(Predictor):
 
     def _result(self, logits: torch.Tensor, mask: np.ndarray, covered: Size) -> SegmentationResult:
         """With how sure it is; unsure pixels are marked, and an image unlike what was learned is noted."""
-        sure = (logits / self.calibration.temperature).softmax(0).amax(0).cpu().numpy()
+        scaled = logits.float() / self.calibration.temperature
+        sure = scaled.softmax(0).amax(0).cpu().numpy()
+        kept = scaled.cpu().numpy() if self.probabilities else None
         note = self.calibration.note(float(sure.mean()))
-        result = SegmentationResult(mask, self.labels, sure=sure, covered=covered, note=note)
+        result = SegmentationResult(mask, self.labels, None, sure, covered, note, kept)
         if self.min_confidence:
             mask[result.confidence < self.min_confidence] = UNKNOWN
         return result
@@ -192,12 +196,11 @@ class Segmenter(Predictor):
     def _average(self, images: np.ndarray) -> torch.Tensor:
         x = as_tensor(pad_to_multiple(images, STRIDE), self.device)
         base = _stride4(x.shape[-2:])
-        parts = []
+        parts: list[torch.Tensor] = []
         for scale in self.scales:
             size = scaled(x.shape[-2:], scale)
             y = x if scale == 1 else F.interpolate(x.float(), size=size, mode="bilinear", antialias=scale < 1)
-            for part in self._sides(y):
-                parts.append(_resize(part, base))
+            parts += [_resize(part, base) for part in self._sides(y)]
         return sum(parts[1:], parts[0]) / len(parts)
 
     def _sides(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -254,9 +257,7 @@ def index_mask(logits: torch.Tensor, size: Size, upsample: str = "logits") -> np
     if upsample == "labels":
         labels = logits.argmax(0).to(torch.uint8).cpu().numpy()
         return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    if logits.device.type == "cpu":
-        return _by_class(logits.float().numpy(), size)
-    return _by_bands(logits, size)
+    return _by_class(logits.float().numpy(), size) if logits.device.type == "cpu" else _by_bands(logits, size)
 
 
 def _by_class(logits: np.ndarray, size: Size) -> np.ndarray:

@@ -63,15 +63,15 @@ def with_legend(image: np.ndarray, entries: Sequence[tuple[str, Colour]]) -> np.
     cells = [(w + 3 * unit, entry) for (w, _), entry in zip(sizes, entries, strict=True)]
     rows = _flow(cells, max([width, *(w + unit for w, _ in cells)]), unit)
     total = max([width, *(x + w for row in rows for x, w, _ in row)])
-    strip = np.full((len(rows) * 2 * unit + unit, total, 3), PAPER, np.uint8)
+    canvas = np.full((height + len(rows) * 2 * unit + unit, total, 3), PAPER[0], np.uint8)  # quicker than of a tuple
+    canvas[:height, :width] = image
+    strip = canvas[height:]
     for number, row in enumerate(rows):
         for x, _, (text, colour) in row:
             y = unit + number * 2 * unit
             cv2.rectangle(strip, (x, y), (x + unit, y + unit - 1), tuple(map(int, colour)), -1)
             cv2.putText(strip, text, (x + 2 * unit, y + unit - 1), FONT, scale, INK, max(1, round(scale)), cv2.LINE_AA)
-    canvas = np.full((height, total, 3), PAPER, np.uint8)
-    canvas[:, :width] = image
-    return np.concatenate([canvas, strip])
+    return canvas
 
 
 def corner_legend(image: np.ndarray, entries: Sequence[tuple[str, Colour]], strength: float = 0.7) -> np.ndarray:

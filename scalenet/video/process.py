@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from ..data.io import atomic_write
+from ..predict.results import SegmentationResult
 from ..runtime.pipeline import Behind, ahead
 from .reader import Frame, VideoError, VideoInfo, is_video, probe, read_frames
 from .results import Draw, Tally, drawer, tally
@@ -53,6 +54,7 @@ class VideoSummary:
         found: ``{"classes": [names], "shares": [mean over the frames]}``, or ``{"people": different ones (None without
             a tracker), "most_people": at once}``, by what the estimator finds.
         members: how many frames each member of a front ran, if the estimator steps between them; else None.
+        masks: the folder of the frames' masks, or None.
     """
 
     source: Path
@@ -67,15 +69,17 @@ class VideoSummary:
     sound: bool
     found: dict[str, Any]
     members: dict[str, int] | None = None
+    masks: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        members = {} if self.members is None else {"members": self.members}
+        more: dict[str, Any] = {} if self.members is None else {"members": self.members}
+        more |= {} if self.masks is None else {"masks": str(self.masks)}
         return {
             "video": str(self.source), "out": str(self.target), "results": self.json and str(self.json),
             "frames": self.frames, "expected": self.expected, "size": list(self.size), "fps": round(self.fps, 4),
             "duration": round(self.duration, 4), "seconds": round(self.seconds, 3), "sound": self.sound, **self.found,
-            **members,
+            **more,
         }  # fmt: skip
 
 
@@ -89,7 +93,7 @@ class VideoInterrupted(KeyboardInterrupt):
 
 def process_video(
     source: str | Path, target: str | Path, estimator: Estimator, *, draw: Draw | None = None,
-    json_path: str | Path | None = None, tracker: Tracker | None = None,
+    json_path: str | Path | None = None, masks: str | Path | None = None, tracker: Tracker | None = None,
     progress: Callable[[int, int | None], None] | None = None, max_frames: int | None = None,
 ) -> VideoSummary:  # fmt: skip
     """Run an estimator over a video and write the video with what it found.
@@ -100,29 +104,29 @@ def process_video(
     process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
 
     Args:
-        draw: called in another thread with a result and its frame (RGB uint8 (H, W, 3), not to be changed); returns the
-            image that is written, of one size for all frames. Default :func:`drawer`'s.
+        draw: called in another thread with a result and its RGB frame; returns the image to write (:func:`drawer`).
         json_path: write JSON lines there: for each frame its ``to_dict()`` with "frame" (from 0) and "time" in seconds.
+        masks: new or empty folder for a palette PNG of each frame's classes, 000000.png on; for segmentation alone.
         tracker: gives people ids that stay over frames; for pose alone.
-        progress: called in this thread with the number of frames done and of all (None where the file does not tell).
-            What it raises ends the work, and nothing is written.
+        progress: called in this thread with frames done and expected (None: not known); what it raises ends the work.
         max_frames: stop after so many.
 
     Raises:
         FileNotFoundError, VideoError, ImportError: as :func:`probe`.
-        VideoError: if the target is no ``.mp4``, is the source itself, or cannot be written.
+        VideoError: if the target is no ``.mp4``, is the source itself, or cannot be written; or ``masks`` cannot.
         VideoInterrupted: on Ctrl-C, when what there is has been kept; if there is nothing, KeyboardInterrupt itself.
     """
     started, info, target = time.perf_counter(), probe(source), check_target(source, target)
     json_path = None if json_path is None else _check_other(source, Path(json_path))
+    folder = None if masks is None else empty_folder(masks)
     with ExitStack() as stack:
-        lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
-        job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines)
+        lines = None if json_path is None else stack.enter_context(_lines(json_path))
+        job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines, folder)
         stack.callback(job.let_go)
         stopped = _run(job, estimator, tracker, progress, max_frames)
     summary = VideoSummary(
         info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
-        time.perf_counter() - started, job.sound, job.found(), _members(estimator),
+        time.perf_counter() - started, job.sound, job.found(), _members(estimator), folder,
     )  # fmt: skip
     if stopped:
         raise VideoInterrupted(summary)
@@ -153,6 +157,19 @@ def _check_other(source: str | Path, target: Path) -> Path:
     if target.exists() and target.samefile(source):
         raise VideoError(f"{target} is the video that is read: give another name for the result")
     return target
+
+
+def empty_folder(name: str | Path) -> Path:
+    """The folder of that name, made if need be.
+
+    Raises:
+        VideoError: if it is a file, or something is in it: masks of another video would be among the frames'.
+    """
+    folder = Path(name)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise VideoError(f"{folder} is not an empty folder: name a new one for the masks")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _run(
@@ -201,8 +218,8 @@ def _do_frames(
 class _Job:
     """What happens to each result, in the writing thread."""
 
-    def __init__(self, info: VideoInfo, path: Path, draw: Draw, lines: IO[str] | None) -> None:
-        self.info, self.path, self.draw, self.lines = info, path, draw, lines
+    def __init__(self, info: VideoInfo, path: Path, draw: Draw, lines: IO[str] | None, masks: Path | None) -> None:
+        self.info, self.path, self.draw, self.lines, self.masks = info, path, draw, lines, masks
         self.frames, self.duration, self.sound = 0, 0.0, False
         self.writer: VideoWriter | None = None
         self._tally: Tally | None = None
@@ -220,9 +237,16 @@ class _Job:
             row = {"frame": self.frames, "time": round(float(frame.pts * self.info.time_base), 6), **result.to_dict()}
             self.lines.write(json.dumps(row) + "\n")
             self.lines.flush()
+        if self.masks is not None:
+            self._save_mask(result, self.masks)
         self._tally = self._tally or tally(result)
         self._tally.add(result)
         self.frames += 1
+
+    def _save_mask(self, result: Any, folder: Path) -> None:
+        if not isinstance(result, SegmentationResult):
+            raise VideoError("masks are of segmentation: these results have none")
+        result.save_palette(folder / f"{self.frames:06}.png")
 
     def end(self) -> None:
         """Complete the file."""
