@@ -6,8 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+
+# of Ray's processes; its own niceness of 15 would leave actors next to nothing of a busy machine
+ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "RAY_worker_niceness": "0", "RAY_agent_register_timeout_ms": "200000"}
 
 
 @contextmanager
@@ -17,10 +21,11 @@ def two_cores() -> Iterator[Any]:
     from scalenet.ray import import_ray
 
     ray = import_ray()
-    ray.init(
-        num_cpus=2, include_dashboard=False, object_store_memory=80 * 2**20, log_to_driver=False, logging_level="ERROR",
-        runtime_env={"env_vars": {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.getcwd()}},
-    )  # fmt: skip
+    with patch.dict(os.environ, ENVIRONMENT, PYTHONPATH=os.getcwd()):
+        ray.init(
+            "local", num_cpus=2, include_dashboard=False, object_store_memory=80 * 2**20, log_to_driver=False,
+            logging_level="ERROR",
+        )  # fmt: skip
     try:
         yield ray
     finally:

@@ -12,6 +12,8 @@ import pytest
 from scalenet.arch import Arch
 from scalenet.cost import count
 from search import gpu_hours
+from search.__main__ import main as search
+from training.__main__ import main as training
 
 from .docs_commands import check
 from .docs_pages import ROOT
@@ -59,7 +61,8 @@ def test_seven_scripts_and_hours_of_each():
 
 
 @pytest.mark.parametrize("name", ["s0", "p0"])
-def test_the_way_leads_to_a_network(name, tmp_path):
+def test_the_way_leads_to_a_network(name, tmp_path, monkeypatch):
+    """Training, packing and search run here, which imports once; the script finds them there and does the rest."""
     data, out = tmp_path / "data", tmp_path / "out"
     camvid_form(data / "camvid", 2, 2)
     things_form(data / "tiny_imagenet")
@@ -67,11 +70,16 @@ def test_the_way_leads_to_a_network(name, tmp_path):
     lsp_form(data / "lsp", 2)
     script = ROOT / "scripts" / f"reproduce_{name}.sh"
     variables = {"DATA": str(data), "OUT": str(out), "TINY": "1", "PYTHON": sys.executable}
+    *stages, deployment, evaluation = map(shlex.split, run(script, DRY="1", **variables).stdout.splitlines())
+    assert deployment[2:4] == ["search", "deploy"] and evaluation[3] == "evaluate"
+    monkeypatch.chdir(ROOT)
+    for _, _, module, *arguments in stages:
+        assert {"training": training, "search": search}[module](arguments) == 0
     first = run(script, **variables)
     assert first.returncode == 0, first.stderr[-2000:]
+    assert first.stdout.count(" is there\n") == len(stages) > 4 and first.stdout.count("+ ") == 1
     metrics = json.loads(first.stdout.splitlines()[-1])
     assert metrics["images"] == 2 and (out / f"scalenet_{name}.json").is_file()
     again = run(script, **variables)
-    assert again.returncode == 0 and "+ " not in again.stdout
-    assert again.stdout.count(" is there") == first.stdout.count("+ ") > 5
+    assert again.returncode == 0 and again.stdout.count(" is there\n") == len(stages) + 1
     assert json.loads(again.stdout.splitlines()[-1]) == metrics
