@@ -291,7 +291,7 @@ def test_the_papers_recipes():
         assert (recipe.rotation, recipe.rescale, recipe.half_body, recipe.colour) == (45, 0.35, 0.3, 0)
         assert recipe.mode == "supernet" and recipe.init == recipe.teacher and teacher.mode == "standalone"
         assert recipe.teacher == f"out/training/{teacher.name}/final.safetensors" and not teacher.teacher
-    tuned = RECIPES["p0_finetune"]
+    tuned = flat(RECIPES["p0_finetune"])
     assert tuned.steps == 20 * (8007 + 7993) // 32 and tuned.mode == "standalone"
     assert tuned.arch.endswith("scalenet_p0.json")
 
