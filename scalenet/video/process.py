@@ -114,8 +114,9 @@ def process_video(
     json_path = None if json_path is None else _check_other(source, Path(json_path))
     with ExitStack() as stack:
         lines = stack.enter_context(_lines(json_path)) if json_path is not None else None
-        job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines)
-        stack.callback(job.let_go)
+        job = stack.enter_context(
+            closing(_Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines))
+        )
         stopped = _run(job, estimator, tracker, progress, max_frames)
     summary = VideoSummary(
         info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
@@ -222,8 +223,8 @@ class _Job:
             self.writer.close()
             self.sound = finish(self.path, self.info.path, self.info.start, self.info.start + self.duration)
 
-    def let_go(self) -> None:
-        """Close the file if something failed before its end."""
+    def close(self) -> None:
+        """Let go of the file, whole or not."""
         if self.writer is not None:
             self.writer.let_go()
 
