@@ -72,6 +72,8 @@ def test_all_blocks_have_a_language_and_few_are_not_run():
     assert reasons == {
         "fetches the repository from GitHub", "the app must be running: test_demo.py does this",
         "needs the authors' file", "export takes half a minute, test_export.py does this",
+        "reads a folder of the reader's own",
+        "scoring takes minutes, tests/search/test_front.py does this on a small supernet",
     }  # fmt: skip
     assert len([b for b in found if b.language == "python"]) > 25
 

@@ -118,11 +118,12 @@ def _named(word: str, recursive: bool) -> Iterator[str]:
 
 def _in_folder(folder: Path, recursive: bool) -> list[str]:
     from ..data.images import PHONE_SUFFIXES, SUFFIXES
+    from ..data.segmentation import hidden
 
     files = folder.rglob("*") if recursive else folder.iterdir()
     suffixes = (*SUFFIXES, *PHONE_SUFFIXES)
     images = sorted(
-        p for p in files if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
+        p for p in files if p.suffix.lower() in suffixes and not hidden(p.relative_to(folder)) and p.is_file()
     )  # fmt: skip
     if not images:
         deeper = "" if recursive else "; --recursive looks into its folders too"

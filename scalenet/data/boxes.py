@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import warn
+from .annotations import images_by_id
 from .transforms import BoxError, check_boxes
 
 PERSON = 1  # COCO's category
@@ -19,12 +22,15 @@ Boxes = dict[str | int, np.ndarray]
 def read_boxes(path: str | Path) -> Boxes:
     """(N, 5) x1, y1, x2, y2, score by file name or, from COCO results, by image id.
 
-    Of COCO's forms the entries of category 1 count, of annotations those that are no crowds. A row may end with a
+    Of COCO's forms the entries of category 1 count (where there are but others, that is said), of annotations those
+    that are no crowds. A row may end with a
     score; without one it is 1.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        BoxError: if it is in none of the forms, or naming the first image with a box that is none.
+        BoxError: if it is in none of the forms, or has two images of one name; or naming the first image with a box
+            that is none.
+        DataError: if two images of annotations have one id.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,6 +54,7 @@ def read_boxes(path: str | Path) -> Boxes:
 
 def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[float]]]:
     rows: dict[str | int, list[list[float]]] = {}
+    _check_category(data, path)
     for number, entry in enumerate(data):
         known = isinstance(entry, Mapping) and isinstance(entry.get("image_id"), (int, str))
         if not known or not isinstance(entry.get("bbox"), list):
@@ -58,17 +65,33 @@ def _from_results(data: Sequence[Any], path: Path) -> dict[str | int, list[list[
 
 
 def _from_annotations(data: Mapping[str, Any], path: Path) -> dict[str | int, list[list[float]]]:
-    """By file name; images without people have no rows."""
+    """By file name; images without people have no rows.
+
+    Raises:
+        BoxError, DataError: if something is missing, or two images have one id or one name.
+    """
     try:
-        names = {image["id"]: Path(image["file_name"]).name for image in data["images"]}
+        names = {number: Path(image["file_name"]).name for number, image in images_by_id(data["images"], path).items()}
         rows: dict[str | int, list[list[float]]] = {name: [] for name in names.values()}
+        _check_category(data["annotations"], path)
         for entry in data["annotations"]:
             if entry.get("category_id", PERSON) == PERSON and not entry.get("iscrowd"):
                 rows[names[entry["image_id"]]].append(entry["bbox"])
     except (KeyError, TypeError, AttributeError) as e:
         raise BoxError(f"{path}: COCO annotations have images with id and file_name, and annotations with image_id "
                        f"and bbox; here {e} is wrong") from None  # fmt: skip
+    if len(rows) < len(names):
+        twice = Counter(names.values()).most_common(1)[0][0]
+        raise BoxError(f"{path}: two images are called {twice}: whose boxes are whose is not told by their names")
     return rows
+
+
+def _check_category(entries: Sequence[Any], path: Path) -> None:
+    """Say it if all entries are of categories other than 1, as a detector's may be that counts from 0."""
+    found = [entry.get("category_id", PERSON) for entry in entries if isinstance(entry, Mapping)]
+    if found and PERSON not in found:
+        others = ", ".join(sorted(set(map(str, found)))[:5])
+        warn(f"{path}: people are of category {PERSON}, all {len(found)} boxes here of {others}: nobody is taken")
 
 
 def xywh_to_xyxy(rows: Any, what: str) -> np.ndarray:

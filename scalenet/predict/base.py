@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
+import torch
 from tqdm import tqdm
 
 from ..budget import Budget, BudgetError
@@ -28,6 +30,10 @@ NO_BUDGET = Budget()
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 Found = TypeVar("Found")
+
+
+class OutputError(ValueError):
+    """Outputs with NaN or infinity: half precision that overflowed, or broken weights."""
 
 
 class Predictor:
@@ -125,6 +131,18 @@ class Predictor:
         From a size of 2 on the next ones run while the caller uses those before.
         """
         return prefetch(run, neighbours(items, self.batch_size, kind), self.batch_size > 1)
+
+    def _check_finite(self, outputs: torch.Tensor, what: str) -> None:
+        """Whatever compares with NaN would be class 0 or a joint nowhere, in silence.
+
+        A sum tells it at no cost, unless it overflows.
+        """
+        if math.isfinite(outputs.sum()) or outputs.isfinite().all():
+            return
+        name = self.engine.dtype
+        half = f"{name} overflowed: run it in float32, as model.float()"
+        cause = half if name in ("bfloat16", "float16") else "its weights or the image's values are broken"
+        raise OutputError(f"the network's {what} hold NaN or infinity: {cause}")
 
     def _flips(self, flip: bool | None) -> bool:
         """Whether a call looks at mirrored people too; None: as the estimator was made.

@@ -138,6 +138,7 @@ class PoseEstimator(Predictor):
         Raises:
             BoxError: for boxes that are not finite or have no area. A box that lies outside its image is answered
                 with scores of 0, as are joints beyond the image's edge.
+            OutputError: if the network gives NaN or infinity.
         """
         images, single = as_list(image)
         if single:
@@ -160,6 +161,7 @@ class PoseEstimator(Predictor):
 
         Raises:
             BoxError: naming the image, from 0, whose boxes are malformed.
+            OutputError: if the network gives NaN or infinity.
         """
         flip = self._flips(flip)
         batch, waiting = _Batch(), []
@@ -205,7 +207,9 @@ class PoseEstimator(Predictor):
             yield crop(image, matrix, self.input_size), matrix, i
 
     def _heatmaps(self, x: torch.Tensor) -> np.ndarray:
-        return self.engine(x)[0].cpu().numpy()
+        heatmaps = self.engine(x)[0]
+        self._check_finite(heatmaps, "heatmaps")
+        return heatmaps.cpu().numpy()
 
     def _flush(self, batch: _Batch, flip: bool) -> None:
         if not batch.crops:

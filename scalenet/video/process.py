@@ -121,8 +121,8 @@ def process_video(
     folder = None if masks is None else empty_folder(masks)
     with ExitStack() as stack:
         lines = None if json_path is None else stack.enter_context(_lines(json_path))
-        job = _Job(info, stack.enter_context(atomic_write(target)), draw or drawer(), lines, folder)
-        stack.callback(job.let_go)
+        whole = stack.enter_context(atomic_write(target))
+        job = stack.enter_context(closing(_Job(info, whole, draw or drawer(), lines, folder)))
         stopped = _run(job, estimator, tracker, progress, max_frames)
     summary = VideoSummary(
         info.path, target, json_path, job.frames, info.frames, job.size, float(info.fps), job.duration,
@@ -254,8 +254,8 @@ class _Job:
             self.writer.close()
             self.sound = finish(self.path, self.info.path, self.info.start, self.info.start + self.duration)
 
-    def let_go(self) -> None:
-        """Close the file if something failed before its end."""
+    def close(self) -> None:
+        """Let go of the file, whole or not."""
         if self.writer is not None:
             self.writer.let_go()
 

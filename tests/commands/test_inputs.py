@@ -33,10 +33,11 @@ def joints(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """a.png, b.jpg, notes.md, a hidden image, and deeper/a.png."""
+    """a.png, b.jpg, notes.md, a hidden image, one in a hidden folder, and deeper/a.png."""
     root = tmp_path / "photos"
-    (root / "deeper").mkdir(parents=True)
-    for name in ("a.png", "b.jpg", ".hidden.png", "deeper/a.png"):
+    for place in (root / "deeper", root / ".ipynb_checkpoints"):
+        place.mkdir(parents=True)
+    for name in ("a.png", "b.jpg", ".hidden.png", "deeper/a.png", ".ipynb_checkpoints/a-checkpoint.png"):
         save_image(root / name, sample_image(32, 40))
     (root / "notes.md").write_text("no image")
     return root

@@ -1,6 +1,7 @@
 """Masks as they come: what is no class is named, what does not fit is found before the work, odd files are left out."""
 
 import warnings
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +19,9 @@ from scalenet.labels import PERSON
 from training.__main__ import main
 from training.checks import RecipeError
 from training.data import make_loader
+from training.data.backgrounds import Backgrounds
 from training.data.bottomup import RandomAffine
+from training.data.photographs import read_images
 from training.data.segmentation import SegmentationSource, check_pairs
 from training.tasks import SegmentationTask
 
@@ -147,6 +150,8 @@ def test_hidden_files_are_left_out(data, tmp_path):
         (data / kind / "val" / ".ipynb_checkpoints").mkdir()
         (data / kind / "val" / ".ipynb_checkpoints" / "p0-checkpoint.png").write_bytes(b"an editor's")
     assert [p.stem for p, _ in find_pairs(data, "val")] == ["p0", "p1", "p2"]
+    assert [Path(name).stem for name, _ in read_images(str(data), "val")] == ["p0", "p1", "p2"]
+    assert len(Backgrounds((str(data),), "images").things) == 7, "as an ImageFolder of the classes train and val"
     assert main(["prepare", str(data), "-o", str(tmp_path / "small"), "--long-side", "40"]) == 0
     assert len([p for p in (tmp_path / "small").rglob("*") if p.is_file()]) == 14
 

@@ -12,9 +12,8 @@ import scalenet
 from scalenet.data.images import ImageError
 from scalenet.fuse import fold
 from scalenet.labels import CAMVID, COCO, Labels
-from scalenet.predict.base import Predictor
+from scalenet.predict.base import OutputError, Predictor
 from scalenet.predict.results import Result
-from scalenet.predict.segmentation import OutputError
 from scalenet.tasks import TASKS
 
 from ..small_networks import sample_image, small_network, write

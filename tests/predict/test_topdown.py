@@ -13,6 +13,7 @@ from torchvision.models import get_model_weights
 
 import scalenet
 from scalenet.cli import main
+from scalenet.data import DataWarning
 from scalenet.data.boxes import boxes_for, boxes_of, read_boxes
 from scalenet.data.images import save_image
 from scalenet.data.transforms import BoxError
@@ -20,6 +21,7 @@ from scalenet.evaluate.pose import evaluate
 from scalenet.labels import COCO, LSP, Labels
 from scalenet.pose.codec import HeatmapCodec
 from scalenet.pose.oks import person_scores
+from scalenet.predict.base import OutputError
 from scalenet.predict.detector import torchvision_detector
 from scalenet.predict.results import PoseResult
 from scalenet.predict.topdown import PoseEstimator
@@ -314,6 +316,23 @@ def test_both_forms_of_boxes_files(tmp_path):
             boxes_for(read_boxes(results), [first, second], results)
 
 
+@pytest.mark.parametrize("images", [[], [{"id": 7, "file_name": "7.jpg"}]], ids=["results", "annotations"])
+def test_boxes_of_nobody_are_said(tmp_path, images):
+    """A detector that counts its categories from 0 finds no people of COCO's category 1."""
+    file, rows = tmp_path / "boxes.json", [{"image_id": 7, "category_id": 0, "bbox": [1, 2, 3, 4], "score": 0.5}]
+    file.write_text(json.dumps({"images": images, "annotations": rows} if images else rows))
+    with pytest.warns(DataWarning, match="of category 1, all 1 boxes here of 0: nobody is taken"):
+        assert not any(map(len, read_boxes(file).values()))
+
+
+def test_heatmaps_that_are_no_numbers_are_told():
+    net = small_network("pose", COCO, (64, 48), (1, 1))
+    with torch.no_grad():
+        next(reversed(list(net.parameters())))[3] = float("nan")
+    with pytest.raises(OutputError, match="heatmaps hold NaN or infinity: its weights"):
+        PoseEstimator(net, "cpu", detector=None)(np.zeros((64, 48, 3), np.uint8))
+
+
 def test_boxes_of_coco_annotations(tmp_path):
     file = tmp_path / "val.json"
     people = [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}, {"image_id": 7, "bbox": [0, 0, 5, 6]}]
@@ -326,6 +345,10 @@ def test_boxes_of_coco_annotations(tmp_path):
     table = read_boxes(file)
     assert boxes_of(table, "elsewhere/street.jpg").tolist() == [[1, 2, 4, 6, 1], [0, 0, 5, 6, 1]]
     assert len(boxes_of(table, "empty.jpg")) == 0
+    for wrong, words in (({"id": 7}, "two images have the id 7"), ({"file_name": "b/street.jpg"}, "called street.jpg")):
+        file.write_text(json.dumps({"images": [images[0], {**images[1], **wrong}], "annotations": people}))
+        with pytest.raises(ValueError, match=words):
+            read_boxes(file)
     file.write_text(json.dumps({"images": images, "annotations": [{"image_id": 99, "bbox": [0, 0, 1, 1]}]}))
     with pytest.raises(BoxError, match="here 99 is wrong"):
         read_boxes(file)

@@ -181,7 +181,7 @@ def test_every_field_tells_runs_apart_but_the_machines(recipe):
     inplace = recipe.changed(sandwich=1, inplace=0.5)
     assert differences(own, identity_of(inplace, "x")).keys() == {"sandwich", "inplace"}
     machine = {"out": "o", "device": "auto", "workers": 3, "cache": False, "save_minutes": 0.0, "autocast": "bf16",
-               "checkpointing": True, "validate_minutes": 1.0}  # fmt: skip
+               "checkpointing": True, "validate_minutes": 1.0, "validations": 2, "patience": 3}  # fmt: skip
     assert {*machine, "compile"} == set(OF_THE_MACHINE)
     assert not differences(own, identity_of(recipe.changed(**machine), "x"))
     assert set(own) == {*Recipe.fields()} - {*OF_THE_MACHINE, "name", "change"} | {"recipe"}

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from scalenet.data.images import SUFFIXES, decode_rgb
-from scalenet.data.segmentation import find_pairs, read_label
+from scalenet.data.segmentation import find_pairs, hidden, read_label
 from scalenet.labels import CAMVID
 
 from . import DataError, Size
 from .augment import jitter
-from .classification import tar_images
+from .classification import class_images, tar_images
 
 PEOPLE = tuple(CAMVID.names.index(name) for name in ("pedestrian", "bicyclist"))
 MOST_PEOPLE = 0.04  # share of a street's pixels; with more of them it is no background
@@ -69,7 +69,7 @@ class Backgrounds:
         elif (root / f"{split}.tar").is_file() or any((root / split).glob("*/")):
             self.things += _things(root, split)
         else:
-            files = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES)
+            files = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES and not hidden(Path(p.name)))
             self.places += [(p.read_bytes(), None) for p in files]
         if len(self) == before:
             forms = f"{split}.tar, {split}/CLASS/, images/{split} with labels/{split}, or images"
@@ -165,8 +165,7 @@ def _things(root: Path, split: str) -> list[bytes]:
     if tar.is_file():
         items = tar_images(tar)
     else:
-        files = sorted(p for p in (root / split).glob("*/*") if p.suffix.lower() in SUFFIXES)
-        items = ((p, p.read_bytes()) for p in files)
+        items = ((p, p.read_bytes()) for p in class_images(root / split))
     return [data for path, data in items if path.parent.name not in left_out]
 
 

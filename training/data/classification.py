@@ -52,7 +52,7 @@ class ImageFiles:
         rows = [row for n, file in enumerate(self.files) for row in _members(n, file, file == tar)]
         if not self.files:
             self.files = [folder]
-            rows = [(p.parent.name, 0, f"{p.parent.name}/{p.name}", -1, 0) for p in _images(folder)]
+            rows = [(p.parent.name, 0, f"{p.parent.name}/{p.name}", -1, 0) for p in class_images(folder)]
         if not rows:
             raise DataError(f"no images in {folder}/<class>/ nor in {tar} nor in {folder}/<class>.tar")
         classes, numbers, names, offsets, sizes = zip(*rows, strict=True)
@@ -89,7 +89,8 @@ def _members(number: int, path: Path, by_folder: bool) -> Iterator[tuple[str, in
         raise DataError(f"{path} is damaged or no tar file, or a compressed one ({str(e)[:80]})") from None
 
 
-def _images(folder: Path) -> list[Path]:
+def class_images(folder: Path) -> list[Path]:
+    """Images of an ImageFolder, ``folder/CLASS/``, without hidden files."""
     return sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES and not hidden(p.relative_to(folder)))
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from scalenet.data.images import SUFFIXES, decode_rgb
+from scalenet.data.segmentation import hidden
 
 from . import DataError, Size
 from .augment import jitter
@@ -38,7 +39,8 @@ def read_images(root: str, split: str) -> list[tuple[str, bytes]]:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in files if not hidden(p.relative_to(folder)))
 
 
 class PhotographSource:
