@@ -78,15 +78,15 @@ def run(killed: Killed, given: Path, out: Path) -> None:
     os.dup2(said, 2)
     torch.set_num_threads(1)
     if killed.kind == "search":
-        RECIPES["s0_supernet"] = dataclasses.replace(tiny_recipe(given / "camvid", out), space=SPACE)
+        RECIPES["s0_supernet"] = tiny_recipe(given / "camvid", out).changed(space=SPACE)
         add = Archive.add
         with mock.patch.object(Archive, "add", lambda archive, record: (add(archive, record), time.sleep(PACE))):
             words = ["run", "s0", f"supernet={given / 'supernet.safetensors'}", f"out={out}", *SEARCH]
             sys.exit(search_main(words))
-    recipe = dataclasses.replace(tiny_recipe(given / "camvid", out), space=SPACE, size=(32, 32))
+    recipe = tiny_recipe(given / "camvid", out).changed(space=SPACE, size=(32, 32))
     if killed.kind == "pose":
-        recipe = dataclasses.replace(
-            RECIPES["coco_w32_256x192"], root=str(given / "coco"), space=POSE_SPACE, classes=3, batch=2, size=(64, 48),
+        recipe = RECIPES["coco_w32_256x192"].changed(
+            root=str(given / "coco"), space=POSE_SPACE, classes=3, batch=2, size=(64, 48),
             early_size=(64, 48), init="", teacher="", out=str(out), device="cpu", minutes=0.0, warmup=1,
         )  # fmt: skip
     own = [] if killed.kind == "pose" else [*PACED, "sizes=32x32"]
