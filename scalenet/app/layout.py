@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..tasks import SEGMENTATION
 from .budget import BudgetHandlers, build_budget_tab
 from .examples import EXAMPLES, Example, build_examples, keep_file, write_panning_clip
 from .handlers import Handlers
@@ -19,7 +20,7 @@ from .video import build_clip, build_video_tab
 if TYPE_CHECKING:
     from gradio.components import Component
 
-CLIPS = tuple(example for example in EXAMPLES if example.task == "segmentation")
+CLIPS = tuple(example for example in EXAMPLES if example.task == SEGMENTATION.name)
 
 
 def build_layout(networks: Networks, fronts: Sequence[str | Path], cache: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..predict.visualization import DRAWN_THRESHOLD
@@ -98,6 +99,7 @@ def _last_of_pair(handler: Callable[..., tuple[Any, ...]]) -> Callable[..., tupl
     @wraps(handler)
     def drawn(*values: Any) -> tuple[Any, ...]:
         pair, *others = handler(*values)
+        Path(pair[0]).unlink(missing_ok=True)  # gradio removes what it hands out, and this it does not
         return pair[1], *others
 
     return drawn

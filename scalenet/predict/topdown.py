@@ -236,8 +236,10 @@ class PoseEstimator(Predictor):
         if found:
             areas = crop_regions(rows, self.input_size)[:, 2:].prod(1)
             seen = keypoints[..., 2] > SURE_THRESHOLD if alone else None
-            kept = oks_nms(keypoints, scores, areas, likely_sigmas(self.labels), seen=seen)
-            kept = [i for i in kept if scores[i] >= self.person_threshold]
+            # of one person seen twice, the box that shows more of them: a mean alone would prefer the face
+            worth = scores if seen is None else scores * seen.sum(-1)
+            kept = oks_nms(keypoints, worth, areas, likely_sigmas(self.labels), seen=seen)
+            kept = [i for i in sorted(kept, key=lambda i: -scores[i]) if scores[i] >= self.person_threshold]
             keypoints, scores, boxes = keypoints[kept], scores[kept], rows[kept, :4].astype(np.float32)
         return PoseResult(keypoints, scores, boxes, self.labels)
 

@@ -52,7 +52,7 @@ CONTRAST = """() => {
     seen.push([text.slice(0, 50), ratio(e, getComputedStyle(e).color, opacity(e))]);
   }
   for (const e of document.querySelectorAll("input, textarea")) {
-    if (!e.checkVisibility() || e.disabled || e.type === "file" || e.type === "range") continue;
+    if (!e.checkVisibility() || e.disabled || ["file", "range", "radio", "checkbox"].includes(e.type)) continue;
     const part = e.value ? null : "::placeholder";
     seen.push([`field ${e.value || e.placeholder}`, ratio(e, getComputedStyle(e, part).color, opacity(e))]);
   }

@@ -179,7 +179,7 @@ def test_a_clip_is_counted_by_what_is_decoded_and_stopped_by_time(tmp_path, monk
     video.check_clip(clip)
     seen = []
     count = video.bounded(lambda done, total: seen.append(done), (64, 80))
-    with pytest.raises(VideoError, match="more than 4 frames of 64x80"):
+    with pytest.raises(VideoError, match="more than 4 frames of 80 x 64 pixels"):
         for done in range(1, 11):
             count(done, 1)
     assert seen == [1, 2, 3, 4]
