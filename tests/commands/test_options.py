@@ -33,6 +33,7 @@ def stand_in(monkeypatch, module, name):
     monkeypatch.setattr(module, name, ask)
 
 
+NO_BUDGET = {"max_macs": None, "max_latency_ms": None}
 PLAIN = {"engine": "torch", "dtype": None, "calibration": None}
 OPENVINO = {"engine": "openvino", "dtype": "int8", "calibration": "C"}
 AS_OPENVINO = ("--engine", "openvino", "--dtype", "int8", "--calibration", "C")
@@ -54,6 +55,7 @@ def test_segment(monkeypatch, photo, tmp_path):
     plain = asked("segment", photo, "-o", tmp_path)
     wanted = {
         **PLAIN,
+        **NO_BUDGET,
         "batch_size": 1,
         "flip": False,
         "scales": (1.0,),
@@ -61,7 +63,7 @@ def test_segment(monkeypatch, photo, tmp_path):
         "overlap": 0.25,
         "resize": True,
         "upsample": "logits",
-        "max_latency_ms": None,
+        "probabilities": False,
     }
     assert plain == {"name_or_model": "scalenet_s0", "device": None, **wanted}
     options = ["--flip", "--scales", "0.5,1", "--window", "64x96", "--overlap", "0.5", "--full-size"]
@@ -71,6 +73,7 @@ def test_segment(monkeypatch, photo, tmp_path):
     )
     wanted = {
         **OPENVINO,
+        **NO_BUDGET,
         "batch_size": 3,
         "flip": True,
         "scales": (0.5, 1.0),
@@ -78,7 +81,7 @@ def test_segment(monkeypatch, photo, tmp_path):
         "overlap": 0.5,
         "resize": False,
         "upsample": "labels",
-        "max_latency_ms": None,
+        "probabilities": False,
     }
     assert every == {"name_or_model": "x", "device": "cpu", **wanted}
 
@@ -86,12 +89,21 @@ def test_segment(monkeypatch, photo, tmp_path):
 def test_pose(monkeypatch, photo, tmp_path):
     stand_in(monkeypatch, topdown, "PoseEstimator")
     stand_in(monkeypatch, bottomup, "BottomUpPoseEstimator")
-    common = {**PLAIN, "device": None, "flip": True, "decode": None, "batch_size": 32, "detector": "bottomup"}
+    common = {
+        **PLAIN,
+        **NO_BUDGET,
+        "device": None,
+        "flip": True,
+        "decode": None,
+        "batch_size": 32,
+        "detector": "bottomup",
+    }
     assert asked("pose", photo, "-o", tmp_path) == {"name_or_model": "scalenet_p0", **common}
     options = ["--decode", "quarter", "--batch-size", 4, "--device", "cpu", "--detector"]
     every = asked("pose", photo, "-m", "x", "--no-flip", *options, "torchvision:y", *AS_OPENVINO)
     common = {
         **OPENVINO,
+        **NO_BUDGET,
         "device": "cpu",
         "flip": False,
         "decode": "quarter",
@@ -101,10 +113,10 @@ def test_pose(monkeypatch, photo, tmp_path):
     assert every == {"name_or_model": "x", **common}
     assert asked("pose", photo, "--detector", "none")["detector"] is None
     plain = asked("pose", photo, "--bottom-up")
-    common = {**PLAIN, "device": None, "flip": False, "scales": (1.0,), "batch_size": 1}
+    common = {**PLAIN, **NO_BUDGET, "device": None, "flip": False, "scales": (1.0,), "batch_size": 1}
     assert plain == {"name_or_model": "scalenet_p0_bottomup", **common}
     every = asked("pose", photo, "--bottom-up", "-m", "x", "--flip", "--scales", "1,2", "--batch-size", 4, *AS_OPENVINO)
-    common = {**OPENVINO, "device": None, "flip": True, "scales": (1.0, 2.0), "batch_size": 4}
+    common = {**OPENVINO, **NO_BUDGET, "device": None, "flip": True, "scales": (1.0, 2.0), "batch_size": 4}
     assert every == {"name_or_model": "x", **common}
 
 
