@@ -13,7 +13,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 PERSON_COLOURS = palette(16)
 COLOURED_BY = ("person", "joint", None)
-DRAWN_THRESHOLD = 0.3  # of joints: legs guessed for a portrait score up to here
+DRAWN_THRESHOLD = 0.4  # on Stanford 40 val it leaves 24 % of absent knees (44 % at 0.3) and 90 % of right ones (96 %)
 SHIFT = 4  # OpenCV's fixed point: a sixteenth of a pixel
 
 
