@@ -59,6 +59,7 @@ class AugmentationSettings(Settings):
         people: fewest and most people of a composed crowd.
         silence: share of composed images with nobody in them.
         scenes: share of whole photographs among the others.
+        mosaic: share of these that show several photographs side by side, and so people who are small.
     """
 
     scale: tuple[float, float] = (0.5, 2.1)
@@ -73,10 +74,11 @@ class AugmentationSettings(Settings):
     people: tuple[int, int] = (1, 5)
     silence: float = 0.0
     scenes: float = 0.0
+    mosaic: float = 0.0
 
     CHOICES: ClassVar[Choices] = {"scale_draw": ("log", "even", "tenths")}
     NOT_BELOW_0 = ("rotation", "colour")
-    SHARES = ("mix", "dusk", "rescale", "half_body", "upper_half", "silence", "scenes")
+    SHARES = ("mix", "dusk", "rescale", "half_body", "upper_half", "silence", "scenes", "mosaic")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -183,6 +183,33 @@ def test_photographs_show_their_person_and_mask_the_rest(folders):
         assert beside.mean() > 0.1 and scene.mask[scene.image.max(2) == 0].mean() > 0.8
 
 
+def test_mosaics_show_small_people_each_in_a_part_of_its_own(folders):
+    data, counts = source(folders, ("stanford",), scenes=1.0, mosaic=1.0), set()
+    for seed in range(8):
+        scene = data.draw(0, rng(seed), (240, 320))
+        counts.add(len(scene.keypoints))
+        assert scene.image.shape == (240, 320, 3) and scene.mask.shape == (240, 320) and (scene.mask == 0).any()
+        for person in scene.keypoints:
+            xy = person[person[:, 2] > 0, :2]
+            assert (np.ptp(xy, axis=0) < [0.63 * 320, 0.63 * 240]).all(), "nobody reaches over a part's edge"
+            assert (xy >= -0.5).all() and (xy < [320, 240]).all() and not person[person[:, 2] == 0].any()
+        for part in scene.unknown:
+            assert (part.outline >= -0.5).all() and (part.outline < [320, 240]).all()
+    assert max(counts) > 9
+
+
+def test_small_views_of_an_image_are_halved_first():
+    image = np.zeros((65, 96, 3), np.uint8)
+    image[20:24, 40:44] = 255
+    matrix = np.array([[0.35, 0, 3], [0, 0.35, 2.0]])
+    smaller, moved = canvas.halved(image, matrix)
+    assert smaller.shape == (32, 48, 3) and np.allclose(moved[:, :2], 2 * matrix[:, :2])
+    corner = np.array([21.5, 41.5])  # of the image, as y, x, is at (21.5 - 0.5) / 2 of the smaller one
+    old = matrix @ [corner[1], corner[0], 1]
+    assert np.allclose(moved @ [(corner[1] - 0.5) / 2, (corner[0] - 0.5) / 2, 1], old)
+    assert canvas.halved(image, matrix * 3)[0] is image
+
+
 def test_photographs_with_known_neighbours_mask_only_these(folders, tmp_path):
     file = tmp_path / "neighbours.json"
     file.write_text(json.dumps({"1": [[10, 20, 60, 120]], "2": []}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -27,6 +28,7 @@ MOST_COVERED = 0.5  # of anybody's box by the next one's
 TRIES = 8
 OWN = 0.1  # of the labelled person's longer side, around their box, where others are not known
 AROUND = 0.15  # of the longer side, around a box, that is cut out of an image to paste somebody
+SMALL = 0.6  # times its size, below which an image is halved first, so that lines are not lost
 EVERY_JOINT = np.ones(len(LABELS.names), bool)
 
 
@@ -81,7 +83,7 @@ class Canvas:
         h, w = image.shape[:2]
         view = self._show(person, (h, w), rng)
         cv2.warpAffine(
-            image, view.matrix, self.mask.shape[::-1], dst=self.image, flags=cv2.INTER_LINEAR,
+            *halved(image, view.matrix), self.mask.shape[::-1], dst=self.image, flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_TRANSPARENT,
         )  # fmt: skip
         whole = view.points(corners(np.array([0, 0, w, h]) - 0.5))
@@ -174,6 +176,29 @@ class Canvas:
 
     def _clipped(self, box: np.ndarray) -> np.ndarray:
         return np.clip(box, 0, np.tile(self.mask.shape[::-1], 2))
+
+
+def halved(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An image and its (2, 3) matrix to a canvas, the image halved until it is hardly larger than it is seen there."""
+    while np.hypot(*matrix[:, 0]) < SMALL and min(image.shape[:2]) > 1:
+        h, w = (side // 2 for side in image.shape[:2])
+        image = cv2.resize(image[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+        matrix = matrix @ np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]])
+    return image, matrix
+
+
+def side_by_side(parts: Sequence[tuple[tuple[int, int], Scene]], size: Size) -> Scene:
+    """One scene of (H, W) ``size`` from smaller ones that fill it, each with its corner's (y, x)."""
+    image, mask = np.zeros((*size, 3), np.uint8), np.ones(size, np.uint8)
+    people, unknown = [], []
+    for (top, left), scene in parts:
+        h, w = scene.mask.shape
+        image[top : top + h, left : left + w] = scene.image
+        mask[top : top + h, left : left + w] = scene.mask
+        people.append(np.where(scene.keypoints[..., 2:] > 0, scene.keypoints + np.array([left, top, 0]), 0))
+        within = [(part, np.clip(part.outline, -0.5, np.array([w, h]) - 0.5)) for part in scene.unknown]
+        unknown += [Unknown(outline + np.array([left, top]), part.joints) for part, outline in within]
+    return Scene(image, np.concatenate(people), mask, tuple(unknown))
 
 
 def covers(box: np.ndarray, other: np.ndarray) -> float:

@@ -8,6 +8,7 @@ neighbour without labels, and masked. N people, K joints, (H, W) images.
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from . import DataError, Size, atomic_folder
 from .augment import jitter
 from .backgrounds import Backgrounds
 from .bottomup import Arrays, Scene, targets
-from .canvas import Canvas
+from .canvas import Canvas, side_by_side
 from .people import LABELS, read_people
 
 HEIGHTS = (0.15, 0.95)  # of pasted people, longer side in short sides of the canvas
 ON_PHOTOGRAPH = 0.5  # share of crowds around somebody in a photograph that are composed on it
 THINGS = 3  # most that are laid between and over people
+MOSAIC = (2, 4)  # fewest and most photographs side by side, and below each other
+UNEVEN = 0.25  # of a mosaic's part, by which its edges are moved
 VAL_SIZE = (512, 512)
 VAL_PEOPLE = (1, 8)
 VAL_TRIES = 50
@@ -44,6 +47,7 @@ class CrowdSource:
         colour: largest change of brightness, contrast and saturation.
         neighbours: file with the boxes of people without labels in the photographs; without it everything beside the
             labelled person is masked.
+        mosaic: share of the whole photographs that are many side by side.
 
     Raises:
         DataError: if a split is missing or has other joints, nobody is left, or there are no backgrounds.
@@ -54,6 +58,7 @@ class CrowdSource:
     def __init__(
         self, roots: tuple[str, ...], split: str, backgrounds: tuple[str, ...], people: tuple[int, int] = (1, 5),
         silence: float = 0.0, scenes: float = 0.0, colour: float = 0.3, neighbours: str = "",
+        mosaic: float = 0.0,
     ) -> None:  # fmt: skip
         everybody = [person for root in roots for person in read_people(root, split, neighbours)]
         self.cast = [person for person in everybody if person.whole or person.can_be_cut_out()]
@@ -65,6 +70,7 @@ class CrowdSource:
             raise DataError(f"scenes={scenes} needs whole photographs with COCO's joints: {', '.join(roots)} has none")
         self.backgrounds = Backgrounds(backgrounds, split)
         self.people, self.silence, self.scenes, self.colour = people, silence, scenes, colour
+        self.mosaics = mosaic
 
     def __len__(self) -> int:
         return len(self.cast)
@@ -87,8 +93,10 @@ class CrowdSource:
         if rng.random() < self.silence:
             return self.nobody(rng, size)
         if rng.random() < self.scenes:
+            if self.mosaics and rng.random() < self.mosaics:
+                return self.mosaic(rng, size)
             whole = self.cast[index].whole
-            return self.photograph(index if whole else self.whole[rng.integers(len(self.whole))], rng, size)
+            return self.photograph(index if whole else self._photographed(rng), rng, size)
         most = max(3, round(self.people[1] * size[0] * size[1] / (VAL_SIZE[0] * VAL_SIZE[1])))
         count = int(rng.integers(min(self.people[0], most), most + 1))
         return self.crowd(index, rng, size, count)
@@ -103,6 +111,20 @@ class CrowdSource:
         canvas = Canvas(np.zeros((*size, 3), np.uint8), np.ones(size, np.uint8))
         canvas.unroll(self.cast[index], rng)
         return canvas.scene()[0]
+
+    def mosaic(self, rng: np.random.Generator, size: Size) -> Scene:
+        """Whole photographs of several people side by side, 2x2 to 4x4 of them."""
+        count = int(rng.integers(MOSAIC[0], MOSAIC[1] + 1))
+        rows, columns = (_edges(side, count, rng) for side in size)
+        parts = []
+        for top, bottom in pairwise(rows):
+            for left, right in pairwise(columns):
+                part = (bottom - top, right - left)
+                parts.append(((top, left), self.photograph(self._photographed(rng), rng, part)))
+        return side_by_side(parts, size)
+
+    def _photographed(self, rng: np.random.Generator) -> int:
+        return self.whole[rng.integers(len(self.whole))]
 
     def crowd(self, index: int, rng: np.random.Generator, size: Size, count: int) -> Scene:
         """Up to ``count`` people with person ``index`` among them, on their own photograph or on a background."""
@@ -143,6 +165,12 @@ class CrowdSource:
             for k, box in zip(scene.keypoints, boxes, strict=True)
         ]  # fmt: skip
         return scene.image, people
+
+
+def _edges(side: int, count: int, rng: np.random.Generator) -> list[int]:
+    """From 0 to ``side``, about evenly cut into ``count`` parts."""
+    inner = np.arange(1, count) + rng.uniform(-UNEVEN, UNEVEN, count - 1)
+    return [0, *(inner * side / count).round().astype(int).tolist(), side]
 
 
 def write_crowds(

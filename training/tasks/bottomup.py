@@ -44,7 +44,7 @@ class BottomUpTask(Task):
         if self.composed:
             self.source: CrowdSource | BottomUpSource = CrowdSource(
                 self.roots, data.split, data.backgrounds, change.people, change.silence, change.scenes,
-                change.colour, data.neighbours,
+                change.colour, data.neighbours, change.mosaic,
             )  # fmt: skip
         else:
             augmentation = RandomAffine(change.rotation, change.scale, colour=change.colour)
