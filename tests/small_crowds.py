@@ -1,4 +1,4 @@
-"""Single people as stick metrics: LSP's crops, whole photographs with COCO's joints, and backgrounds to put them on."""
+"""Single people as stick figures: LSP's crops, whole photographs with COCO's joints, and backgrounds to put them on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .small_data import photographs
 
 X = [35, 37, 40, 60, 63, 65, 20, 25, 38, 62, 75, 80, 50, 50]
 Y = [95, 75, 55, 55, 75, 95, 55, 45, 25, 25, 45, 55, 22, 5]
-METRIC = np.column_stack([X, Y, np.full(14, 2)]).astype(float)  # LSP's joints, seen from behind
+FIGURE = np.column_stack([X, Y, np.full(14, 2)]).astype(float)  # LSP's joints, seen from behind
 FACE = np.array([[50, 13, 2], [48, 11, 2], [52, 11, 2], [45, 13, 2], [55, 13, 2]], float)
 STREET = (240, 320)
 
@@ -55,17 +55,17 @@ def lsp_form(root: Path, people: int = 4) -> Path:
     """150x150 crops of a photograph with LSP's joints."""
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
-        metrics = [METRIC + np.array([30, 20, 0]) for _ in range(people)]
-        for metric in metrics:
-            metric[:, :2] += rng.normal(0, 2, (14, 2))
-        photos = [drawn(photographs()[0][:150, 10 * i : 150 + 10 * i], f, LSP) for i, f in enumerate(metrics, 1)]
-        write_split(root, split, LSP, photos, metrics)
+        figures = [FIGURE + np.array([30, 20, 0]) for _ in range(people)]
+        for figure in figures:
+            figure[:, :2] += rng.normal(0, 2, (14, 2))
+        photos = [drawn(photographs()[0][:150, 10 * i : 150 + 10 * i], f, LSP) for i, f in enumerate(figures, 1)]
+        write_split(root, split, LSP, photos, figures)
     return root
 
 
 def stanford_form(root: Path) -> Path:
     """Whole 200x260 photographs with COCO's joints: one from head to feet, one whose legs are beyond the edge."""
-    whole = map_keypoints(METRIC, LSP.names, COCO.names)
+    whole = map_keypoints(FIGURE, LSP.names, COCO.names)
     whole[:5] = FACE
     cut = whole * [1.6, 1.6, 1]
     whole[:, :2] += np.array([150, 60])

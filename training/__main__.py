@@ -57,6 +57,8 @@ def _add_data_commands(commands: Any) -> None:
     others.add_argument("root", help="data set folder of whole photographs")
     who = "bottom-up or segmentation networks that know people, or .onnx detectors of YOLOX's form"
     others.add_argument("--model", nargs="+", required=True, metavar="NAME", help=who)
+    what = "count whom the later networks find only where the first found somebody too"
+    others.add_argument("--confirm", action="store_true", help=what)
     others.add_argument("-o", "--output", required=True, help="JSON file to write, for a recipe's neighbours")
     others.add_argument("--split", default="train")
     others.add_argument("--device", default=None, help="default cuda, mps or cpu, the first there is")
@@ -113,7 +115,7 @@ def neighbours(args: argparse.Namespace) -> None:
     from .data.neighbours import finder, write_neighbours
 
     finders = [finder(name, args.device) for name in args.model]
-    found = write_neighbours(finders, args.root, args.split, args.output)
+    found = write_neighbours(finders, args.root, args.split, args.output, confirm=args.confirm)
     print(f"{sum(map(bool, found.values()))} of {len(found)} images show others; written to {args.output}")
 
 

@@ -161,7 +161,7 @@ def test_people_of_whom_too_little_is_left_are_masked_where_they_are_seen(folder
 
 
 def test_mirrored_people_keep_their_sides(folders):
-    """In the metrics the left side is at larger x than the right one; mirrored, it still is what is labelled left."""
+    """In the figures the left side is at larger x than the right one; mirrored, it still is what is labelled left."""
     data = source(folders)
     left, right = (LABELS.names.index(f"{side}_shoulder") for side in ("left", "right"))
     for seed in range(8):
@@ -252,6 +252,11 @@ def test_neighbours_are_whoever_is_found_beside_the_labelled(folders, tmp_path):
         found = find_people([find, lambda image: []], str(folders / "stanford"), "train")
         assert set(found) == {"1", "2"}
         assert [5.0, 5.0, 35.0, 55.0] in found[str(n)] and len(found[str(n)]) == 1
+    other = [[0, 0, 44, 62], [60, 5, 90, 30]]  # the first finder saw somebody in one of these alone
+    for confirm, count in ((False, 3), (True, 2)):
+        found = find_people([find, lambda image: other], str(folders / "stanford"), "train", confirm=confirm)
+        assert len(found["2"]) == count
+    found = find_people([find], str(folders / "stanford"), "train")
     write_neighbours([find], str(folders / "stanford"), "train", tmp_path / "n.json")
     assert json.loads((tmp_path / "n.json").read_text())["2"] == found["2"]
 

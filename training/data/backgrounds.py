@@ -27,7 +27,7 @@ PLACES = 0.4  # share of backgrounds that are places, where there are such
 WORN_OR_USED = (
     "gown", "apron", "barbershop", "bikini", "bow tie", "cardigan", "dumbbell", "fur coat", "gasmask", "go-kart",
     "jinrikisha", "kimono", "maypole", "military uniform", "miniskirt", "neck brace", "oboe", "poncho", "punching bag",
-    "rugby ball", "snorkel", "sombrero", "sunglasses", "swimming backbones", "vestment", "volleyball", "basketball",
+    "rugby ball", "snorkel", "sombrero", "sunglasses", "swimming trunks", "vestment", "volleyball", "basketball",
     "academic", "unicycle", "horizontal bar", "balance beam", "ice lolly", "potter's wheel", "sock", "sandal",
     "drumstick", "binoculars", "lawn mower", "syringe", "stocking", "broom", "umbrella", "backpack", "bannister",
     "butcher shop", "gondola", "turnstile", "scoreboard", "torch", "bathtub",
