@@ -25,7 +25,7 @@ from ..tasks import POSE
 from .base import Predictor, knowing
 from .calibration import CalibrationImages
 from .detector import Detector, make_detector
-from .people import BottomUpDetector
+from .people import BottomUpDetector, people_boxes
 from .results import PoseResult
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ class _Batch:
     matrices: list[np.ndarray] = field(default_factory=list)
     targets: list[np.ndarray] = field(default_factory=list)  # (K, 4) views that receive the joints
 
+    def add(self, crop: np.ndarray, matrix: np.ndarray, target: np.ndarray) -> None:
+        """One more crop."""
+        self.crops.append(crop)
+        self.matrices.append(matrix)
+        self.targets.append(target)
+
 
 @dataclass(frozen=True)
 class _People:
@@ -57,7 +63,7 @@ class PoseEstimator(Predictor):
     """Top-down pose estimation: the keypoints of the person in each box, batched over people and images.
 
     Where no boxes are given a detector finds people first. By default that is a bottom-up network, and each of those
-    it finds is looked at once more.
+    it finds is looked at twice: a first look tells where they end, a second one where their joints are.
 
     Args:
         name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
@@ -175,19 +181,17 @@ class PoseEstimator(Predictor):
             waiting.append(people)
             ready = 0
             for one, matrix, i in self._crops(pixels, people.boxes):
-                batch.crops.append(one)
-                batch.matrices.append(matrix)
-                batch.targets.append(people.joints[i])
+                batch.add(one, matrix, people.joints[i])
                 if len(batch.crops) == self.batch_size:
                     self._flush(batch, flip)
                     batch, ready = _Batch(), len(waiting) - 1
             if not batch.crops or len(waiting) == self.batch_size:
                 self._flush(batch, flip)
                 batch, ready = _Batch(), len(waiting)
-            yield from map(self._result, waiting[:ready])
+            yield from (self._result(people, self.person_threshold) for people in waiting[:ready])
             del waiting[:ready]
         self._flush(batch, flip)
-        yield from map(self._result, waiting)
+        yield from (self._result(people, self.person_threshold) for people in waiting)
 
     def _people(self, image: np.ndarray, given: Any) -> _People:
         """Who is to be looked at: checked boxes, given, found, or the whole image."""
@@ -199,7 +203,22 @@ class PoseEstimator(Predictor):
         else:
             rows, source = [[0, 0, size[1], size[0]]], "image"
         boxes = check_boxes(rows.detach().cpu().numpy() if isinstance(rows, torch.Tensor) else rows)
+        if source == "found" and self.scored_by_itself:
+            boxes = self._redrawn(image, boxes)
+        return self._unseen(boxes, size, source)
+
+    def _unseen(self, boxes: np.ndarray, size: tuple[int, int], source: str) -> _People:
         return _People(np.zeros((len(boxes), self.model.num_classes, 4), np.float32), boxes, size, source)
+
+    def _redrawn(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """(M, 5) boxes around the joints that a first look, without flip, finds in boxes (N, 5): they fit better."""
+        people = self._unseen(boxes, image.shape[:2], "found")
+        for start in range(0, len(boxes), self.batch_size):
+            batch = _Batch()
+            for one, matrix, i in self._crops(image, boxes[start : start + self.batch_size]):
+                batch.add(one, matrix, people.joints[start + i])
+            self._flush(batch, flip=False)
+        return people_boxes(self._result(people, 0.0), image.shape[:2])
 
     def _crops(self, image: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         matrices = crop_matrices(crop_regions(rows, self.input_size), self.input_size, self.codec.aligned)
@@ -221,7 +240,7 @@ class PoseEstimator(Predictor):
         for target, joints, each in zip(batch.targets, keypoints, sure, strict=True):
             target[:, :3], target[:, 3] = joints, each
 
-    def _result(self, people: _People) -> PoseResult:
+    def _result(self, people: _People, threshold: float) -> PoseResult:
         keypoints, rows, size = people.joints[..., :3].copy(), people.boxes, people.size
         sure = people.joints[..., 3] if self.codec.decode_method == "oks" else None
         outside = (rows[:, 0] >= size[1]) | (rows[:, 1] >= size[0]) | (rows[:, 2] <= 0) | (rows[:, 3] <= 0)
@@ -239,7 +258,7 @@ class PoseEstimator(Predictor):
             # of one person seen twice, the box that shows more of them: a mean alone would prefer the face
             worth = scores if seen is None else scores * seen.sum(-1)
             kept = oks_nms(keypoints, worth, areas, likely_sigmas(self.labels), seen=seen)
-            kept = [i for i in sorted(kept, key=lambda i: -scores[i]) if scores[i] >= self.person_threshold]
+            kept = [i for i in sorted(kept, key=lambda i: -scores[i]) if scores[i] >= threshold]
             keypoints, scores, boxes = keypoints[kept], scores[kept], rows[kept, :4].astype(np.float32)
         return PoseResult(keypoints, scores, boxes, self.labels)
 
