@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from scalenet.fuse import fold
+from scalenet.nn.fuse import fold
 
 Outputs = tuple[torch.Tensor, ...]
 FORMS = ("torch contiguous", "torch channels last", "torch folded", "onnxruntime", "openvino", "openvino bfloat16")

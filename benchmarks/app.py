@@ -61,7 +61,7 @@ def photograph(folder: str) -> Path:
     """scikit-learn's china.jpg at 480x640, as a file."""
     from PIL import Image
 
-    from scalenet.commands.segment import sample_photograph
+    from scalenet.data.samples import sample_photograph
 
     path = Path(folder) / "china_480x640.jpg"
     Image.open(sample_photograph()).resize((640, 480)).save(path, quality=95)

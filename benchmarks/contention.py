@@ -15,7 +15,7 @@ import sys
 import time
 
 from benchmarks import Measurement, show
-from scalenet._entry import SPINS
+from scalenet.runtime.entry import SPINS
 
 WAYS: dict[str, dict[str, str]] = {
     "as OpenMP does": {},

@@ -17,11 +17,11 @@ import numpy as np
 from benchmarks import Measurement, show
 from scalenet.data.images import decode_rgb, read_rgb
 from scalenet.data.keypoints import KeypointSet, read_results
+from scalenet.data.labels import CAMVID
 from scalenet.data.segmentation import find_pairs, read_label
 from scalenet.evaluate.bottomup import estimate
 from scalenet.evaluate.metrics.coco import score_coco
 from scalenet.evaluate.metrics.recall import score_recall
-from scalenet.labels import CAMVID
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 
 PHOTOGRAPHS, EMPTY, CROWDS = 500, 200, 300

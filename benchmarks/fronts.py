@@ -21,12 +21,12 @@ from typing import cast
 from unittest.mock import patch
 
 from benchmarks import Measurement, show
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.engines.base import engine_device
 from scalenet.engines.front import Front
 from scalenet.engines.latency import LatencyClock, network_ms
 from scalenet.models.pretrained import TABLE
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 SEARCHES = {"scalenet_s0": ("s0", "camvid"), "scalenet_p0": ("p0", "stanford40"),
             "scalenet_p0_bottomup": ("p0_bottomup", "stanford40")}  # fmt: skip

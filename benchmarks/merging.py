@@ -10,8 +10,8 @@ from benchmarks import Measurement, show
 from scalenet.engines.base import make_engine
 from scalenet.engines.choose import time_in_turn
 from scalenet.engines.names import ON_PROCESSORS
-from scalenet.fuse import Folded, fold
 from scalenet.models.factory import load_model
+from scalenet.nn.fuse import Folded, fold
 
 
 def measure(argv: list[str]) -> list[Measurement]:

@@ -21,9 +21,8 @@ import numpy as np
 import torch
 
 from benchmarks import Measurement, show
-from scalenet.commands.pose import sample_portrait
-from scalenet.commands.segment import sample_photograph
 from scalenet.data.images import as_tensor, load_image, pad_to_multiple
+from scalenet.data.samples import sample_photograph, sample_portrait
 from scalenet.data.sizes import COARSEST
 from scalenet.predict.segmentation import Segmenter, index_mask
 from scalenet.predict.topdown import PoseEstimator

@@ -20,11 +20,10 @@ import torch
 
 from benchmarks import Measurement, show
 from benchmarks._process import run_module
-from scalenet.commands.pose import sample_portrait
-from scalenet.commands.segment import sample_photograph
 from scalenet.data.images import load_image
+from scalenet.data.labels import COCO, DECODERS
+from scalenet.data.samples import sample_photograph, sample_portrait
 from scalenet.data.transforms import crop_matrices, crop_regions, invert, transform
-from scalenet.labels import COCO, DECODERS
 from scalenet.pose.codec import HeatmapCodec
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 from scalenet.predict.topdown import PoseEstimator

@@ -23,7 +23,7 @@ def photograph(folder: str) -> Path:
     """scikit-learn's china.jpg at 360x480, as a file."""
     from PIL import Image
 
-    from scalenet.commands.segment import sample_photograph
+    from scalenet.data.samples import sample_photograph
 
     path = Path(folder) / "china_360x480.png"
     Image.open(sample_photograph()).resize((480, 360)).save(path, icc_profile=None)

@@ -15,13 +15,14 @@ import torch
 
 from benchmarks._rivals import FORMS, rivals
 from scalenet.bench import PAIRS, SIDE, MatrixProduct, processor
-from scalenet.commands.options import height_width, positive
+from scalenet.commands.options import height_width
 from scalenet.data.io import write_text
 from scalenet.engines.base import EngineError, make_engine
 from scalenet.engines.choose import time_in_turn
-from scalenet.fuse import Folded, fold
 from scalenet.models.factory import load_model
 from scalenet.models.preprocessing import model_input
+from scalenet.nn.fuse import Folded, fold
+from scalenet.runtime.command_line import positive
 
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- benchmarks.speed -->", "<!-- end of benchmarks.speed -->"

@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks import Measurement, show
 from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
-from scalenet.commands.pose import sample_portrait, video_tracker
-from scalenet.commands.segment import sample_photograph
+from scalenet.commands.pose import video_tracker
 from scalenet.data.images import load_image
+from scalenet.data.samples import sample_photograph, sample_portrait
 
 FRAMES, MOST_ZOOM, AT_MOST = 24, 1.3, 1.2
 SIZE, HEIGHT = (480, 640), 400  # of the scene in which people cross, and of these

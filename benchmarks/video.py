@@ -27,7 +27,7 @@ def clip(path: Path, frames: int = FRAMES) -> Path:
     """A window that moves over scikit-learn's china.jpg, enlarged, as a video of 25 frames a second."""
     from PIL import Image
 
-    from scalenet.commands.segment import sample_photograph
+    from scalenet.data.samples import sample_photograph
     from scalenet.video.writer import VideoWriter
 
     photo = np.asarray(Image.open(sample_photograph()).convert("RGB").resize((960, 640)))
@@ -45,7 +45,7 @@ def bare_seconds(segmenter: Any, images: list[np.ndarray], dealt: bool = False) 
 
     from scalenet.data.images import as_tensor
     from scalenet.engines.eager import TorchEngine
-    from scalenet.fuse import Folded
+    from scalenet.nn.fuse import Folded
 
     engine = segmenter.engine
     if not dealt:

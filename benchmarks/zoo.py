@@ -61,9 +61,9 @@ def write_files(folder: Path) -> dict[str, Path]:
     """P4 as this project's file, and a w48 segmentation supernet in both of torch's forms; random weights."""
     import torch
 
-    from scalenet.arch import SearchSpace
+    from scalenet.archs.arch import SearchSpace
     from scalenet.models import checkpoint, pretrained
-    from scalenet.network import ScaleNet
+    from scalenet.nn.network import ScaleNet
 
     p4 = pretrained.find_entry("scalenet_p4").arch
     files = {name: folder / name for name in ("p4.safetensors", "zip.pth", "old.pth")}

@@ -9,9 +9,9 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from ._entry import is_scalenet as _is_scalenet
-from ._entry import sleep_at_barriers as _sleep_at_barriers
-from ._interrupt import quiet_imports as _quiet_imports
+from .runtime.entry import is_scalenet as _is_scalenet
+from .runtime.entry import sleep_at_barriers as _sleep_at_barriers
+from .runtime.interrupt import quiet_imports as _quiet_imports
 
 _quiet_imports()
 _sleep_at_barriers()
@@ -29,21 +29,21 @@ _LATER = {
     "Front": "scalenet.engines.front",
     "save_pretrained": "scalenet.models.hub",
     "push_to_hub": "scalenet.models.hub",
-    "Arch": "scalenet.arch",
-    "ArchError": "scalenet.arch",
-    "SearchSpace": "scalenet.arch",
+    "Arch": "scalenet.archs.arch",
+    "ArchError": "scalenet.archs.arch",
+    "SearchSpace": "scalenet.archs.arch",
     "NoWeights": "scalenet.models.checkpoint",
     "WeightsError": "scalenet.models.checkpoint",
     "create_model": "scalenet.models.factory",
     "list_models": "scalenet.models.factory",
-    "ScaleNet": "scalenet.network",
+    "ScaleNet": "scalenet.nn.network",
 }
-_MODULES = ("bench", "data", "demo", "evaluate", "export", "models", "predict")
+_MODULES = ("bench", "data", "demo", "evaluate", "models", "predict")
 
 
 def _register() -> None:
     """Register the networks with timm, after a look at whether torch and torchvision fit each other."""
-    from ._check import check_torchvision
+    from .runtime.installation import check_torchvision
 
     check_torchvision()
     _import_module("scalenet.models.factory")
@@ -63,7 +63,7 @@ def __dir__() -> list[str]:
 
 if _TYPE_CHECKING or not _is_scalenet():
     _register()
-    from .arch import Arch, ArchError, SearchSpace
+    from .archs.arch import Arch, ArchError, SearchSpace
     from .models.checkpoint import NoWeights, WeightsError
     from .models.factory import create_model, list_models
-    from .network import ScaleNet
+    from .nn.network import ScaleNet

@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 
-from .cost import Cost
 from .engines.base import Engine, EngineError, Images, make_engine
+from .engines.calibration import CalibrationImages, calibration_inputs
 from .engines.choose import time_in_turn
 from .engines.names import DTYPES, ENGINES
-from .fuse import Folded, fold
 from .models.preprocessing import model_input
-from .network import ScaleNet
-from .predict.calibration import CalibrationImages, calibration_inputs
+from .nn.fuse import Folded, fold
+from .nn.network import ScaleNet
 from .runtime.device import Device, pick_device
 
 SIDE = 1024  # of the matrices whose product tells what the processor can do
@@ -90,11 +89,12 @@ def bench_engines(
     facts = {
         "size": list(size), "batch_size": batch_size, "device": str(device), "threads": torch.get_num_threads(),
     }  # fmt: skip
-    return [_row(pair, times, model.cost(size), facts) for pair in engines]
+    return [_row(pair, times, model, facts) for pair in engines]
 
 
-def _row(pair: Pair, times: Mapping[Pair, list[float]], cost: Cost, facts: dict[str, Any]) -> dict[str, Any]:
+def _row(pair: Pair, times: Mapping[Pair, list[float]], model: ScaleNet, facts: dict[str, Any]) -> dict[str, Any]:
     (name, dtype), ms, least = pair, times[pair], min(times[pair])
+    cost = model.cost(facts["size"])
     rate = facts["batch_size"] * cost.macs / least / 1e6
     product = SIDE**3 / min(times["matmul", dtype]) / 1e6 if ("matmul", dtype) in times else None
     return {

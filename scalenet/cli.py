@@ -9,11 +9,12 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from . import _register
-from ._interrupt import imports_done
-from .errors import one_line
+from .runtime.command_line import EXPECTED, CommandParser, MainParser, warning_line
+from .runtime.errors import one_line
+from .runtime.interrupt import imports_done
 
 COMMANDS = {
     "list": "the networks there are, with their figures",
@@ -28,25 +29,6 @@ COMMANDS = {
     "demo": "the app in a browser",
 }
 SHELLS = ("bash", "zsh", "tcsh")
-EXPECTED = (ValueError, LookupError, OSError, ImportError)  # what a user can mend
-
-
-class CommandParser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and whose every subcommand takes ``--json``."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs, allow_abbrev=False)
-        self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong, and exit with 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
-class MainParser(argparse.ArgumentParser):
-    """The parser of the bare command; its errors are one line too."""
-
-    error = CommandParser.error
 
 
 class PrintCompletion(argparse.Action):
@@ -133,11 +115,6 @@ def _quiet_hub() -> None:
 def _out_of_memory(error: BaseException) -> bool:
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or any(w in str(error) for w in words)
-
-
-def warning_line(message: Warning | str, *_: object) -> str:
-    """A warning as the command lines print it, without the place in the code."""
-    return f"warning: {' '.join(str(message).split())}\n"
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from scalenet.commands.options import counted, milliseconds, positive
+from scalenet.commands.options import counted, milliseconds
 from scalenet.data.io import read_lines
-from scalenet.labels import DATASETS
+from scalenet.data.labels import DATASETS
+from scalenet.runtime.command_line import positive
 from training import distributed
 from training.checks import RecipeError
 from training.cli import recipe_parser, run_command

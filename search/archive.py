@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scalenet.arch import Arch, ArchError
+from scalenet.archs.arch import Arch, ArchError
 from scalenet.data.io import full_disk_named
 
 IDENTITY = '{"identity"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scalenet.budget import BudgetError
+from scalenet.archs.budget import BudgetError
 from scalenet.engines.front import Front
 from scalenet.models.checkpoint import digest_of
 

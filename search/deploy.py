@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.data.io import write_text
+from scalenet.data.labels import DATASETS
 from scalenet.engines.latency import network_ms, up_to
-from scalenet.labels import DATASETS
 from scalenet.models.checkpoint import save_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from scalenet.runtime.device import pick_device
 
 from .archive import Archive, ArchiveError, Record

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scalenet.arch import Arch
-from scalenet.cost import count
-from scalenet.labels import Labels
+from scalenet.archs.arch import Arch
+from scalenet.archs.cost import count
+from scalenet.data.labels import Labels
 from scalenet.models.checkpoint import WeightsError, digest_of, read_metadata, read_weights, select
 from scalenet.models.metadata import CheckpointMetadata
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from training import distributed
 from training.config import Recipe
 from training.recalibrate import recalibrate

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from scalenet.arch import Arch, ModuleArch, SearchSpace
+from scalenet.archs.arch import Arch, ModuleArch, SearchSpace
 
 from .archive import key_of
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from training import distributed
 
 from .archive import Record

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from scalenet.arch import Arch, SearchSpace
-from scalenet.cost import count
+from scalenet.archs.arch import Arch, SearchSpace
+from scalenet.archs.cost import count
 from scalenet.engines.front import Front, Member
 from scalenet.engines.front_file import NewMember, is_statistic, joined_statistics, write_front
 from scalenet.models.factory import load_model
 from scalenet.models.metadata import CheckpointMetadata
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from .archive import Archive, ArchiveError
 from .evaluator import Evaluator, Size

@@ -11,8 +11,8 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scalenet.arch import Arch
-from scalenet.cost import count
+from scalenet.archs.arch import Arch
+from scalenet.archs.cost import count
 from training.config import Recipe
 from training.recipes import get_recipe as get_training_recipe
 from training.sampling import cycle_length, step_archs

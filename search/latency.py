@@ -9,8 +9,8 @@ import torch
 from scalenet.engines.base import make_engine
 from scalenet.engines.choose import median_ms
 from scalenet.engines.machine import machine
-from scalenet.fuse import Folded, fold
-from scalenet.network import ScaleNet
+from scalenet.nn.fuse import Folded, fold
+from scalenet.nn.network import ScaleNet
 
 
 @dataclass(frozen=True)

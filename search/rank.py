@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 from typing import cast
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.data.io import read_lines, write_text
 from scalenet.models.checkpoint import read_metadata
 from training import distributed

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from scalenet.arch import Arch
-from scalenet.errors import one_line
+from scalenet.archs.arch import Arch
 from scalenet.ray import import_ray, start_ray
+from scalenet.runtime.errors import one_line
 from training import distributed
 from training.checks import RecipeError, TrainingError
 

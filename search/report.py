@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scalenet.arch import SearchSpace
-from scalenet.drawing import Dot, save_svg, scatter
+from scalenet.archs.arch import SearchSpace
+from scalenet.archs.drawing import Dot, save_svg, scatter
 
 from .archive import Record
 from .evolution import Costs, pareto_front

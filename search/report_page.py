@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
+from scalenet.archs.drawing import draw_arch, scatter
 from scalenet.data.io import write_text
-from scalenet.drawing import draw_arch, scatter
 
 from .archive import Record
 from .evolution import pareto_front

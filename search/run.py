@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from scalenet.arch import Arch, SearchSpace
+from scalenet.archs.arch import Arch, SearchSpace
 from scalenet.data.io import write_text
 from training import distributed
 from training.overrides import override

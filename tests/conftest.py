@@ -9,7 +9,7 @@ import random
 import pytest
 import torch
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 
 from .small_data import camvid_form
 from .small_training import TINY, tiny_recipe

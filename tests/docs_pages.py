@@ -19,11 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scalenet.arch import SearchSpace
-from scalenet.commands.pose import sample_portrait
-from scalenet.commands.segment import sample_photograph
-from scalenet.labels import COCO, Labels
-from scalenet.network import ScaleNet
+from scalenet.archs.arch import SearchSpace
+from scalenet.data.labels import COCO, Labels
+from scalenet.data.samples import sample_photograph, sample_portrait
+from scalenet.nn.network import ScaleNet
 
 from .small_data import camvid_form
 from .small_fronts import write_small_front

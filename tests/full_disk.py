@@ -16,12 +16,12 @@ from unittest import mock
 import torch
 
 from scalenet import cli, save_pretrained
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.data.images import save_image
 from scalenet.data.io import DiskFullError
-from scalenet.labels import COCO, DATASETS, Labels
+from scalenet.data.labels import COCO, DATASETS, Labels
 from scalenet.models.checkpoint import save_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from search import __main__ as searching
 from search.archive import Archive, Record
 from training import __main__ as training

@@ -19,7 +19,7 @@ from unittest import mock
 import torch
 from safetensors.torch import load_file
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from search.__main__ import main as search_main
 from search.archive import Archive
 from training.__main__ import main as training_main

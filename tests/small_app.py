@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalenet.labels import COCO, CROWDPOSE
+from scalenet.data.labels import COCO, CROWDPOSE
 
 from .small_networks import small_network, write
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scalenet.labels import COCO, LSP, Labels, map_keypoints
+from scalenet.data.labels import COCO, LSP, Labels, map_keypoints
 
 from .small_data import photographs
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scalenet.arch import Arch, SearchSpace
+from scalenet.archs.arch import Arch, SearchSpace
+from scalenet.data.labels import CAMVID, COCO, Labels
 from scalenet.engines.front_file import NewMember, joined_statistics, write_front
-from scalenet.labels import CAMVID, COCO, Labels
 from scalenet.models.checkpoint import select
 from scalenet.models.metadata import CheckpointMetadata
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 SIZES = ((64, 80), (32, 40))
 

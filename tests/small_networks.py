@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from torch import nn
 
-from scalenet.arch import SearchSpace
-from scalenet.labels import CAMVID, DATASETS, Labels
+from scalenet.archs.arch import SearchSpace
+from scalenet.data.labels import CAMVID, DATASETS, Labels
 from scalenet.models.checkpoint import save_weights
 from scalenet.models.metadata import CheckpointMetadata
 from scalenet.models.provenance import described
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from .small_data import photographs
 

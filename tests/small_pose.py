@@ -12,10 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.data.images import IMAGENET_MEAN, IMAGENET_STD
-from scalenet.labels import Labels
-from scalenet.network import ScaleNet
+from scalenet.data.labels import Labels
+from scalenet.nn.network import ScaleNet
 
 SPOTS = Labels("spots", ("left_a", "right_a", "nose"), skeleton=((0, 2), (1, 2)), sigmas=(0.08, 0.08, 0.03),
                convention="aligned")  # fmt: skip

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import torch
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.models.checkpoint import read_metadata, save_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from training.config import Recipe
 from training.engine import Run
 from training.recipes import RECIPES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scalenet import _check
+from scalenet.runtime import installation
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,5 +45,5 @@ def test_a_broken_pair_of_wheels_is_told_in_one_sentence(monkeypatch):
 
     monkeypatch.setattr(importlib, "import_module", broken)
     with pytest.raises(ImportError, match=r"torchvision does not fit torch .*nms.*pip install torch==") as error:
-        _check.check_torchvision()
+        installation.check_torchvision()
     assert "\n" not in str(error.value)

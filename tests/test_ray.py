@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import scalenet
-from scalenet.labels import COCO
+from scalenet.data.labels import COCO
 
 from .small_data import camvid_form
 from .small_networks import small_network, write

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from scalenet.arch import Arch
-from scalenet.cost import count
+from scalenet.archs.arch import Arch
+from scalenet.archs.cost import count
 from search import gpu_hours
 from search.__main__ import main as search
 from training.__main__ import main as training

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from scalenet.commands.options import positive
+from scalenet.runtime.command_line import positive
 
 from .checks import RecipeError
 from .cli import recipe_parser, run_command

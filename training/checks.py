@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from scalenet.errors import did_you_mean, nearest
+from scalenet.runtime.errors import did_you_mean, nearest
 
 Choices = Mapping[str, tuple[str, ...]]
 Own = TypeVar("Own", bound="Settings")

@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from scalenet._interrupt import imports_done
-from scalenet.cli import EXPECTED, MainParser, one_line, warning_line
+from scalenet.runtime.command_line import EXPECTED, MainParser, warning_line
+from scalenet.runtime.errors import one_line
+from scalenet.runtime.interrupt import imports_done
 
 from . import distributed
 from .checks import TrainingError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from scalenet.arch import SearchSpace
-from scalenet.errors import nearest
+from scalenet.archs.arch import SearchSpace
+from scalenet.runtime.errors import nearest
 
 from .checks import Choices, RecipeError, Settings
 from .settings import (

@@ -11,7 +11,7 @@ import numpy as np
 
 from scalenet.data.images import read_rgb
 from scalenet.data.keypoints import KeypointSet, write_json
-from scalenet.labels import DATASETS
+from scalenet.data.labels import DATASETS
 
 from .archives import Rules, extract
 from .data import DataError, atomic_folder

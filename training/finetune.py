@@ -12,17 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.data import DataError, warn
 from scalenet.data.io import write_text
 from scalenet.data.keypoints import KeypointSet
-from scalenet.labels import Labels
+from scalenet.data.labels import Labels
 from scalenet.models.checkpoint import digest_of, read_metadata, read_weights, save_weights, select
 from scalenet.models.factory import load_model, weights_file
 from scalenet.models.hub import save_pretrained
 from scalenet.models.metadata import CheckpointMetadata, Metrics
 from scalenet.models.provenance import described, fingerprint, mark, start_of
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from . import distributed
 from .config import Recipe

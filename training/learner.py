@@ -9,9 +9,9 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.data.images import normalise
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from . import distributed
 from .config import Recipe

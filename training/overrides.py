@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from scalenet.errors import nearest
+from scalenet.runtime.errors import nearest
 
 from .checks import RecipeError, Settings
 

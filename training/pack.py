@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from scalenet.arch import SUPERNET
+from scalenet.archs.arch import SUPERNET
 from scalenet.models.checkpoint import WeightsError, read_metadata, read_weights, save_weights
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 
 from .config import Recipe
 

@@ -21,7 +21,7 @@ from scalenet.data.images import SUFFIXES, pad_to_multiple, read_rgb, to_input
 from scalenet.data.segmentation import hidden
 from scalenet.data.sizes import COARSEST
 from scalenet.models.checkpoint import read_metadata, read_network, save_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from .data import holds_labels
 from .data.keypoints import KeypointSource

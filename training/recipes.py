@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 
 from .config import Recipe
 from .overrides import override, pick

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from scalenet.arch import Arch, SearchSpace
+from scalenet.archs.arch import Arch, SearchSpace
 
 from .config import Recipe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scalenet.labels import CONVENTIONS
+from scalenet.data.labels import CONVENTIONS
 
 from .checks import Choices, RecipeError, Settings, check_height_width, check_range
 

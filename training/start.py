@@ -6,12 +6,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from scalenet.arch import Arch, ArchError, SearchSpace
+from scalenet.archs.arch import Arch, ArchError, SearchSpace
 from scalenet.models.checkpoint import PICKLED, digest_of, read_metadata
 from scalenet.models.convert import hrnet_names, is_hrnet, read_checkpoint
 from scalenet.models.factory import weights_file
 from scalenet.models.metadata import CheckpointMetadata
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from . import distributed
 from .checks import TrainingError

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..commands.pose import sample_portrait
-from ..commands.segment import sample_photograph
 from ..data.images import load_image
-from ..labels import CAMVID, PERSON, Labels
+from ..data.labels import CAMVID, PERSON, Labels
+from ..data.samples import sample_photograph, sample_portrait
 from ..video.writer import VideoWriter
 from .inputs import checked_component, number
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tasks import SEGMENTATION
+from ..archs.tasks import SEGMENTATION
 from .budget import BudgetHandlers, build_budget_tab
 from .examples import EXAMPLES, Example, build_examples, keep_file, write_panning_clip
 from .handlers import Handlers

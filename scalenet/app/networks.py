@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from ..labels import CAMVID, PERSON, Labels
+from ..archs.tasks import task_spec
+from ..data.labels import CAMVID, PERSON, Labels
 from ..models import pretrained
 from ..models.checkpoint import read_metadata
 from ..models.names import parse_name
@@ -18,7 +19,6 @@ from ..models.preprocessing import model_input
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.segmentation import Segmenter
 from ..predict.topdown import PoseEstimator
-from ..tasks import task_spec
 
 KEPT = 4  # networks in memory; the one that was not used for longest goes first
 

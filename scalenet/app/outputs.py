@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data.images import save_image
 from ..data.io import write_text
-from ..labels import Labels
+from ..data.labels import Labels
 from ..predict.results import PoseResult, SegmentationResult, percent
 from ..predict.visualization import person_colour
 from ..video.process import VideoSummary

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tasks import task_spec
+from ..archs.tasks import task_spec
 from ..video.process import VideoError, VideoSummary, drawer, probe, process_video
 from ..video.tracking import Tracker
 from . import outputs

@@ -6,7 +6,8 @@ import argparse
 import sys
 from typing import Any
 
-from .options import add_calibration, height_width, positive
+from ..runtime.command_line import positive
+from .options import add_calibration, height_width
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _network(model: str | None, arch: str | None, task: str | None) -> tuple[Any, Any]:
-    from ..arch import TASKS, Arch
+    from ..archs.arch import TASKS, Arch
     from ..models.names import parse_name
     from ..models.pretrained import find_entry
     from ..models.scalenet import resolve_arch

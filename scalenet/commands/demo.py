@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from .options import positive
+from ..runtime.command_line import positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

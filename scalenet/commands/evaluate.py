@@ -6,8 +6,9 @@ import argparse
 import importlib
 from typing import Any
 
-from ..labels import DECODERS, UPSAMPLED
-from .options import add_engine, height_width, numbers, positive
+from ..data.labels import DECODERS, UPSAMPLED
+from ..runtime.command_line import positive
+from .options import add_engine, height_width, numbers
 
 EVALUATORS = {  # data set: module of scalenet.evaluate with evaluate(name, dataset, root, split, ...) -> dict
     "camvid": "segmentation",

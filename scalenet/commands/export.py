@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Export; returns the file, its size, and the largest difference to the original found when it was checked."""
-    from ..export import export
+    from ..engines.export import export
     from ..models.factory import load_model
 
     if args.int8 != (args.calibration is not None):

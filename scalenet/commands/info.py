@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     facts = model_info(args.name)
     if args.draw:
-        from ..drawing import draw_arch, save_svg
+        from ..archs.drawing import draw_arch, save_svg
 
         save_svg(args.draw, draw_arch(facts.arch))
     if not args.json:

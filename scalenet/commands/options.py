@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from ..budget import BudgetError, parse_count, parse_milliseconds
+from ..archs.budget import BudgetError, parse_count, parse_milliseconds
 from ..engines.names import DTYPES, ENGINES
+from ..runtime.command_line import positive
 
 Number = TypeVar("Number", int, float)
 
@@ -68,13 +69,6 @@ def numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ArgumentTypeError(f"scales are numbers with commas between, for example 0.75,1, got {text!r}") from None
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdigit() or not int(text):
-        raise ArgumentTypeError(f"a whole number of at least 1 is needed, got {text!r}")
-    return int(text)
 
 
 def add_threads(parser: ArgumentParser) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..labels import DECODERS
+from ..data.labels import DECODERS
+from ..data.samples import sample_portrait
+from ..runtime.command_line import positive
 from . import inputs
 from .batch import Batch, Job, is_file_name, keep_results, plan
 from .clip import check_budget, frames_together, paced, run_video, target_of, the_video
 from .keypoint_file import KeypointFile, check_ids, image_id, part_of
-from .options import add_budget, add_engine, add_threads, numbers, positive, use_threads
+from .options import add_budget, add_engine, add_threads, numbers, use_threads
 
 RESULTS, DRAWN = "keypoints.json", "_pose.png"
 NETWORK, BOTTOMUP_NETWORK = "scalenet_p0", "scalenet_p0_bottomup"
@@ -197,8 +198,8 @@ def _finder(args: argparse.Namespace) -> str | None:
 def _estimator(args: argparse.Namespace, batch_size: int | None, detector: Any = None, network: Any = None) -> Any:
     if args.bottom_up:
         return _bottomup(args, batch_size, network)
+    from ..archs.tasks import BOTTOMUP, WrongTask
     from ..predict.topdown import PoseEstimator
-    from ..tasks import BOTTOMUP, WrongTask
 
     if args.scales:
         raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
@@ -226,17 +227,3 @@ def _bottomup(args: argparse.Namespace, batch_size: int | None, network: Any) ->
     looks["calibration"] = args.calibration
     looks |= {"max_macs": args.max_macs, "max_latency_ms": args.max_latency}
     return BottomUpPoseEstimator(network or args.model, args.device, batch_size or 1, **looks)
-
-
-def sample_portrait() -> Path:
-    """The photograph grace_hopper.jpg inside matplotlib (which is not imported).
-
-    Raises:
-        ValueError: if matplotlib is not installed.
-    """
-    spec = find_spec("matplotlib")
-    folder = Path(spec.origin).parent if spec and spec.origin else None
-    path = folder / "mpl-data" / "sample_data" / "grace_hopper.jpg" if folder else None
-    if path is None or not path.is_file():
-        raise ValueError("--sample needs matplotlib (pip install matplotlib); or give an image of your own")
-    return path

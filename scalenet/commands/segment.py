@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..labels import UPSAMPLED
+from ..data.labels import UPSAMPLED
+from ..data.samples import sample_photograph
+from ..runtime.command_line import positive
 from . import inputs
 from .batch import Batch, Job, keep_results, plan
 from .clip import check_budget, frames_together, paced, run_video, target_of, the_video
-from .options import add_budget, add_engine, add_threads, height_width, numbers, positive, use_threads
+from .options import add_budget, add_engine, add_threads, height_width, numbers, use_threads
 
 KINDS = ("overlay.png", "mask.png")
 PROBABILITIES = "probabilities.npz"
@@ -147,16 +148,3 @@ def _text(row: dict[str, Any], result: Any) -> str:
     note = [f"  note    {result.note}"] if result.note else []
     files = [f"  {kind:<7} {row[kind]}" for kind in ("overlay", "mask", "probabilities") if kind in row]
     return "\n".join([head, *shares, *unknown, *note, *files])
-
-
-def sample_photograph() -> Path:
-    """The photograph china.jpg inside scikit-learn (which is not imported).
-
-    Raises:
-        ValueError: if scikit-learn is not installed.
-    """
-    spec = find_spec("sklearn")
-    path = Path(spec.origin).parent / "datasets" / "images" / "china.jpg" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise ValueError("--sample needs scikit-learn (pip install scikit-learn); or give an image of your own")
-    return path

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ..labels import DATASETS, JOINT_SIGMAS, Labels, LabelsError, shared_joints
 from . import DataError
 from .annotations import checked, complete, finite, images_by_id, of_category
 from .images import SUFFIXES, read_as_annotated
 from .io import write_text
 from .joint_names import flip_pairs_of
+from .labels import DATASETS, JOINT_SIGMAS, Labels, LabelsError, shared_joints
 
 PREFIXES = ("person_keypoints_", "", "crowdpose_", "image_info_")
 Result = dict[str, Any]

@@ -6,8 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from ..data import IGNORE
-from . import warn
+from . import IGNORE, warn
 
 FEWEST = 0.0005  # of all pixels, that are named
 AT_MOST = 6  # values that are named

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..data import IGNORE
-from . import DataError
+from . import IGNORE, DataError
 from .images import ORIENTATION, SUFFIXES, read_rgb
 
 Pair = tuple[Path, Path]

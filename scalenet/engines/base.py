@@ -14,11 +14,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..fuse import Folded
-from ..quantise import INT8_TOLERANCE
+from ..nn.fuse import Folded
 from ..runtime.device import Device, pick_device
 from .cache import cache_folder
 from .names import ENGINES, ON_PROCESSORS
+from .quantise import INT8_TOLERANCE
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "int8": INT8_TOLERANCE}  # of the largest output, against float32
 SMALL = (64, 96)  # (H, W) that an engine is looked at with before it is used

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..fuse import Folded
+from ..nn.fuse import Folded
 from .base import Engine, EngineError, Images, Running, check_engine, make_engine
 from .cache import remember, remembered
 from .graph import digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..fuse import Folded
+from ..nn.fuse import Folded
 from ..runtime.parallel import parallel_forward
 from .base import Outputs
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from ..arch import Arch, ArchError
-from ..budget import Budget, BudgetError, Limit, short_count
-from ..cost import count, normalized_channels
+from ..archs.arch import Arch, ArchError
+from ..archs.budget import Budget, BudgetError, Limit, short_count
+from ..archs.cost import count, normalized_channels
+from ..archs.tasks import TaskSpec, task_spec
 from ..models.checkpoint import (
     WeightsError,
     described_model,
@@ -25,8 +26,7 @@ from ..models.metadata import Metrics, read_metrics
 from ..models.names import parse_name
 from ..models.pretrained import find_entry
 from ..models.provenance import mark
-from ..network import ScaleNet
-from ..tasks import TaskSpec, task_spec
+from ..nn.network import ScaleNet
 from .front_file import content_digest, read_members, split_statistics, statistics_name
 
 MAX_MEMBERS = 256
@@ -240,13 +240,13 @@ class Front:
         Raises:
             ValueError: for a name that does not end in .svg.
         """
-        from ..drawing import save_svg
+        from ..archs.drawing import save_svg
 
         return save_svg(path, self.svg(chosen))
 
     def svg(self, chosen: Member | str | None = None) -> str:
         """``plot``'s drawing as text."""
-        from ..drawing import scatter
+        from ..archs.drawing import scatter
 
         chosen = self[chosen] if isinstance(chosen, str) else chosen
         dots = [(m.macs / 1e9, m.score, m.name) for m in self.members if m.score is not None]

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ..arch import Arch
+from ..archs.arch import Arch
 from ..models.checkpoint import save_weights
 from ..models.metadata import MAX_TEXT, CheckpointMetadata, Metrics
 

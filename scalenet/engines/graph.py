@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import torch
 
-from ..fuse import Folded
+from ..nn.fuse import Folded
 from .cache import cache_folder, keep
 
 KEPT = 16  # graphs in the cache
@@ -53,7 +53,7 @@ def onnx_graph(network: Folded) -> bytes:
         data = path.read_bytes()
         os.utime(path)
         return data
-    from ..export import onnx_model
+    from .export import onnx_model
 
     if sys.stderr.isatty():
         print("making the network's ONNX graph, once: up to a minute", file=sys.stderr)

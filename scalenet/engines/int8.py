@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import numpy as np
 
-from ..fuse import Folded
-from ..quantise import quantise
+from ..nn.fuse import Folded
 from .base import EngineError, Images
 from .cache import cache_folder, keep
 from .graph import GRAPHS, digest, onnx_graph
+from .quantise import quantise
 
 
 def int8_graph(network: Folded, images: Images | None) -> bytes:

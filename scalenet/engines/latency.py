@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import torch
 
-from ..budget import BudgetError
-from ..fuse import Folded, fold
+from ..archs.budget import BudgetError
 from ..models.preprocessing import model_input
-from ..network import ScaleNet
+from ..nn.fuse import Folded, fold
+from ..nn.network import ScaleNet
 from ..runtime.device import Device
 from .base import engine_device
 from .cache import remember, remembered

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..fuse import Folded
+from ..nn.fuse import Folded
 from .base import INSTALL, EngineError, Images, Outputs
 from .graph import onnx_graph, taking_floats
 from .int8 import int8_graph

@@ -14,9 +14,9 @@ import torch
 from ..data import DataError
 from ..data.boxes import read_boxes
 from ..data.keypoints import Joints, KeypointSet, Result, read_results, write_json
-from ..labels import map_keypoints
+from ..data.labels import map_keypoints
 from ..models.factory import load_model, name_of
-from ..network import ScaleNet
+from ..nn.network import ScaleNet
 from ..predict.bottomup import BottomUpPoseEstimator
 from ..predict.topdown import PoseEstimator
 from . import bottomup, topdown

@@ -13,10 +13,10 @@ import torch
 
 from ..data import DataError
 from ..data.label_values import LabelValues
+from ..data.labels import DATASETS
 from ..data.segmentation import Pair, as_classes, check_shape, check_sizes, find_pairs, read_indices
-from ..labels import DATASETS
 from ..models.factory import load_model, name_of
-from ..network import ScaleNet
+from ..nn.network import ScaleNet
 from ..predict.base import progress
 from ..predict.segmentation import Segmenter
 from .metrics.miou import ConfusionMatrix

@@ -14,11 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..arch import Arch
+from ..archs.arch import Arch
+from ..archs.tasks import task_spec
 from ..data.io import atomic_write
-from ..heads import count_outputs
-from ..network import ScaleNet
-from ..tasks import task_spec
+from ..nn.heads import count_outputs
+from ..nn.network import ScaleNet
 from .metadata import INPUT, CheckpointMetadata
 from .pretrained import TABLE, Entry
 from .provenance import mark

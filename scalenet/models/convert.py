@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..arch import Arch, SearchSpace
-from ..heads import count_outputs
-from ..labels import CITYSCAPES, COCO, Labels
-from ..network import ScaleNet
+from ..archs.arch import Arch, SearchSpace
+from ..data.labels import CITYSCAPES, COCO, Labels
+from ..nn.heads import count_outputs
+from ..nn.network import ScaleNet
 from . import checkpoint
 from .checkpoint import WeightsError
 from .metadata import CheckpointMetadata

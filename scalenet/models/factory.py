@@ -12,11 +12,11 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 
-from ..blocks import unwrap
-from ..budget import Budget, Limit
-from ..network import ScaleNet
+from ..archs.budget import Budget, Limit
+from ..archs.tasks import TaskSpec, WrongTask
+from ..nn.blocks import unwrap
+from ..nn.network import ScaleNet
 from ..runtime.device import Device
-from ..tasks import TaskSpec, WrongTask
 from . import repository
 from .checkpoint import (
     NoWeights,

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from ..blocks import unwrap
 from ..data.io import full_disk_named
 from ..engines.front import HUB_FILE, Front
-from ..network import ScaleNet
+from ..nn.blocks import unwrap
+from ..nn.network import ScaleNet
 from . import checkpoint
 from .model_card import front_card, model_card
 from .provenance import recorded

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..arch import Arch
-from ..cost import count
-from ..network import ScaleNet
+from ..archs.arch import Arch
+from ..archs.cost import count
+from ..nn.network import ScaleNet
 from . import checkpoint, pretrained
 from .factory import NO_ARCH, load_model
 from .metadata import UNUSABLE, CheckpointMetadata, flat_metrics
@@ -125,7 +125,7 @@ def _entry_weights(entry: pretrained.Entry) -> dict[str, Any]:
 
 
 def _from_model(name: str, parsed: ModelName) -> ModelInfo:
-    from ..models.preprocessing import model_input
+    from .preprocessing import model_input
 
     model: ScaleNet = load_model(name)
     known = metadata_of(model) or CheckpointMetadata()

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..arch import MAX_MODULES, PUBLISHED_INPUT, STAGE_BRANCHES, Arch, ArchError, ModuleArch
+from ..archs.arch import MAX_MODULES, PUBLISHED_INPUT, STAGE_BRANCHES, Arch, ArchError, ModuleArch
 from ..data.io import write_text
 
 MAX_BYTES = 1 << 22

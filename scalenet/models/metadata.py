@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from ..arch import MAX_MODULES, Arch, SearchSpace
-from ..labels import Labels
+from ..archs.arch import MAX_MODULES, Arch, SearchSpace
+from ..data.labels import Labels
 from .old_metadata import CONVERTED, SUPERNET_STATISTICS, from_origin, upgrade
 
 FORMAT = 2  # of the keys and forms below; files of the first carry no number

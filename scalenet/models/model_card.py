@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..budget import short_count
-from ..network import ScaleNet
-from ..tasks import TaskSpec
+from ..archs.budget import short_count
+from ..archs.tasks import TaskSpec
+from ..nn.network import ScaleNet
 from .metadata import UNUSABLE, CheckpointMetadata
 from .old_metadata import CONVERTED
 from .pretrained import TABLE, Entry

@@ -10,9 +10,9 @@ import timm
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from timm.models import parse_model_name, split_model_name_tag
 
-from ..arch import Arch
-from ..errors import nearest
-from ..tasks import task_spec
+from ..archs.arch import Arch
+from ..archs.tasks import task_spec
+from ..runtime.errors import nearest
 from . import pretrained
 from .checkpoint import refuse_pickled
 

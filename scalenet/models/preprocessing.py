@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..data.images import IMAGENET_MEAN, IMAGENET_STD
-from ..network import ScaleNet
+from ..nn.network import ScaleNet
 from .checkpoint import WeightsError
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..arch import Arch
-from ..labels import CAMVID, CITYSCAPES, COCO, COCO_ALIGNED, PERSON, Labels
+from ..archs.arch import Arch
+from ..data.labels import CAMVID, CITYSCAPES, COCO, COCO_ALIGNED, PERSON, Labels
 from .metadata import INPUT, CheckpointMetadata, Metrics
 
 ARCHS = Path(__file__).parents[1] / "archs"

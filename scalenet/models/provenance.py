@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..network import ScaleNet
+from ..nn.network import ScaleNet
 from .metadata import INPUT, OF_NETWORK, CheckpointMetadata, read_preprocessing
 
 

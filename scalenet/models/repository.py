@@ -11,9 +11,9 @@ from typing import Any
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from timm.models import PretrainedCfg, split_model_name_tag
 
-from ..arch import MAX_INPUT, Arch, ArchError
-from ..labels import Labels
-from ..tasks import TASKS
+from ..archs.arch import MAX_INPUT, Arch, ArchError
+from ..archs.tasks import TASKS
+from ..data.labels import Labels
 from .checkpoint import ONLY_CONVERT, WeightsError, hub_file
 from .metadata import INPUT, CheckpointMetadata, read_preprocessing
 from .names import PREFIX, ModelName, named_arch, parse_name, registered_names

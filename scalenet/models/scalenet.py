@@ -1,7 +1,7 @@
 """timm entrypoints and default cfgs of the published networks and of this project's own.
 
 ``import scalenet`` registers everything below with timm. "Reported" metrics are the paper's; parameters and
-multiply-adds are counted from the architectures (:mod:`scalenet.cost`).
+multiply-adds are counted from the architectures (:mod:`scalenet.archs.cost`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
-from ..arch import Arch, ArchError
-from ..network import ScaleNet
+from ..archs.arch import Arch, ArchError
+from ..nn.network import ScaleNet
 from . import checkpoint, repository
 from .names import PREFIX, named_arch
 from .pretrained import INPUT, TABLE, Entry, find_entry

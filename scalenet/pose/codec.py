@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..labels import CONVENTIONS, DECODERS
+from ..data.labels import CONVENTIONS, DECODERS
 from . import expected_oks
 
 CHUNK = 8  # people a time, so that their heatmaps stay in the processor's cache
@@ -118,7 +118,7 @@ class HeatmapCodec:
         """Mean of (N, K, h, w) heatmaps and those of the mirrored image, turned back.
 
         Args:
-            order: joint order in a mirrored image (:meth:`scalenet.labels.Labels.flip_order`).
+            order: joint order in a mirrored image (:meth:`scalenet.data.labels.Labels.flip_order`).
         """
         back = mirrored.take(order, 1)[..., ::-1]
         merged = np.empty(heatmaps.shape, np.float32)

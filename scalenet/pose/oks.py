@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..labels import JOINT_SIGMAS, Labels
+from ..data.labels import JOINT_SIGMAS, Labels
 
 JOINT_THRESHOLD = 0.2  # of joints that count for a person's score
 SURE_THRESHOLD = 0.3  # the same where joints say how sure they are; chosen on Stanford 40 val

@@ -12,19 +12,19 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from tqdm import tqdm
 
-from ..budget import Budget, BudgetError
+from ..archs.budget import Budget, BudgetError
+from ..archs.tasks import TaskSpec, WrongTask
 from ..data.images import ImageLike, as_list, load_image
 from ..data.sources import is_url
 from ..engines.base import engine_device
+from ..engines.calibration import CalibrationImages, calibration_inputs
 from ..engines.choose import start_engine
-from ..fuse import Folded, fold
 from ..models.factory import load_model, network_within
 from ..models.preprocessing import model_input
-from ..network import ScaleNet
+from ..nn.fuse import Folded, fold
+from ..nn.network import ScaleNet
 from ..runtime.device import Device
 from ..runtime.pipeline import neighbours, prefetch
-from ..tasks import TaskSpec, WrongTask
-from .calibration import CalibrationImages, calibration_inputs
 
 NO_BUDGET = Budget()
 Item = TypeVar("Item")

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..budget import Budget, Limit
+from ..archs.budget import Budget, Limit
+from ..archs.tasks import BOTTOMUP
 from ..data.images import ImageLike, as_tensor, load_image
 from ..data.sizes import canvas_size
 from ..data.transforms import crop, crop_matrices, invert, transform
-from ..network import ScaleNet
+from ..engines.calibration import CalibrationImages
+from ..nn.network import ScaleNet
 from ..pose.grouping import group_keypoints
 from ..runtime.device import Device
-from ..tasks import BOTTOMUP
 from .base import Predictor
-from .calibration import CalibrationImages
 from .results import PoseResult
 
 PERSON_THRESHOLD = 0.2

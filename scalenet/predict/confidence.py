@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..data import IGNORE
 from ..models.provenance import metadata_of
-from ..network import ScaleNet
+from ..nn.network import ScaleNet
 
 UNKNOWN = IGNORE  # marks pixels in masks, as unlabelled ones are in label files
 

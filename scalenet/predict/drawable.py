@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data.images import ImageLike, encode_png, load_image, save_image
 from ..data.io import write_text
-from ..labels import Labels
+from ..data.labels import Labels
 
 if TYPE_CHECKING:
     import matplotlib.axes

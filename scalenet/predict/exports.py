@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..data.images import ImageError
 from ..data.io import atomic_write
-from ..labels import Colour
+from ..data.labels import Colour
 
 if TYPE_CHECKING:
     import supervision

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..data import IGNORE as UNKNOWN
 from ..data.images import ImageLike
-from ..labels import Labels
+from ..data.labels import Labels
 from . import exports
 from .drawable import Result
 from .person import Person

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..budget import Budget, Limit
+from ..archs.budget import Budget, Limit
+from ..archs.tasks import SEGMENTATION
 from ..data.images import ImageLike, as_tensor, load_image, mirrored, pad_to_multiple
+from ..data.labels import UPSAMPLED
 from ..data.sizes import COARSEST, STRIDE, Size, reduced, scaled
-from ..labels import UPSAMPLED
-from ..network import ScaleNet
+from ..engines.calibration import CalibrationImages
+from ..nn.network import ScaleNet
 from ..runtime.device import Device
-from ..tasks import SEGMENTATION
 from .base import Predictor
-from .calibration import CalibrationImages
 from .confidence import UNKNOWN, calibration_of
 from .results import SegmentationResult
 

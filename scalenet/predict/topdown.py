@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..budget import Budget, Limit
+from ..archs.budget import Budget, Limit
+from ..archs.tasks import POSE
 from ..data.images import ImageLike, as_list, as_tensor, load_image
 from ..data.transforms import BoxError, check_boxes, crop, crop_matrices, crop_regions, invert, transform
-from ..network import ScaleNet
+from ..engines.calibration import CalibrationImages
+from ..nn.network import ScaleNet
 from ..pose.codec import HeatmapCodec
 from ..pose.oks import SURE_THRESHOLD, likely_sigmas, oks_nms, person_scores
 from ..runtime.device import Device
-from ..tasks import POSE
 from .base import Predictor, knowing
-from .calibration import CalibrationImages
 from .detector import Detector, make_detector
 from .people import BottomUpDetector, people_boxes
 from .results import PoseResult

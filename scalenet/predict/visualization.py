@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ..labels import Colour, Labels, palette
+from ..data.labels import Colour, Labels, palette
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 PAPER, INK = (255, 255, 255), (20, 20, 20)

@@ -7,10 +7,9 @@ import json
 import sys
 from typing import Any
 
-from scalenet.cli import EXPECTED, MainParser
 from scalenet.commands.inputs import HELP, find_sources
-from scalenet.commands.options import positive
-from scalenet.errors import one_line
+from scalenet.runtime.command_line import EXPECTED, MainParser, positive
+from scalenet.runtime.errors import one_line
 
 from . import predict
 

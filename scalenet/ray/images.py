@@ -21,8 +21,8 @@ import scalenet
 
 from ..data.images import encode_png, load_image
 from ..data.io import atomic_write
-from ..errors import one_line
 from ..models.factory import load_model
+from ..runtime.errors import one_line
 from .cluster import start_ray
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engines.front import Front
-from ..network import ScaleNet
+from ..nn.network import ScaleNet
 from ..runtime.pipeline import neighbours
 from .process import Estimator
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..labels import Colour
+from ..data.labels import Colour
 from ..predict.results import OVERLAY_STRENGTH, PoseResult, SegmentationResult
 from ..predict.visualization import DRAWN_THRESHOLD, corner_legend, overlay
 

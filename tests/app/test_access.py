@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scalenet.commands.pose import sample_portrait
+from scalenet.data.samples import sample_portrait
 
 from .conftest import give, open_tab, panel_of, shoot
 

@@ -10,9 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
-from scalenet.commands.pose import sample_portrait
-from scalenet.commands.segment import sample_photograph
 from scalenet.data.images import save_image
+from scalenet.data.samples import sample_photograph, sample_portrait
 
 from .conftest import give, open_tab, panel_of, shoot
 

@@ -13,9 +13,8 @@ from PIL import Image
 from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
 from scalenet.app import networks
 from scalenet.app.examples import write_panning_clip
-from scalenet.commands.pose import sample_portrait
-from scalenet.commands.segment import sample_photograph
 from scalenet.data.images import load_image, save_image
+from scalenet.data.samples import sample_photograph, sample_portrait
 from scalenet.models.info import model_info
 from scalenet.video.writer import VideoWriter
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from scalenet import cli, cost
-from scalenet.arch import Arch
+from scalenet import cli
+from scalenet.archs import cost
+from scalenet.archs.arch import Arch
 from scalenet.commands import segment as segment_command
 from scalenet.data.images import save_image
 

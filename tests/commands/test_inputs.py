@@ -14,7 +14,7 @@ import torch
 from scalenet import cli
 from scalenet.commands.inputs import ImageSource, find_sources, unique_names
 from scalenet.data.images import save_image
-from scalenet.labels import COCO
+from scalenet.data.labels import COCO
 
 from ..small_networks import sample_image, small_network, write
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scalenet import _interrupt
+from scalenet.runtime import interrupt
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = """
@@ -58,11 +58,11 @@ def test_once_a_command_runs_it_is_an_exception_again(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/scalenet"])
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _interrupt.quiet_imports()
+        interrupt.quiet_imports()
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        _interrupt.imports_done()
+        interrupt.imports_done()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)

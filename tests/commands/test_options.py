@@ -5,10 +5,11 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from scalenet import cli, export
-from scalenet.arch import Arch
+from scalenet import cli
+from scalenet.archs.arch import Arch
 from scalenet.commands import options
 from scalenet.data.images import save_image
+from scalenet.engines import export
 from scalenet.evaluate import pose, segmentation
 from scalenet.models import convert
 from scalenet.models.pretrained import ARCHS

@@ -10,11 +10,11 @@ import torch
 from scalenet.data import DataError, DataWarning
 from scalenet.data.joint_names import flip_pairs_of
 from scalenet.data.keypoints import KeypointSet, read_results
+from scalenet.data.labels import COCO, CROWDPOSE, DATASETS, LSP, Labels
 from scalenet.evaluate.metrics.coco import score_coco
 from scalenet.evaluate.metrics.crowdpose import score_crowdpose
 from scalenet.evaluate.metrics.recall import score_recall
 from scalenet.evaluate.pose import evaluate
-from scalenet.labels import COCO, CROWDPOSE, DATASETS, LSP, Labels
 from training.data import mirrored_where_known
 from training.data.bottomup import BottomUpSource, RandomAffine
 from training.data.keypoints import Augmentation, KeypointSource

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.data import DataError
 from scalenet.data.images import normalise
 from scalenet.data.keypoints import KeypointSet, find_annotations
-from scalenet.labels import COCO, CROWDPOSE, LSP
+from scalenet.data.labels import COCO, CROWDPOSE, LSP
 from scalenet.models.checkpoint import read_weights
 from scalenet.predict.topdown import PoseEstimator
 from training.data import make_loader

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from scalenet.cli import warning_line
 from scalenet.data import DataError, DataWarning
 from scalenet.data.images import ImageError
+from scalenet.data.labels import PERSON
 from scalenet.data.segmentation import decode_label, find_pairs, read_label
 from scalenet.evaluate import segmentation
 from scalenet.evaluate.segmentation import evaluate
-from scalenet.labels import PERSON
+from scalenet.runtime.command_line import warning_line
 from training.__main__ import main
 from training.checks import RecipeError
 from training.data import make_loader

@@ -11,11 +11,11 @@ import torch
 import scalenet
 from scalenet.cli import main
 from scalenet.data.images import save_image
+from scalenet.data.labels import CAMVID, COCO
 from scalenet.engines import base, choose, graph
 from scalenet.engines import cache as cache_files
 from scalenet.engines.base import EngineError, Running, make_engine
-from scalenet.fuse import Folded, fold
-from scalenet.labels import CAMVID, COCO
+from scalenet.nn.fuse import Folded, fold
 
 from ..small_networks import sample_image, small_network, write
 
@@ -220,7 +220,7 @@ def test_a_cache_that_cannot_be_written(net, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SCALENET_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr("scalenet.export.onnx_model", lambda *_: b"a graph")
+    monkeypatch.setattr("scalenet.engines.export.onnx_model", lambda *_: b"a graph")
     cache_files._say_unwritable.cache_clear()
     with pytest.warns(UserWarning, match="nothing is kept in .*file"):
         assert graph.onnx_graph(Folded(fold(net))) == b"a graph"
@@ -240,7 +240,7 @@ def test_a_kept_graph_that_is_damaged(engine, net, tmp_path, monkeypatch):
 
 def test_the_graphs_that_are_kept_are_few(net, tmp_path, monkeypatch):
     monkeypatch.setenv("SCALENET_CACHE", str(tmp_path))
-    monkeypatch.setattr("scalenet.export.onnx_model", lambda *_: b"a graph")
+    monkeypatch.setattr("scalenet.engines.export.onnx_model", lambda *_: b"a graph")
     network = Folded(fold(net))
     for n in range(graph.KEPT + 3):
         with torch.no_grad():

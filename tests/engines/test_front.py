@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import scalenet
-from scalenet.arch import SearchSpace
-from scalenet.budget import Budget, BudgetError, parse_count, parse_milliseconds, short_count
-from scalenet.cost import normalized_channels
+from scalenet.archs.arch import SearchSpace
+from scalenet.archs.budget import Budget, BudgetError, parse_count, parse_milliseconds, short_count
+from scalenet.archs.cost import normalized_channels
 from scalenet.engines import latency
 from scalenet.engines.cache import cache_folder
 from scalenet.engines.front import Front
@@ -21,7 +21,7 @@ from scalenet.models import pretrained
 from scalenet.models.checkpoint import WeightsError, read_weights
 from scalenet.models.factory import create_model, load_model
 from scalenet.models.provenance import metadata_of
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from ..small_fronts import SIZES, small_archs, small_supernet, static_of, write_small_front
 from ..small_networks import small_network, write

@@ -9,12 +9,12 @@ import torch
 import scalenet
 from scalenet.cli import main
 from scalenet.data.images import ImageError, save_image
+from scalenet.data.labels import CAMVID, COCO
 from scalenet.engines import graph
 from scalenet.engines.base import EngineError
-from scalenet.export import export
-from scalenet.labels import CAMVID, COCO
-from scalenet.predict.calibration import IMAGES, calibration_inputs
-from scalenet.quantise import quantise
+from scalenet.engines.calibration import IMAGES, calibration_inputs
+from scalenet.engines.export import export
+from scalenet.engines.quantise import quantise
 
 from ..small_networks import sample_image, small_network, write
 

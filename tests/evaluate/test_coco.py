@@ -9,10 +9,10 @@ import pytest
 from scalenet.cli import main
 from scalenet.data import DataError
 from scalenet.data.keypoints import KeypointSet, read_results, sigmas_of
+from scalenet.data.labels import COCO, COCO_ALIGNED, CROWDPOSE, LSP, Labels
 from scalenet.evaluate.metrics.coco import oks_nms, score_coco
 from scalenet.evaluate.pose import evaluate
 from scalenet.evaluate.scores import score
-from scalenet.labels import COCO, COCO_ALIGNED, CROWDPOSE, LSP, Labels
 from scalenet.pose.oks import oks
 
 from ..small_networks import small_network, write

@@ -9,8 +9,8 @@ import pytest
 from scalenet.cli import main
 from scalenet.data import DataError
 from scalenet.data.keypoints import KeypointSet, read_results
+from scalenet.data.labels import CROWDPOSE
 from scalenet.evaluate.metrics.crowdpose import score_crowdpose
-from scalenet.labels import CROWDPOSE
 
 REAL = Path(__file__).parents[3] / "shared/data/crowdpose/annotations/crowdpose_val_a.json"
 VARIANCES = (2 * np.array([79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89, 79, 79]) / 1000) ** 2

@@ -9,9 +9,9 @@ import pytest
 from scalenet.cli import main
 from scalenet.data import DataError
 from scalenet.data.keypoints import KeypointSet
+from scalenet.data.labels import COCO, LSP, Labels
 from scalenet.evaluate.metrics.pck import pck, score_pck, torso_sizes
 from scalenet.evaluate.pose import evaluate
-from scalenet.labels import COCO, LSP, Labels
 
 from ..small_networks import small_network, write
 from ..small_pose import SPOTS, SpotNetwork, coco_form, person, results_of

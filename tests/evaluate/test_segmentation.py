@@ -12,10 +12,10 @@ from PIL import Image
 
 from scalenet import Segmenter, cli
 from scalenet.data import DataError
+from scalenet.data.labels import CAMVID, CITYSCAPES, LSP, PERSON, Labels
 from scalenet.data.segmentation import find_pairs, read_label
 from scalenet.evaluate.metrics.miou import ConfusionMatrix
 from scalenet.evaluate.segmentation import evaluate
-from scalenet.labels import CAMVID, CITYSCAPES, LSP, PERSON, Labels
 
 from ..small_data import camvid_form
 from ..small_networks import sample_image, small_network, write

@@ -12,9 +12,9 @@ from huggingface_hub.errors import HTTPError
 
 import scalenet
 from scalenet import cli
-from scalenet.arch import SearchSpace
-from scalenet.cost import count
-from scalenet.labels import CAMVID, COCO, Labels
+from scalenet.archs.arch import SearchSpace
+from scalenet.archs.cost import count
+from scalenet.data.labels import CAMVID, COCO, Labels
 from scalenet.models import checkpoint, pretrained
 from scalenet.models.checkpoint import WeightsError, save_weights
 from scalenet.models.convert import convert_checkpoint
@@ -24,7 +24,7 @@ from scalenet.models.metadata import CheckpointMetadata
 from scalenet.models.model_card import model_card
 from scalenet.models.old_metadata import SUPERNET_STATISTICS
 from scalenet.models.provenance import mark, metadata_of
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from ..conftest import TINY
 from ..small_networks import small_network, write

@@ -10,8 +10,8 @@ import timm
 
 import scalenet
 from scalenet import cli
-from scalenet.arch import ArchError
-from scalenet.labels import COCO, Labels, LabelsError
+from scalenet.archs.arch import ArchError
+from scalenet.data.labels import COCO, Labels, LabelsError
 from scalenet.models.checkpoint import WeightsError
 from scalenet.models.metadata import CheckpointMetadata
 from scalenet.models.provenance import mark

@@ -9,12 +9,12 @@ import timm
 import torch
 
 from scalenet import cli
-from scalenet.arch import Arch, SearchSpace
+from scalenet.archs.arch import Arch, SearchSpace
 from scalenet.models import convert
 from scalenet.models.checkpoint import WeightsError, read_weights
 from scalenet.models.factory import load_model
 from scalenet.models.pretrained import ARCHS, find_entry
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from .. import reference_supernet
 from ..conftest import TINY

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 import scalenet
-from scalenet.arch import SearchSpace
-from scalenet.labels import CAMVID, LSP, Labels
+from scalenet.archs.arch import SearchSpace
+from scalenet.data.labels import CAMVID, LSP, Labels
 from scalenet.models.checkpoint import WeightsError
 from scalenet.models.info import model_info
 from scalenet.models.provenance import metadata_of, start_terms

@@ -19,8 +19,8 @@ import torch
 
 import scalenet
 from scalenet import cli
-from scalenet.arch import SearchSpace
-from scalenet.labels import CAMVID
+from scalenet.archs.arch import SearchSpace
+from scalenet.data.labels import CAMVID
 from scalenet.models import pretrained
 from scalenet.models.metadata import CheckpointMetadata
 from scalenet.models.provenance import metadata_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scalenet import cli
-from scalenet.arch import Arch, ArchError
+from scalenet.archs.arch import Arch, ArchError
 from scalenet.models.mask_files import _load, read_masks
 from scalenet.models.pretrained import ARCHS
 

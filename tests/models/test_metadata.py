@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 import scalenet
 from scalenet import cli
-from scalenet.arch import SearchSpace
-from scalenet.labels import CAMVID
+from scalenet.archs.arch import SearchSpace
+from scalenet.data.labels import CAMVID
 from scalenet.models import pretrained
 from scalenet.models.checkpoint import WeightsError, digest_of, read_metadata, read_weights, save_weights
 from scalenet.models.factory import load_checkpoint, load_model

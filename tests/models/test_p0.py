@@ -8,8 +8,8 @@ import torch
 
 import scalenet
 from scalenet import cli
-from scalenet.commands.pose import sample_portrait
-from scalenet.labels import COCO_ALIGNED
+from scalenet.data.labels import COCO_ALIGNED
+from scalenet.data.samples import sample_portrait
 from scalenet.models import checkpoint, pretrained
 
 # Corners. The portrait ends at the chest, the person does not: a network that learned from whole people is told where

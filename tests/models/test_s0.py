@@ -8,7 +8,7 @@ import torch
 
 import scalenet
 from scalenet import cli
-from scalenet.commands.pose import sample_portrait
+from scalenet.data.samples import sample_portrait
 from scalenet.models import checkpoint, pretrained
 
 from ..small_data import photographs

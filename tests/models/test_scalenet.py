@@ -11,8 +11,8 @@ import timm
 import torch
 
 import scalenet
-from scalenet.heads import BottomUpOutput
 from scalenet.models import pretrained
+from scalenet.nn.heads import BottomUpOutput
 
 NAMES = [n for n in scalenet.list_models() if n != "scalenet"]
 UNREAD = {  # what no heatmap reads, though the published architectures declare it

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalenet.labels import COCO
+from scalenet.data.labels import COCO
 from scalenet.pose.codec import HeatmapCodec, default_sigma
 
 SIZES = [(256, 192), (384, 288), (66, 50)]

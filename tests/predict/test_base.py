@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import scalenet
+from scalenet.archs.tasks import TASKS
 from scalenet.data.images import ImageError
-from scalenet.fuse import fold
-from scalenet.labels import CAMVID, COCO, Labels
+from scalenet.data.labels import CAMVID, COCO, Labels
+from scalenet.nn.fuse import fold
 from scalenet.predict.base import OutputError, Predictor
 from scalenet.predict.results import Result
-from scalenet.tasks import TASKS
 
 from ..small_networks import sample_image, small_network, write
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from scalenet import BottomUpPoseEstimator
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.cli import main
 from scalenet.data import DataError
+from scalenet.data.labels import Labels
 from scalenet.data.sizes import canvas_size
 from scalenet.evaluate.pose import evaluate
-from scalenet.heads import BottomUpOutput
-from scalenet.labels import Labels
 from scalenet.models.checkpoint import save_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.heads import BottomUpOutput
+from scalenet.nn.network import ScaleNet
 from scalenet.pose.grouping import GroupingError
 
 SPACE = SearchSpace("pose", 8, (64, 64), 24, 16, (1, 1, 1), (1, 2))

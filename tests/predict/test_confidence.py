@@ -10,7 +10,7 @@ import torch
 import scalenet
 from scalenet import Segmenter, cli
 from scalenet.data.images import save_image
-from scalenet.labels import CAMVID, Labels
+from scalenet.data.labels import CAMVID, Labels
 from scalenet.predict import confidence as module
 from scalenet.predict.confidence import UNKNOWN, Calibration
 from scalenet.predict.results import SegmentationResult

@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.cli import main
 from scalenet.data.images import IMAGENET_MEAN, IMAGENET_STD, save_image
+from scalenet.data.labels import COCO, CROWDPOSE, Labels
 from scalenet.evaluate.metrics.coco import oks_nms
-from scalenet.heads import BottomUpOutput
-from scalenet.labels import COCO, CROWDPOSE, Labels
-from scalenet.network import ScaleNet
+from scalenet.nn.heads import BottomUpOutput
+from scalenet.nn.network import ScaleNet
 from scalenet.predict import bottomup, topdown
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 from scalenet.predict.detector import make_detector

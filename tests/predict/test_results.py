@@ -11,7 +11,7 @@ from PIL import Image
 
 from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
 from scalenet.data.images import ImageError, save_image
-from scalenet.labels import CAMVID, COCO
+from scalenet.data.labels import CAMVID, COCO
 from scalenet.predict.exports import run_lengths
 from scalenet.predict.results import PoseResult, SegmentationResult
 from scalenet.predict.visualization import person_colour

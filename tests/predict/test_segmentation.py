@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import scalenet
 from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
 from scalenet.data.images import pad_to_multiple, to_input
+from scalenet.data.labels import CAMVID, COCO, CROWDPOSE
 from scalenet.engines.front import Front
-from scalenet.labels import CAMVID, COCO, CROWDPOSE
 from scalenet.predict import segmentation
 from scalenet.predict.visualization import overlay, with_legend
 

@@ -16,9 +16,9 @@ from scalenet.cli import main
 from scalenet.data import DataWarning
 from scalenet.data.boxes import boxes_for, boxes_of, read_boxes
 from scalenet.data.images import save_image
+from scalenet.data.labels import COCO, LSP, Labels
 from scalenet.data.transforms import BoxError
 from scalenet.evaluate.pose import evaluate
-from scalenet.labels import COCO, LSP, Labels
 from scalenet.pose.codec import HeatmapCodec
 from scalenet.pose.oks import person_scores
 from scalenet.predict.base import OutputError

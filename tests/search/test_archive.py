@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record
 from search.recipes import RECIPES

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import search.front
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
+from scalenet.data.labels import DATASETS, Labels
 from scalenet.engines.front import Front
-from scalenet.labels import DATASETS, Labels
 from scalenet.models.checkpoint import read_weights, save_weights
 from scalenet.models.factory import load_model
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record
 from search.deploy import choose

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scalenet
-from scalenet.arch import Arch, SearchSpace
-from scalenet.labels import DATASETS, Labels
+from scalenet.archs.arch import Arch, SearchSpace
+from scalenet.data.labels import DATASETS, Labels
 from scalenet.models.checkpoint import digest_of, read_weights
 from scalenet.models.factory import load_model
 from scalenet.models.provenance import metadata_of
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from search import evolution
 from search.__main__ import main
 from search.archive import Archive, ArchiveError, Record

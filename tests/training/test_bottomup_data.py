@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.data import DataError
-from scalenet.labels import COCO_ALIGNED, CROWDPOSE, Labels
+from scalenet.data.labels import COCO_ALIGNED, CROWDPOSE, Labels
 from training.data.bottomup import (
     BottomUpSource,
     RandomAffine,

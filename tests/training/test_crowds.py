@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.data import DataError
 from scalenet.data.keypoints import KeypointSet
+from scalenet.data.labels import COCO, COCO_ALIGNED, LSP
 from scalenet.evaluate.metrics.coco import score_coco
 from scalenet.evaluate.metrics.recall import score_recall
-from scalenet.labels import COCO, COCO_ALIGNED, LSP
 from scalenet.models.checkpoint import read_weights
 from scalenet.models.factory import load_model
 from training.__main__ import main

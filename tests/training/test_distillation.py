@@ -13,7 +13,7 @@ from torch import nn
 
 from scalenet.data.images import read_rgb, to_input
 from scalenet.models.checkpoint import WeightsError, read_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from training.checks import RecipeError
 from training.data import DataError
 from training.data.photographs import PhotographSource

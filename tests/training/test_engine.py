@@ -8,7 +8,7 @@ from torch import nn
 
 from scalenet.data.images import normalise
 from scalenet.models.checkpoint import read_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from training.budget import Clock
 from training.engine import SCORE, Run
 from training.optim import learning_rate, make_optimizer

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import scalenet
-from scalenet.labels import Labels
+from scalenet.data.labels import Labels
 from scalenet.models.checkpoint import digest_of, read_weights
 from scalenet.models.factory import load_model
 from scalenet.models.pretrained import TABLE

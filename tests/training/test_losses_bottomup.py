@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from scalenet.heads import BottomUpOutput
+from scalenet.nn.heads import BottomUpOutput
 from training.tasks.losses import distillation
 from training.tasks.losses_bottomup import bottom_up_loss, masked_mse, tag_losses
 

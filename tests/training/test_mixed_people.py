@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from scalenet.arch import SearchSpace
-from scalenet.labels import Labels
+from scalenet.archs.arch import SearchSpace
+from scalenet.data.labels import Labels
 from training.data import DataError, Joined
 from training.data.keypoints import Augmentation, KeypointSource
 from training.recipes import RECIPES

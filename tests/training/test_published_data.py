@@ -49,7 +49,7 @@ def matlab(**variables) -> bytes:
 
 
 def people_json(dataset: str, names: list[str]) -> bytes:
-    from scalenet.labels import DATASETS
+    from scalenet.data.labels import DATASETS
 
     labels = DATASETS[dataset]
     joints = [8.0, 9.0, 2.0] * len(labels.names)

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from scalenet.arch import SearchSpace
+from scalenet.archs.arch import SearchSpace
 from scalenet.models.checkpoint import read_weights, save_weights
 from scalenet.models.factory import load_model
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from training.__main__ import main
 from training.recalibrate import find_images, image_batches
 

@@ -7,7 +7,7 @@ import torch
 
 from scalenet.models.checkpoint import WeightsError, save_weights
 from scalenet.models.convert import unwrapped
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from training.checks import TrainingError
 from training.recipes import get_recipe
 from training.start import load_start, start_file, start_metadata

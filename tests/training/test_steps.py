@@ -5,7 +5,7 @@ import torch
 
 from scalenet.data.images import normalise
 from scalenet.models.checkpoint import read_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from training.budget import Clock
 from training.checks import RecipeError
 from training.engine import Run

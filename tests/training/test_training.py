@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from scalenet.arch import ArchError, SearchSpace
+from scalenet.archs.arch import ArchError, SearchSpace
 from scalenet.models.checkpoint import WeightsError, read_weights
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 from training import distributed
 from training.__main__ import main
 from training.checks import RecipeError, TrainingError

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter, cli
-from scalenet.labels import COCO
+from scalenet.data.labels import COCO
 from scalenet.video import process, reader
 from scalenet.video.process import VideoError, VideoInterrupted, probe, process_video
 from scalenet.video.reader import is_video, read_frames

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scalenet.data.labels import COCO, Labels
 from scalenet.evaluate.metrics import coco
-from scalenet.labels import COCO, Labels
 from scalenet.pose.oks import oks, oks_nms
 from scalenet.predict.results import PoseResult
 from scalenet.video.tracking import Tracker

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from scalenet.cli import one_line
 from scalenet.data import DataError, DataWarning
 from scalenet.data.images import ImageError, to_input
 from scalenet.data.io import full_disk_named, remove_left, temporary_name
 from scalenet.data.joint_names import words_of
-from scalenet.labels import Labels
+from scalenet.data.labels import Labels
+from scalenet.runtime.errors import one_line
 
 from ..signals import leave_signals_to_the_run
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from scalenet.data.images import SUFFIXES, decode_rgb
+from scalenet.data.labels import CAMVID
 from scalenet.data.segmentation import find_pairs, hidden, read_label
-from scalenet.labels import CAMVID
 
 from . import DataError, Size
 from .augment import jitter

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from scalenet.data.keypoints import KeypointSet
+from scalenet.data.labels import Labels
 from scalenet.data.transforms import crop, crop_matrices, invert, transform
-from scalenet.labels import Labels
 
 from . import DataError, Size, mirrored_where_known
 from .augment import check_scale, jitter

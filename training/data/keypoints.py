@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalenet.data.keypoints import KeypointSet
+from scalenet.data.labels import Labels, map_keypoints, shared_joints
 from scalenet.data.transforms import crop, crop_matrices, crop_regions, transform
-from scalenet.labels import Labels, map_keypoints, shared_joints
 from scalenet.pose.codec import HeatmapCodec
 
 from . import DataError, Size, mirrored_where_known

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from scalenet.data.keypoints import KeypointSet, read_json
-from scalenet.labels import COCO_ALIGNED, map_keypoints
+from scalenet.data.labels import COCO_ALIGNED, map_keypoints
 
 from . import DataError
 from .bottomup import Unknown

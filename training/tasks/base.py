@@ -12,11 +12,11 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.data.keypoints import Result
-from scalenet.fuse import fold
 from scalenet.models.checkpoint import read_weights, select
-from scalenet.network import ScaleNet
+from scalenet.nn.fuse import fold
+from scalenet.nn.network import ScaleNet
 
 from .. import distributed
 from ..config import Recipe

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.data.keypoints import KeypointSet, read_results, sigmas_of
 from scalenet.evaluate.bottomup import estimate
 from scalenet.evaluate.scores import scorer
-from scalenet.fuse import fold
-from scalenet.heads import BottomUpOutput
-from scalenet.network import ScaleNet
+from scalenet.nn.fuse import fold
+from scalenet.nn.heads import BottomUpOutput
+from scalenet.nn.network import ScaleNet
 from scalenet.predict.bottomup import BottomUpPoseEstimator
 
 from ..config import Recipe

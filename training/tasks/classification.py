@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from timm.layers import trunc_normal_
 from torch import nn
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.data.images import normalise
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 from ..config import Recipe
 from ..data import Size

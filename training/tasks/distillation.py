@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scalenet.arch import Arch
-from scalenet.network import ScaleNet
+from scalenet.archs.arch import Arch
+from scalenet.nn.network import ScaleNet
 
 from ..config import Recipe
 from ..data import Size, spread

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from scalenet.data import IGNORE
-from scalenet.heads import BottomUpOutput
+from scalenet.nn.heads import BottomUpOutput
 
 from .. import distributed
 

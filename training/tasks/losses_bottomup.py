@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from scalenet.heads import BottomUpOutput
+from scalenet.nn.heads import BottomUpOutput
 
 from .losses import peak_divergence
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.data.keypoints import KeypointSet, sigmas_of
+from scalenet.data.labels import LSP, Labels
 from scalenet.evaluate.metrics.coco import score_coco
 from scalenet.evaluate.metrics.pck import score_pck
 from scalenet.evaluate.topdown import estimate
-from scalenet.fuse import fold
-from scalenet.labels import LSP, Labels
-from scalenet.network import ScaleNet
+from scalenet.nn.fuse import fold
+from scalenet.nn.network import ScaleNet
 from scalenet.predict.topdown import PoseEstimator
 
 from ..config import Recipe

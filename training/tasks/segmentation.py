@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
 from scalenet.data.images import pad_to_multiple
+from scalenet.data.labels import DATASETS
 from scalenet.data.sizes import COARSEST, reduced
 from scalenet.evaluate.metrics.miou import ConfusionMatrix
 from scalenet.evaluate.segmentation import confusion_matrix
-from scalenet.fuse import fold
-from scalenet.labels import DATASETS
-from scalenet.network import ScaleNet
+from scalenet.nn.fuse import fold
+from scalenet.nn.network import ScaleNet
 from scalenet.predict.segmentation import Segmenter
 
 from ..checks import RecipeError

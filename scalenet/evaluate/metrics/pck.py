@@ -12,7 +12,7 @@ import numpy as np
 
 from ...data import DataError
 from ...data.keypoints import KeypointSet, Result
-from ...labels import Labels
+from ...data.labels import Labels
 
 TORSO = ("left_shoulder", "right_hip")
 THRESHOLD = 0.2

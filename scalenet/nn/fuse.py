@@ -40,7 +40,7 @@ class Folded(nn.Module):
 
     Args:
         network: as :func:`fold` gives it; it stays as it is, and weights are shared, see
-            :func:`~scalenet.merge.merge_paths`.
+            :func:`~scalenet.nn.merge.merge_paths`.
         full_size: resize logits to the input, as the network itself does; else they stay at stride 4.
         statistics: ``mean`` and ``std`` (of values 0..1) of the images. With them it takes RGB values 0..255, uint8 or
             floating-point, as they are: the division is part of the first convolution's weights. The mean is

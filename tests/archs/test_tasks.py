@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import scalenet
-from scalenet import cost, execution
-from scalenet.arch import TASKS as ARCHITECTURES
-from scalenet.arch import SearchSpace
-from scalenet.heads import HEADS
-from scalenet.labels import COCO, CROWDPOSE
+from scalenet.archs import cost, execution
+from scalenet.archs.arch import TASKS as ARCHITECTURES
+from scalenet.archs.arch import SearchSpace
+from scalenet.archs.tasks import TASKS, task_spec
+from scalenet.data.labels import COCO, CROWDPOSE
 from scalenet.models.checkpoint import plain_cfg
-from scalenet.network import ScaleNet
-from scalenet.tasks import TASKS, task_spec
+from scalenet.nn.heads import HEADS
+from scalenet.nn.network import ScaleNet
 
 SPACE = SearchSpace("pose", 8, (64, 64), 16, 8, (1, 1, 1), (1, 2))
 SOURCES = sorted((Path(scalenet.__file__).parent).rglob("*.py"))
@@ -91,8 +91,10 @@ def test_nothing_else_asks_for_a_task_by_its_name():
 
 
 def test_the_tasks_are_known_without_torch():
-    for name in ("tasks.py", "cost.py", "execution.py"):
-        tree = ast.parse((Path(scalenet.__file__).parent / name).read_text(encoding="utf-8"))
+    paths = sorted((Path(scalenet.__file__).parent / "archs").glob("*.py"))
+    assert {"arch.py", "cost.py", "execution.py", "tasks.py"} <= {path.name for path in paths}
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
         assert not [node for node in imports if "torch" in ast.unparse(node) or "heads" in ast.unparse(node)]
 
@@ -115,7 +117,7 @@ def test_a_plan_is_always_that_of_the_active_encoding(monkeypatch):
         return made
 
     monkeypatch.setattr(execution, "plan_network", slow)
-    monkeypatch.setattr("scalenet.network.plan_network", slow, raising=False)
+    monkeypatch.setattr("scalenet.nn.network.plan_network", slow, raising=False)
     other = threading.Thread(target=net.forward_branches, args=(torch.zeros(1, 3, 32, 32), (0, 1)))
     other.start()
     assert planning.wait(10)

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..data.io import write_text
 from .arch import STAGE_BRANCHES, Arch, ModuleArch
-from .data.io import write_text
 
 COLOURS = ("#0f766e", "#b45309", "#6d28d9", "#be123c")  # of the branches, the finest first
 STEP, ROW, SIDE, MARGIN, GAP = 34, 46, 14, 70, 22

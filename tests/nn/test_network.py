@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from scalenet.arch import ArchError, ModuleArch, SearchSpace
-from scalenet.heads import BottomUpHead, Head
+from scalenet.archs.arch import ArchError, ModuleArch, SearchSpace
 from scalenet.models.checkpoint import WeightsError, select
-from scalenet.network import MultiResolutionModule, ScaleNet
+from scalenet.nn.heads import BottomUpHead, Head
+from scalenet.nn.network import MultiResolutionModule, ScaleNet
 
-from .small_networks import small_network
+from ..small_networks import small_network
 
-KEYS = Path(__file__).parents[1] / ".." / "shared" / "reference"
+KEYS = Path(__file__).parents[3] / "shared" / "reference"
 
 
 def trained_looking(net: ScaleNet) -> ScaleNet:

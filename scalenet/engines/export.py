@@ -12,12 +12,12 @@ from typing import Any, cast
 import torch
 from torch.export import Dim
 
-from .data.images import normalise
-from .data.io import atomic_write
-from .fuse import Folded, fold
-from .models.preprocessing import model_input
-from .network import ScaleNet
-from .predict.calibration import CalibrationImages, calibration_inputs
+from ..data.images import normalise
+from ..data.io import atomic_write
+from ..models.preprocessing import model_input
+from ..nn.fuse import Folded, fold
+from ..nn.network import ScaleNet
+from .calibration import CalibrationImages, calibration_inputs
 from .quantise import INT8_TOLERANCE, quantise
 
 FORMATS = ("onnx", "pt2")

@@ -4,7 +4,7 @@ import os
 import signal
 from types import FrameType
 
-from ._entry import is_command
+from .entry import is_command
 
 IMPORTING = "<frozen importlib._bootstrap>"
 

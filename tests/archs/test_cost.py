@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scalenet import cost
-from scalenet.arch import Arch, SearchSpace
+from scalenet.archs import cost
+from scalenet.archs.arch import Arch, SearchSpace
 from scalenet.models.pretrained import ARCHS
-from scalenet.network import ScaleNet
+from scalenet.nn.network import ScaleNet
 
 PUBLISHED = {  # parameters, GMACs at the published input size
     "scalenet_p1": (28_483_633, 7.460), "scalenet_p2": (35_614_321, 8.604), "scalenet_p3": (26_167_729, 15.375),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .data.sources import ImageError
+from ..data.sources import ImageError
 
 INT8_TOLERANCE = 0.25  # of the largest output, against float32
 QUANTISED = ["Conv", "Add", "Relu", "Concat", "Resize", "Split"]

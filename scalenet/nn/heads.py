@@ -1,4 +1,4 @@
-"""Task heads on the branches of a :class:`~scalenet.network.ScaleNet`.
+"""Task heads on the branches of a :class:`~scalenet.nn.network.ScaleNet`.
 
 B batch, w width of branch 0, K keypoints, (h, w) = (ceil(H/4), ceil(W/4)). Each head gives the ``features`` it reads,
 its pre-logits and its outputs; parameter names are the authors' (``last_layer``, ``final_layer``).
@@ -13,8 +13,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
+from ..archs.tasks import HEAD_BLOCKS, task_spec
 from .layers import BasicBlock, ReLU
-from .tasks import HEAD_BLOCKS, task_spec
 
 
 def count_outputs(state: Mapping[str, torch.Tensor], task: str) -> int:
@@ -131,7 +131,7 @@ def make_heatmap_head(channels: int, num_keypoints: int) -> Head:
     return HeatmapHead(channels, num_keypoints, 1) if num_keypoints else NoHead(partial(make_heatmap_head, channels))
 
 
-# (channels of the features, number of outputs) to the head, for each of scalenet.tasks.TASKS
+# (channels of the features, number of outputs) to the head, for each of scalenet.archs.tasks.TASKS
 HEADS: Mapping[str, Callable[[int, int], Head]] = {
     "segmentation": SegmentationHead, "pose": make_heatmap_head, "bottomup": BottomUpHead,
 }  # fmt: skip
@@ -141,7 +141,7 @@ def make_head(task: str, width: int, outputs: int) -> Head:
     """The head of a task.
 
     Args:
-        task: a name of :data:`scalenet.tasks.TASKS`.
+        task: a name of :data:`scalenet.archs.tasks.TASKS`.
         width: channels of branch 0.
         outputs: number of classes or keypoints, 0 for none.
     """

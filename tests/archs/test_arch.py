@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalenet.arch import Arch, ArchError, ModuleArch, SearchSpace
+from scalenet.archs.arch import Arch, ArchError, ModuleArch, SearchSpace
 from scalenet.models.pretrained import ARCHS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 PUBLISHED = [f"scalenet_{kind}{i}" for kind in "ps" for i in (1, 2, 3, 4)]
 
@@ -128,7 +128,7 @@ def test_space_names_what_is_outside():
 def test_architectures_need_no_torch():
     code = (
         "import sys, types; sys.modules['torch'] = None; package = types.ModuleType('scalenet'); "
-        "package.__path__ = ['scalenet']; sys.modules['scalenet'] = package; import scalenet.arch"
+        "package.__path__ = ['scalenet']; sys.modules['scalenet'] = package; import scalenet.archs.arch"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

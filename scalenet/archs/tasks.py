@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from .errors import did_you_mean
-from .labels import COCO, CROWDPOSE, Labels
+from ..data.labels import COCO, CROWDPOSE, Labels
+from ..runtime.errors import did_you_mean
 
 HEAD_BLOCKS = 4  # basic blocks of the bottom-up head
 
@@ -39,7 +39,7 @@ class TaskSpec:
     Args:
         name: "segmentation", "pose" or "bottomup".
         title: the same for people.
-        architecture: the task of the architectures it runs on (:data:`scalenet.arch.TASKS`).
+        architecture: the task of the architectures it runs on (:data:`scalenet.archs.arch.TASKS`).
         branches: those that the head reads; coarser ones are brought to the size of the first and concatenated.
         head_convs: (w, n) to the head's convolutions, for counting.
         classifiers: the modules that n shapes, by name in the network; the last one has a bias value for each output.

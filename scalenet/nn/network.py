@@ -18,14 +18,14 @@ from timm.models._features import feature_take_indices
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from .arch import Arch, ArchError
+from ..archs.arch import Arch, ArchError
+from ..archs.cost import Cost, check_size, count
+from ..archs.execution import Execution
+from ..archs.tasks import task_spec
+from ..data.labels import Labels
 from .blocks import Maps, MultiResolutionModule, conv_bn, init_layers, quiet_residuals
-from .cost import Cost, check_size, count
-from .execution import Execution
 from .heads import BottomUpOutput, Head, NoHead, make_head
-from .labels import Labels
 from .layers import Bottleneck, relu
-from .tasks import task_spec
 
 STAGE1_BLOCKS = 4
 
@@ -43,7 +43,7 @@ class ScaleNet(nn.Module):
         device, dtype: of the parameters; default torch's.
 
     ``model(x)`` with x (B, in_chans, H, W), any H and W: segmentation gives (B, classes, H, W) logits, pose
-    (B, K, ceil(H/4), ceil(W/4)) heatmaps, bottom-up a :class:`~scalenet.heads.BottomUpOutput`; with
+    (B, K, ceil(H/4), ceil(W/4)) heatmaps, bottom-up a :class:`~scalenet.nn.heads.BottomUpOutput`; with
     ``num_classes=0`` the pre-logits map (B, num_features, ceil(H/4), ceil(W/4)).
 
     Raises:

@@ -1,6 +1,6 @@
 """Fusion paths that read one branch, run together: the same sums by fewer and wider convolutions.
 
-For networks in evaluation mode whose BatchNorm is folded, see :func:`scalenet.fuse.fold`.
+For networks in evaluation mode whose BatchNorm is folded, see :func:`scalenet.nn.fuse.fold`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
+from ..archs.execution import Fusions, Steps
 from .blocks import Maps, MultiResolutionModule, add_up
-from .execution import Fusions, Steps
 
 if TYPE_CHECKING:
     from .network import ScaleNet
@@ -59,7 +59,7 @@ class MergedModule(nn.Module):
                     self.rests[f"{d}_{target}_{source}"] = nn.Sequential(*path[1:])
 
     def forward(self, maps: Maps, steps: Steps) -> Maps:
-        """As :class:`~scalenet.blocks.MultiResolutionModule` gives them.
+        """As :class:`~scalenet.nn.blocks.MultiResolutionModule` gives them.
 
         Raises:
             RuntimeError: for other steps than those it was made for.

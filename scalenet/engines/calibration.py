@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..archs.tasks import BOTTOMUP, SEGMENTATION
 from ..data.images import SUFFIXES, ImageError, ImageLike, load_image, pad_to_multiple
 from ..data.sizes import COARSEST, canvas_size, reduced
 from ..data.transforms import crop, crop_matrices, crop_regions
-from ..network import ScaleNet
-from ..tasks import BOTTOMUP, SEGMENTATION
+from ..nn.network import ScaleNet
 
 CalibrationImages = str | Path | Sequence[ImageLike]  # a folder of them, or themselves
 IMAGES = 32  # of a folder, evenly spread

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scalenet.labels import (  # fmt: skip
+from scalenet.data.labels import (
     COCO,
     COCO_ALIGNED,
     CROWDPOSE,

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .arch import ModuleArch
-from .execution import Steps
+from ..archs.arch import ModuleArch
+from ..archs.execution import Steps
 from .layers import BasicBlock, Bottleneck, ReLU
 
 RESIDUAL_SCALE = 0.2

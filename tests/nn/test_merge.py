@@ -7,14 +7,14 @@ import torch
 
 import scalenet
 from scalenet.data.images import to_input
-from scalenet.fuse import Folded, fold
-from scalenet.labels import CAMVID, COCO
-from scalenet.merge import MergedModule, merge_paths
+from scalenet.data.labels import CAMVID, COCO
 from scalenet.models.factory import load_model
 from scalenet.models.preprocessing import model_input
 from scalenet.models.pretrained import TABLE
+from scalenet.nn.fuse import Folded, fold
+from scalenet.nn.merge import MergedModule, merge_paths
 
-from .small_networks import sample_image, small_network
+from ..small_networks import sample_image, small_network
 
 SHIPPED = sorted(f"{entry.name}.{entry.tag}" for entry in TABLE if entry.file)
 

@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from scalenet.arch import Arch
+from scalenet.archs.arch import Arch
+from scalenet.archs.drawing import draw_arch, scatter
 from scalenet.cli import main
-from scalenet.drawing import draw_arch, scatter
 from scalenet.models.names import named_arch
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -22,7 +22,7 @@ def is_scalenet() -> bool:
 def is_command() -> bool:
     """Whether this process is the ``scalenet`` command, or one of this checkout such as ``python -m training``."""
     program = Path(sys.argv[0] if sys.argv else "").absolute()
-    as_module = program.name == "__main__.py" and program.parent.parent == Path(__file__).parents[1]
+    as_module = program.name == "__main__.py" and program.parent.parent == Path(__file__).parents[2]
     return is_scalenet() or as_module
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from scalenet import export as export_module
-from scalenet.export import ExportError, export
-from scalenet.fuse import fold
-from scalenet.labels import CAMVID, COCO
+from scalenet.data.labels import CAMVID, COCO
+from scalenet.engines import export as export_module
+from scalenet.engines.export import ExportError, export
+from scalenet.nn.fuse import fold
 
-from .small_networks import small_network
+from ..small_networks import small_network
 
 
 @pytest.mark.parametrize("task, labels", [("segmentation", CAMVID), ("pose", COCO), ("bottomup", COCO)])
