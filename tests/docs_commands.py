@@ -22,7 +22,7 @@ import scalenet.ray.__main__
 import search.__main__
 import training.__main__
 from scalenet import cli
-from scalenet.labels import DATASETS
+from scalenet.data.labels import DATASETS
 from search.recipes import get_recipe as get_search_recipe
 from training.overrides import override
 from training.recipes import RECIPES, get_recipe
@@ -247,8 +247,11 @@ def call(run: Callable[[], object]) -> str:
     variables, threads = dict(os.environ), torch.get_num_threads()
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         status = run()
-    os.environ.clear()
-    os.environ.update(variables)
+    for name in {*variables, *os.environ}:  # those alone that changed: threads of C code read the others meanwhile
+        if name not in variables:
+            del os.environ[name]
+        elif os.environ.get(name) != variables[name]:
+            os.environ[name] = variables[name]
     torch.set_num_threads(threads)
     if status:
         raise StaleError(f"exit status {status}: {err.getvalue()}")
