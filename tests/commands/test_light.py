@@ -27,8 +27,8 @@ def last_line(*argv, code=CODE):
 
 @pytest.mark.parametrize(
     ("argv", "status"),
-    [(["--help"], 0), (["--version"], 0), (["segment", "--help"], 0), (["pose", "--help"], 0), ([], 2),
-     (["segmnt"], 2), (["segment", "a.png", "--windows", "3"], 2), (["evaluate", "scalenet_s0"], 2)],
+    [(["--help"], 0), (["--version"], 0), (["segment", "--help"], 0), (["pose", "--help"], 0), (["score", "--help"], 0),
+     ([], 2), (["segmnt"], 2), (["segment", "a.png", "--windows", "3"], 2), (["evaluate", "scalenet_s0"], 2)],
     ids=str,
 )  # fmt: skip
 def test_help_and_wrong_options_come_without_torch(argv, status):
