@@ -1,4 +1,4 @@
-"""How long a network takes for one image, in one engine or several."""
+"""Latency of a network, in one or several engines."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def bench(
 ) -> dict[str, Any]:
     """Time a network on single random images, as the predictors run it: BatchNorm folded into the convolutions.
 
-    What reading, resizing, decoding and drawing take is not part of it.
+    Reading, resizing, postprocessing and drawing are not included.
 
     Args:
         size: (H, W); default the network's input size.
-        device: default cuda, mps or cpu, the first there is.
-        seconds: how long to measure, at least 3 runs.
-        engine, dtype: what runs it, see :func:`scalenet.engines.base.make_engine`.
+        device: default: the first available of cuda, mps and cpu.
+        seconds: duration of the measurement, with at least 3 runs.
+        engine, dtype: inference engine and precision, see :func:`scalenet.engines.base.make_engine`.
 
     Returns:
         engine, dtype, ms (median), ms_min, runs, params, macs (convolution multiply-adds at this size), gmacs_per_s (of
-        the fastest run), matmul_share (that rate against a product of two 1024x1024 matrices in PyTorch in the same
-        dtype, which convolutions by Winograd's method may exceed; None for int8), size [H, W], batch_size, device,
+        the fastest run), matmul_share (that rate relative to a 1024x1024 matrix product in PyTorch in the same dtype,
+        which Winograd convolutions may exceed; None for int8), size [H, W], batch_size, device,
         threads.
 
     Raises:
@@ -69,13 +69,13 @@ def bench_engines(
     refused: Callable[[str], object] | None = None,
     calibration: CalibrationImages | None = None,
 ) -> list[dict[str, Any]]:
-    """A row as :func:`bench` gives for each (engine, dtype), timed in turn in one run; ``ms`` are of a whole batch.
+    """:func:`bench` for several (engine, dtype) pairs, timed alternately in one run; ``ms`` is the time per batch.
 
     Args:
         pairs: default all of :data:`PAIRS`, and with ``calibration`` :data:`INT8_PAIRS`.
-        seconds: how long to measure each.
-        refused: told of each pair that cannot run here, which is left out; default: raise.
-        calibration: images, or a folder of some, for int8.
+        seconds: duration of each measurement.
+        refused: called with a message for each pair that cannot run here, which is skipped; default: raise.
+        calibration: images, or a folder of them, for int8.
     """
     device, (own_size, statistics) = pick_device(device), model_input(model)
     size = size or own_size

@@ -1,7 +1,7 @@
-"""Architectures and search spaces as plain values (ScaleNAS sections 3.1 and 3.2; no torch here).
+"""Architectures and search spaces as plain values, free of torch (ScaleNAS sections 3.1 and 3.2).
 
-Terms used in the whole package: a network has stages 2, 3, 4 with 2, 3, 4 *branches* (branch i works at
-stride 4 * 2**i and has width * 2**i channels); a stage is a row of *modules*; a branch of a module has a
+Terms used throughout the package: a network has stages 2, 3, 4 with 2, 3, 4 *branches* (branch i works at
+stride 4 * 2**i and has width * 2**i channels); a stage is a sequence of *modules*; a branch of a module has a
 *depth* (number of basic blocks); after block d, *fusion step* d adds to each target branch the enabled
 *sources* (other branches of the same module).
 """
@@ -31,19 +31,19 @@ MAX_FILE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Arch:
-    """A network architecture: frozen, hashable, canonical (sources sorted, self left out, nothing dropped).
+    """A network architecture: frozen, hashable and canonical (sources sorted, without the branch itself).
 
     Args:
-        task: "segmentation" or "pose" (what the architecture was searched for).
+        task: "segmentation" or "pose", for which the architecture was searched.
         width: channels of branch 0.
         stages: modules of stages 2, 3 and 4.
-        input_size: (H, W) in pixels the metrics are counted at.
-        name: a label; like ``input_size`` it is no part of the digest.
+        input_size: (H, W) in pixels, at which cost and metrics are given.
+        name: a label; like ``input_size``, it is not part of the digest.
         stem_width: channels of the two stem convolutions.
         stage1_width: planes of the four Bottleneck blocks (their output is 4x as wide).
 
     Raises:
-        ArchError: for anything malformed or beyond the bounds above.
+        ArchError: if a field is malformed or out of bounds.
     """
 
     task: str
@@ -102,7 +102,7 @@ class Arch:
         return ModuleArch(depths, data["fusions"])
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form of the architecture, as plain lists and numbers."""
+        """The JSON form: plain lists, numbers and strings."""
         return {
             "name": self.name,
             "task": self.task,
@@ -148,7 +148,7 @@ class Arch:
     # -- views ---------------------------------------------------------------------------------------
     @property
     def digest(self) -> str:
-        """16 hex digits that name the structure; name and input size are left out."""
+        """16 hex digits that identify the structure, independent of name and input size."""
         data = {k: v for k, v in self.to_dict().items() if k not in ("name", "input_size")}
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -159,7 +159,7 @@ class Arch:
                 yield stage, index, module
 
     def contains(self, other: Arch) -> bool:
-        """Whether ``other`` is a sub-network: the same widths, and no block or path that is not here."""
+        """Whether ``other`` is a sub-network: the same widths, and a subset of the blocks and paths."""
         same = all(getattr(self, k) == getattr(other, k) for k in ("width", "stem_width", "stage1_width"))
         return same and all(
             len(mine) == len(theirs) and all(a.contains(b) for a, b in zip(mine, theirs, strict=True))
@@ -167,12 +167,12 @@ class Arch:
         )
 
     def replace(self, **changes: Any) -> Arch:
-        """A copy with other values in the given fields."""
+        """A copy with the given fields replaced."""
         return replace(self, **changes)
 
     @classmethod
     def hrnet(cls, width: int, task: str = "segmentation", input_size: tuple[int, int] | None = None) -> Arch:
-        """HRNet as an architecture of this space: depth 4 everywhere, full fusion after the last step only."""
+        """HRNet as an architecture: depth 4 everywhere, full fusion after the last step only."""
         return SearchSpace(task, width, input_size or PUBLISHED_INPUT[task]).hrnet()
 
 
@@ -201,7 +201,7 @@ class SearchSpace:
 
     @classmethod
     def around(cls, arch: Arch) -> SearchSpace:
-        """The smallest space an architecture lies in."""
+        """The smallest search space that contains an architecture."""
         depths = [d for _, _, module in arch.modules() for d in module.depths]
         two, three, four = (len(stage) for stage in arch.stages)
         widths = (arch.stem_width, arch.stage1_width)
@@ -241,20 +241,20 @@ class SearchSpace:
         return self.build(lambda *_: rng.randint(low, high), lambda *_: rng.random() < fusion)
 
     def largest(self) -> Arch:
-        """Full depth, all fusions."""
+        """Maximum depth, all fusions."""
         return self.build(lambda *_: self.depths[1], lambda *_: True, "largest")
 
     def smallest(self, rng: random.Random | None = None, fusion: float = 0.0) -> Arch:
-        """Least depth; fusion 0, or a share of the bits drawn from ``rng`` (the paper's 0.1 for segmentation)."""
+        """Minimum depth; no fusion, or each bit on with a probability by ``rng`` (the paper's 0.1 for segmentation)."""
         return self.build(lambda *_: self.depths[0], lambda *_: rng is not None and rng.random() < fusion, "smallest")
 
     def supernet(self) -> Arch:
-        """What the supernet declares: every block and every path, the pose rule's unread ones too."""
+        """The supernet's architecture: every block and path, including those unused by the pose rule."""
         whole = replace(self, task="segmentation").largest()
         return whole.replace(task=self.task, name=SUPERNET)
 
     def hrnet(self, depth: int = 4) -> Arch:
-        """The HRNet pattern in this space: one depth (or the nearest there is), full fusion after the last step."""
+        """The HRNet pattern in this space: one depth (or the nearest), full fusion after the last step."""
         depth = min(max(depth, self.depths[0]), self.depths[1])
         whole = replace(self, task="segmentation")
         arch = whole.build(lambda *_: depth, lambda s, m, j, d, k: d == depth - 1, f"hrnet_w{self.width}")

@@ -1,4 +1,4 @@
-"""What a network may cost: limits as people write them ("1.5G" multiply-adds, "8ms"), read in one place."""
+"""Budgets of a network: limits as people write them ("1.5G" multiply-adds, "8ms"), parsed in one place."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Limit = int | float | str
 
 
 class BudgetError(ValueError):
-    """A limit that is none, or that nothing keeps."""
+    """An invalid limit, or one that no network meets."""
 
 
 def parse_count(limit: Limit) -> int:
-    """How many: 1_500_000_000, 1.5e9 or "1.5G" (k, M, G, T).
+    """A count as an int: 1_500_000_000, 1.5e9 or "1.5G" (k, M, G, T).
 
     Raises:
-        BudgetError: for anything else, or less than 1.
+        BudgetError: for anything else, or a number below 1.
     """
     found = COUNT.fullmatch(str(limit).strip())
     value = float(found[1]) * POWERS[found[2].lower()] if found else math.nan
@@ -35,10 +35,10 @@ def parse_count(limit: Limit) -> int:
 
 
 def parse_milliseconds(limit: Limit) -> float:
-    """Milliseconds: 8, "8ms" or "0.008s".
+    """A time in milliseconds: 8, "8ms" or "0.008s".
 
     Raises:
-        BudgetError: for anything else, or nothing above 0.
+        BudgetError: for anything else, or a time that is not above 0.
     """
     found = TIME.fullmatch(str(limit).strip())
     value = float(found[1]) * (1000 if found[2].lower() == "s" else 1) if found else math.nan
@@ -48,7 +48,7 @@ def parse_milliseconds(limit: Limit) -> float:
 
 
 def short_count(value: int) -> str:
-    """Three digits and a power, never less than ``value``: 1234567 is "1.24M"."""
+    """``value`` with three digits and a power, rounded up: 1234567 is "1.24M"."""
     power = next((p for p in "tgmk" if value >= POWERS[p]), "")
     scaled = value / POWERS[power]
     digits = max(0, 2 - int(math.log10(scaled))) if scaled >= 1 else 2
@@ -57,7 +57,7 @@ def short_count(value: int) -> str:
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits that all hold: multiply-adds, parameters, milliseconds an image; None: no limit. False without any."""
+    """Joint limits: multiply-adds, parameters, milliseconds per image; None is no limit. Falsy without any."""
 
     max_macs: int | None = None
     max_params: int | None = None
@@ -67,10 +67,10 @@ class Budget:
     def of(
         cls, max_macs: Limit | None = None, max_params: Limit | None = None, max_latency_ms: Limit | None = None
     ) -> Budget:
-        """From limits as people write them.
+        """Parse limits as people write them.
 
         Raises:
-            BudgetError: naming the limit that is none.
+            BudgetError: naming the invalid limit.
         """
         given = {"max_macs": (max_macs, parse_count), "max_params": (max_params, parse_count),
                  "max_latency_ms": (max_latency_ms, parse_milliseconds)}  # fmt: skip
@@ -86,5 +86,5 @@ class Budget:
         return self != Budget()
 
     def allows(self, macs: int, params: int) -> bool:
-        """Whether a network's multiply-adds and parameters keep to it; time is not looked at."""
+        """Whether a network's multiply-adds and parameters are within the limits; latency is not checked."""
         return macs <= (self.max_macs or math.inf) and params <= (self.max_params or math.inf)

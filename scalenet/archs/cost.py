@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of an architecture, counted from the architecture alone (nothing is built).
 
-All that the architecture declares is counted, read by an output or not; this is how the paper's metrics were made
-(its "GFLOPs" are multiply-adds / 2**30). Multiply-adds are those of convolutions.
+Everything that the architecture declares is counted, whether an output depends on it or not, as in the paper (whose
+"GFLOPs" are multiply-adds / 2**30). Only convolutions count as multiply-adds.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def count(
 
 
 def normalized_channels(arch: Arch, task: str, outputs: int) -> int:
-    """Channels that BatchNorm layers normalise, all layers together."""
+    """Total number of channels of all BatchNorm layers."""
     return sum(c.cout for c in _convs(arch, task_spec(task), outputs, 3) if c.norm)
 
 
 def check_size(arch: Arch) -> None:
-    """Refuse an architecture of a network beyond all measure before anything is built.
+    """Refuse an architecture that exceeds the size limits, before anything is built.
 
     Raises:
-        ArchError: naming what is too much.
+        ArchError: with the limit that is exceeded.
     """
     total, spec = 0, task_spec(arch.task)
     for number, c in enumerate(_convs(arch, spec, spec.default_outputs, 3)):

@@ -1,4 +1,4 @@
-"""A module of an architecture as a plain value, and the checks that all architecture values share."""
+"""A module of an architecture as a plain value, and the checks shared by all architecture values."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ModuleArch:
 
     @property
     def steps(self) -> int:
-        """Number of block/fusion steps the module runs: its largest depth."""
+        """Number of block and fusion steps of the module: its largest depth."""
         return max(self.depths)
 
     def sources(self, target: int, step: int) -> Sources:

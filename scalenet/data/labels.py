@@ -1,7 +1,7 @@
-"""What a data set's outputs mean, as data: classes and colours; joints, flip pairs, skeleton and OKS sigmas.
+"""Labels of the data sets, as data: classes and colours; joints, flip pairs, skeletons and OKS sigmas.
 
-Indices start at 0. ``Labels`` travel with the weights (in ``model_args`` of a hub ``config.json`` and in the metadata
-of a safetensors file), so a network trained elsewhere names and draws its own classes or joints.
+Indices start at 0. ``Labels`` are stored with the weights (in ``model_args`` of a Hub ``config.json`` and in the
+metadata of a safetensors file), so that any network can name and draw its own classes or joints.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LabelsError(ValueError):
 
 
 def palette(n: int) -> tuple[Colour, ...]:
-    """``n`` well separated RGB colours."""
+    """``n`` distinct RGB colours."""
     hues = [(i * 0.61803398875) % 1 for i in range(n)]
     values = [(0.95, 0.75, 0.6)[i % 3] for i in range(n)]
     rgb = (colorsys.hsv_to_rgb(h, 0.65, v) for h, v in zip(hues, values, strict=True))
@@ -40,15 +40,15 @@ class Labels:
     """Names and colours of a network's outputs.
 
     Args:
-        dataset: where they come from.
-        names: classes, or joints in order.
+        dataset: the data set's name.
+        names: classes or joints, in the order of the outputs.
         colours: RGB 0..255 per name.
-        skeleton: pairs of joint indices that are drawn as limbs.
-        flip_pairs: (left, right) joint pairs that change places in a mirrored image.
+        skeleton: pairs of joint indices that form limbs.
+        flip_pairs: (left, right) joint indices that swap in a mirrored image.
         sigmas: OKS sigma per joint.
         convention: pixel convention of the heatmaps, "authors" (x / 4) or "aligned" ((x + 0.5) / 4 - 0.5).
-        decode: how heatmaps become joints where nothing else is asked for, "oks" of those that were taught to be
-            probabilities; "" is "dark". See :class:`scalenet.pose.codec.HeatmapCodec`.
+        decode: the default decoder of the heatmaps: "oks" for networks trained to output probabilities; "" means
+            "dark". See :class:`scalenet.pose.codec.HeatmapCodec`.
     """
 
     dataset: str
@@ -87,7 +87,7 @@ class Labels:
             raise LabelsError(f"decode must be one of {', '.join(DECODERS)} (oks needs sigmas), got {self.decode!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """JSON-serialisable values."""
         values = {IN_FILES.get(k, k): v for k, v in asdict(self).items()}
         return values if self.decode else {k: v for k, v in values.items() if k != "decode"}
 
@@ -107,7 +107,7 @@ class Labels:
 
     @classmethod
     def plain(cls, n: int, dataset: str = "unknown", noun: str = "class") -> Labels:
-        """Numbered names, for a network that carries none."""
+        """Numbered names, for a network without labels."""
         return cls(dataset, tuple(f"{noun} {i}" for i in range(n)))
 
     def flip_order(self) -> list[int]:
@@ -183,18 +183,18 @@ def shared_joints(names: Sequence[str], others: Sequence[str]) -> list[tuple[int
 
 
 def map_keypoints(keypoints: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-    """Joints by name in another order.
+    """Reorder keypoints by joint name.
 
     Args:
         keypoints: (..., K, 3) x, y and visibility or score.
-        names: the K joints they are.
-        wanted: the K2 joints they shall be.
+        names: names of the K joints.
+        wanted: names of the K2 joints to return.
 
     Returns:
-        (..., K2, 3) of the same type; 0, 0, 0 for a joint that is not among ``names``.
+        (..., K2, 3) of the same type; 0, 0, 0 for joints that are not among ``names``.
 
     Raises:
-        ValueError: if there are not as many names as joints.
+        ValueError: if the number of names is not K.
     """
     keypoints = np.asarray(keypoints)
     if keypoints.shape[-2:] != (len(names), 3):

@@ -1,4 +1,4 @@
-"""A network as an ONNX file or a ``torch.export`` program, checked against the original before it is put in place."""
+"""Export to ONNX or ``torch.export``, with a check against the original network before the file is put in place."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ Outputs = Sequence[torch.Tensor]
 
 
 class ExportError(ValueError):
-    """An exported file that does not compute what the network does."""
+    """An exported file whose outputs differ from the network's."""
 
 
 def export(
     model: ScaleNet, path: str | Path, form: str | None = None, *, calibration: CalibrationImages | None = None
 ) -> dict[str, Any]:
-    """Write ``model`` for use without this package; batch, height and width stay free. An ONNX file takes every size,
-    a program of ``torch.export`` images of at least 33x33 pixels (smaller ones it refuses).
+    """Export ``model`` for use without this package, with dynamic batch, height and width. An ONNX file accepts any
+    size, a ``torch.export`` program images of at least 33x33 pixels.
 
-    The file takes images (B, 3, H, W), float32, normalised; mean, std and labels are in its metadata. Outputs are
+    The input is (B, 3, H, W), float32, normalised; mean, std and labels are in the file's metadata. The outputs are
     named logits; heatmaps; or heatmaps, tags, heatmaps_x2.
 
     Args:
         form: "onnx" (needs onnx, onnxscript, onnxruntime) or "pt2"; default by the file's suffix.
-        calibration: images, or a folder of some: ONNX in 8-bit integers (the first and the last convolutions in
-            float32), calibrated with them.
+        calibration: images, or a folder of them, to calibrate an int8 ONNX file (its first and last convolutions stay
+            in float32); default: float32.
 
     Returns:
-        path, format, dtype, bytes, outputs, smallest_side in pixels, and max_difference to the original, as a share of
-        the largest output, over several sizes, the smallest too; of int8 over some of the images.
+        path, format, dtype, bytes, outputs, smallest_side in pixels, and max_difference from the original relative to
+        the largest output, over several sizes including the smallest; for int8 over some of the images.
 
     Raises:
-        ValueError: for another format, or one that has no integers.
-        ExportError: if the written file computes something else; it is then removed.
-        ImportError, DiskFullError: if a package for ONNX is missing, or room.
+        ValueError: for an unknown format, or int8 in one that does not support it.
+        ExportError: if the file's outputs differ from the network's; it is then deleted.
+        ImportError, DiskFullError: if a package for ONNX is missing, or the disk is full.
     """
     path = Path(path)
     form = _form(model, form or path.suffix.lstrip("."), calibration is not None)
@@ -84,7 +84,7 @@ def _form(model: ScaleNet, form: str, int8: bool) -> str:
 
 
 def _seen(model: ScaleNet, calibration: CalibrationImages) -> list[torch.Tensor]:
-    """Normalised images as the network sees them."""
+    """The normalised images, as the network sees them."""
     size, statistics = model_input(model)
     arrays = calibration_inputs(model, size, calibration)
     return [normalise(torch.from_numpy(x).permute(0, 2, 3, 1), **statistics).contiguous() for x in arrays]
@@ -98,7 +98,7 @@ def _metadata(model: ScaleNet) -> dict[str, str]:
 
 
 def _examples(model: ScaleNet, smallest: int) -> list[torch.Tensor]:
-    """Random images of sizes and batches other than the traced one."""
+    """Random images of other sizes and batch sizes than the traced one."""
     generator = torch.Generator().manual_seed(0)
     sizes = ((1, (64, 96)), (3, (101, 75)), (1, (smallest, smallest)))
     return [torch.randn(batch, model.in_chans, *size, generator=generator) for batch, size in sizes]
@@ -121,7 +121,7 @@ def _load_pt2(path: Path) -> Callable[[torch.Tensor], Outputs]:
 
 
 def onnx_model(folded: Folded, metadata: dict[str, str], outputs: Sequence[str]) -> bytes:
-    """An ONNX model of free batch, height and width, from ``images`` to the named outputs.
+    """An ONNX model with dynamic batch, height and width, from ``images`` to the named outputs.
 
     Raises:
         ImportError: if a package for ONNX is missing.

@@ -1,4 +1,4 @@
-"""A family of networks for every budget, out of one file (:mod:`.front_file`)."""
+"""A family of networks for every budget, stored in one file (:mod:`.front_file`)."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Member:
     """One network of a front.
 
     Args:
-        arch: its architecture, ``input_size`` the (H, W) it is run and was measured at.
+        arch: its architecture; ``input_size`` is the (H, W) at which it runs and was measured.
         metrics: measured on the front's file, data set -> split -> metric, fractions 0..1.
         macs: convolution multiply-adds at its input size.
-        params: its parameters.
+        params: number of parameters.
         score: the metric that ranks the front; None if it was not measured.
     """
 
@@ -54,16 +54,16 @@ class Member:
 
     @property
     def name(self) -> str:
-        """What it is called in its front: the digest's beginning and the input size."""
+        """Its name in the front: a prefix of the digest, and the input size."""
         h, w = self.arch.input_size
         return f"{self.arch.digest[:8]}@{h}x{w}"
 
 
 def front_file(source: str | Path) -> Path:
-    """The file of a front: a path, a registered name, "hf-hub:user/name[@revision]" or "local-dir:folder".
+    """Path of a front's file, from a path, a registered name, "hf-hub:user/name[@revision]" or "local-dir:folder".
 
     Raises:
-        LookupError: for an unknown name, or one that no front is published for.
+        LookupError: for an unknown name, or one without a published front.
         OSError: if a file or repository cannot be read.
     """
     name = parse_name(source)
@@ -80,22 +80,22 @@ def front_file(source: str | Path) -> Path:
 
 
 class Front:
-    """A family of networks in one file, for every budget one.
+    """A Pareto front of networks in one file: one for every budget.
 
     Args:
-        source: a front's file, a registered name whose front is in this package, "hf-hub:user/name[@revision]" or
+        source: a front file, a registered name with a front in this package, "hf-hub:user/name[@revision]" or
             "local-dir:folder".
 
     Attributes:
-        name, label: what it was asked for by, and that without folders and suffix.
-        path: its file.
-        members: its networks, the least multiply-adds first.
-        metadata: what is known of the weights that they share.
+        name, label: the source as it was given, and without folders and suffix.
+        path: the file.
+        members: the networks, sorted by multiply-adds.
+        metadata: metadata of the shared weights.
         metric: name of the metric that ranks them.
 
     Raises:
         LookupError: for an unknown name, or one without a front.
-        FileNotFoundError, WeightsError: if the file is missing, damaged, changed, or no front.
+        FileNotFoundError, WeightsError: if the file is missing, damaged, modified, or not a front.
     """
 
     def __init__(self, source: str | Path) -> None:
@@ -150,7 +150,7 @@ class Front:
         return len(self.members)
 
     def __getitem__(self, name: str) -> Member:
-        """The member of a name, as :attr:`Member.name` gives it, or its beginning.
+        """The member with this :attr:`Member.name`, or a unique prefix of it.
 
         Raises:
             LookupError: if there is none, or more than one.
@@ -163,7 +163,7 @@ class Front:
 
     @property
     def best(self) -> Member:
-        """The member of the highest score, of equals the one of fewest multiply-adds."""
+        """The member with the highest score; on a tie the one with fewest multiply-adds."""
         return max(self.members, key=_rank)
 
     def pick(
@@ -176,17 +176,17 @@ class Front:
         engine: str = "torch",
         dtype: str | None = None,
     ) -> Member:
-        """The best member within limits that all hold.
+        """The best member within all given limits.
 
         Args:
-            max_macs, max_params: numbers or texts, 1.5e9 or "1.5G".
-            max_latency_ms: of the network alone for one image, 8 or "8ms"; a few members are timed on ``device``, and
-                what was found is kept in the user's cache.
-            device: default cuda, mps or cpu, the first there is that the engine runs on.
-            engine, dtype: what they are timed in, as the predictors take them: "torch", "openvino", "auto"…
+            max_macs, max_params: numbers or strings, 1.5e9 or "1.5G".
+            max_latency_ms: time of the network alone for one image, 8 or "8ms"; a few members are timed on ``device``,
+                and the times are cached.
+            device: default: the first available of cuda, mps and cpu that the engine supports.
+            engine, dtype: inference engine and precision to time in, as in the predictors.
 
         Raises:
-            BudgetError: for a limit that is none, or that even the smallest member does not keep (says what it needs).
+            BudgetError: for an invalid limit, or one that even the smallest member exceeds (with what it needs).
             EngineError, ImportError: if the engine cannot run them, or its package is missing.
         """
         budget = Budget.of(max_macs, max_params, max_latency_ms)
@@ -208,19 +208,19 @@ class Front:
         return f"no member of {self.name} is that small: the smallest needs {need}"
 
     def statistics(self, member: Member) -> torch.Tensor:
-        """A member's BatchNorm statistics as the file holds them."""
+        """A member's BatchNorm statistics, as stored in the file."""
         return self._weights[statistics_name(self._place[member.name])]
 
     # -- using -----------------------------------------------------------------------------------------------
     def extract(self, member: Member | str | None = None) -> ScaleNet:
-        """A plain static network of one member, as float32 in evaluation mode, which needs the front no more.
+        """A member as a plain static network, float32 and in evaluation mode, independent of the front.
 
         Args:
             member: one of ``members`` or its name; default the best.
 
         Raises:
             LookupError: if it is no member.
-            WeightsError: if an entry of its network is missing or of another shape.
+            WeightsError: if an entry of its network is missing or has the wrong shape.
         """
         member = self.best if member is None else self[member] if isinstance(member, str) else member
         if member not in self.members:
@@ -235,7 +235,7 @@ class Front:
         return model.eval()
 
     def plot(self, path: str | Path, chosen: Member | str | None = None) -> Path:
-        """Draw scores over multiply-adds as an SVG file, a ``chosen`` member marked.
+        """Plot scores over multiply-adds to an SVG file, with the ``chosen`` member marked.
 
         Raises:
             ValueError: for a name that does not end in .svg.
@@ -245,7 +245,7 @@ class Front:
         return save_svg(path, self.svg(chosen))
 
     def svg(self, chosen: Member | str | None = None) -> str:
-        """``plot``'s drawing as text."""
+        """The SVG of :meth:`plot` as text."""
         from ..archs.drawing import scatter
 
         chosen = self[chosen] if isinstance(chosen, str) else chosen
@@ -267,5 +267,5 @@ def _rank(member: Member) -> tuple[float, int]:
 
 
 def _own_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """Not the file's memory, which is mapped."""
+    """A copy that does not share the file's mapped memory."""
     return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)

@@ -1,4 +1,4 @@
-"""A pose network over a data set, top-down or bottom-up."""
+"""Evaluation of a pose network over a data set, top-down or bottom-up."""
 
 from __future__ import annotations
 
@@ -63,25 +63,25 @@ def evaluate(
     detector: str | Path | None = None, input_size: tuple[int, int] | None = None, decode: str | None = None,
     scales: Sequence[float] | None = None, results: str | Path | None = None, calibration: str | Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Metrics of a pose network over a split, and what they hold for.
+    """Metrics of a pose network over a split, with the protocol they were measured by.
 
     Args:
         name, checkpoint: as in :func:`scalenet.models.factory.load_model`.
         dataset: "coco", "stanford40", "crowdpose" or "lsp", with :func:`scalenet.evaluate.scores.score`'s metrics. The
             joints must be the network's; for "lsp" the shared ones (joints_compared) do if the torso's are among them.
-        root, split: as in :func:`scalenet.data.keypoints.find_annotations`; limit: only the first images.
-        flip: flip test; default yes. engine, dtype, calibration: as in :class:`~scalenet.predict.base.Predictor`.
-        boxes, detector: top-down: a detector's result file, or who finds people, see
-            :func:`~scalenet.predict.detector.make_detector`; default the annotations' boxes.
-        input_size, decode: top-down, as in a PoseEstimator. scales: bottom-up, factors of the input size; default 1.
-        results: also write the results to this file, in the form COCO's server takes and in the network's joints.
+        root, split: as in :func:`scalenet.data.keypoints.find_annotations`; limit: use only the first images.
+        flip: flip test; default on. engine, dtype, calibration: as in :class:`~scalenet.predict.base.Predictor`.
+        boxes, detector: top-down only: a file of detections, or a person detector, see
+            :func:`~scalenet.predict.detector.make_detector`; default the ground-truth boxes.
+        input_size, decode: top-down only, as in a PoseEstimator. scales: bottom-up only, factors of the input size.
+        results: also write the results to this file, in COCO's results format with the network's joints.
 
     Returns:
         model, dataset, split, flip, input_size, images, people, seconds; top-down boxes (source), decode and oks_nms,
-        bottom-up scales; metrics as fractions (none for a split without annotations, such as test-dev).
+        bottom-up scales; the metrics as fractions (none for a split without annotations, such as test-dev).
 
     Raises:
-        DataError: for data, joints, options or a task that are not the network's.
+        DataError: for data, joints or options that do not fit the network or its task.
     """
     network, top_down = _pose_network(name, checkpoint, dataset), TopDown(boxes, detector, input_size, decode)
     _check_options(network, top_down, scales)

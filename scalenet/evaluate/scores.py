@@ -1,4 +1,4 @@
-"""The metrics of each keypoint data set, for results of this package or of any other."""
+"""The metrics of each keypoint data set, for results of any origin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def scorer(dataset: str) -> Callable[..., dict[str, Any]]:
     """The function that computes a data set's metrics from (results, :class:`KeypointSet`, image ids).
 
     Raises:
-        DataError: for a data set whose metrics are not known.
+        DataError: for an unknown data set.
     """
     if dataset not in SCORES:
         raise DataError(f"keypoints are scored as those of {', '.join(SCORES)}, not of {dataset}")
@@ -29,19 +29,19 @@ def scorer(dataset: str) -> Callable[..., dict[str, Any]]:
 
 
 def score(results: str | Path, dataset: str, annotations: str | Path) -> dict[str, Any]:
-    """The usual metrics for anybody's COCO-form results file; any joints and skeleton that ``annotations`` name.
+    """Score a file of keypoint results in COCO's format, for any joints that ``annotations`` define.
 
     Args:
-        results: JSON in the form that COCO's server takes.
+        results: JSON in COCO's results format.
         dataset: "coco" or "stanford40" (ap, ap50, ap75, apm, apl, ar), "lsp" (pck, per_joint, joints) or "crowdpose"
             (ap, ap50, ap75, ar, ap_easy, ap_medium, ap_hard).
-        annotations: JSON in COCO's annotation form.
+        annotations: JSON in COCO's annotation format.
 
     Returns:
-        The metrics by these names, as fractions.
+        These metrics by name, as fractions.
 
     Raises:
-        FileNotFoundError, DataError: for a file that is missing, in another form, or of other images or joints.
+        FileNotFoundError, DataError: for a file that is missing, malformed, or for other images or joints.
     """
     metrics = scorer(dataset)
     data = KeypointSet(annotations)

@@ -1,4 +1,4 @@
-"""mIoU of a network over a split: whole images, pixels counted at the image's own size."""
+"""mIoU of a network over a split, on whole images at their original resolution."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ FOLDER = "folder"  # any images and masks
 def confusion_matrix(
     pairs: Sequence[Pair], masks: Iterable[np.ndarray], classes: int, values: LabelValues | None = None
 ) -> ConfusionMatrix:
-    """Pixels of predicted masks against those of the labels.
+    """Confusion matrix between predicted masks and labels.
 
     Args:
-        pairs: (image file, label file).
-        masks: (H, W) class indices, one for each pair.
-        classes: number of classes; labels of this and above are ignored.
-        values: counts what the labels hold, too.
+        pairs: (image file, label file) pairs.
+        masks: (H, W) class indices, one mask per pair.
+        classes: number of classes; larger label values are ignored.
+        values: also counts the values of the labels.
 
     Raises:
-        DataError: for a label of another size than its image, or labels that name nothing.
+        DataError: if a label and its image differ in size, or no label has a class.
     """
     matrix = ConfusionMatrix(classes)
     for (image, file), mask in zip(pairs, masks, strict=True):
@@ -57,23 +57,23 @@ def evaluate(
     dtype: str | None = None, calibration: str | Path | None = None, scales: Sequence[float] = (1.0,),
     prefix: str = "", upsample: str = "logits",
 ) -> dict[str, Any]:  # fmt: skip
-    """mIoU, IoU per class and pixel accuracy over a split.
+    """mIoU, per-class IoU and pixel accuracy over a split.
 
     Args:
         name, checkpoint: as in :func:`scalenet.models.factory.load_model`.
-        dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder", images and masks of the
-            network's own classes. Labels that are no class, such as 255, do not count.
-        root, split: as in :func:`scalenet.data.segmentation.find_pairs`; limit: only the first images.
-        flip: flip test; default no. engine, dtype, calibration, scales, upsample: as in a Segmenter.
-        prefix: only images whose file name begins so; ``limit`` counts these.
+        dataset: "camvid" or "cityscapes", whose classes the network must have, or "folder": images and masks with the
+            network's own classes. Label values that are not a class, such as 255, are ignored.
+        root, split: as in :func:`scalenet.data.segmentation.find_pairs`; limit: use only the first images.
+        flip: flip test; default off. engine, dtype, calibration, scales, upsample: as in a Segmenter.
+        prefix: only images whose file name has this prefix; applied before ``limit``.
 
     Returns:
         model, dataset, split, flip, scales, upsample, images, seconds, miou, pixel_accuracy, per_class (name -> IoU,
-        None for a class that is neither there nor predicted), all fractions; prefix if one was given.
+        None for a class that is neither labelled nor predicted), all fractions; prefix if given.
 
     Raises:
-        DataError: for another folder than was looked for, no image of that prefix, a label of another size than its
-            image, or a network that is not for segmentation or has other classes than the data set.
+        DataError: for an unknown folder layout, no image with that prefix, a label that differs from its image in size,
+            or a network that is not for segmentation or has other classes than the data set.
     """
     model = load_model(name, checkpoint)
     if model.spec.people:

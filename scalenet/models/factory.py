@@ -1,4 +1,4 @@
-"""Networks from names, for Python, commands, the app, training and search alike; see :mod:`.names` for the names."""
+"""Create and load networks by name, in this package, training and search; see :mod:`.names`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NO_ARCH = f"{PREFIX} alone names no network: give one of scalenet list, or a fil
 
 
 def list_models(pattern: str | None = None, pretrained: bool = False) -> list[str]:
-    """Registered names of this package, by wildcard; with ``pretrained`` only those with weights, tags included."""
+    """Names of registered networks that match a wildcard; ``pretrained`` lists those with weights, with tags."""
     names = timm.list_models(pattern or f"{PREFIX}*", pretrained=pretrained)
     return [n for n in names if n.startswith(PREFIX)]
 
@@ -54,23 +54,26 @@ def create_model(
     max_latency_ms: Limit | None = None,
     **kwargs: Any,
 ) -> ScaleNet:
-    """``timm.create_model`` for this package's networks, with hints for unknown names.
+    """Create a network: ``timm.create_model`` plus budgets and suggestions for misspelt names.
 
     Args:
         name: a registered name, with or without a tag ("scalenet_s0.camvid"), "hf-hub:user/repo", "local-dir:path".
-        pretrained: load the published weights; downloads only where the weights are not in the package.
+        pretrained: load the published weights, which are downloaded only if they are not in the package.
         kwargs: ``num_classes``, ``in_chans``, ``features_only``, ``out_indices``, ``arch``, ``checkpoint_path`` (a
             ``.safetensors`` file, or a plain state dict as ``torch.save(model.state_dict(), "x.pt")`` writes it)…
-        max_macs, max_params, max_latency_ms: the best network of the name's front within these limits, as
-            :meth:`scalenet.Front.pick` takes them; of the other keywords only ``num_classes`` goes with them.
+        max_macs, max_params, max_latency_ms: return the best network of the name's front within these limits, see
+            :meth:`scalenet.Front.pick`; only ``num_classes`` can be combined with them.
+
+    Returns:
+        A :class:`scalenet.ScaleNet`; with ``features_only``, timm's feature wrapper of one.
 
     Raises:
-        LookupError: for an unknown name (naming the nearest), a repository of another project's network, or
+        LookupError: for an unknown name (with a suggestion), a repository of another library, or
             :class:`scalenet.NoWeights`.
-        OSError: for a repository, folder or ``checkpoint_path`` that cannot be read.
-        WeightsError, ArchError: for one that is damaged or another network's, or a pickled checkpoint.
+        OSError: if a repository, folder or ``checkpoint_path`` cannot be read.
+        WeightsError, ArchError: if it is damaged, belongs to another network, or is a pickled checkpoint.
         TypeError: for an unknown keyword.
-        BudgetError: for a limit that is none, or that no network of the front keeps.
+        BudgetError: for an invalid limit, or one that no network of the front meets.
     """
     if budget := Budget.of(max_macs, max_params, max_latency_ms):
         return _model_within(name, pretrained, budget, **kwargs)
@@ -109,12 +112,12 @@ def _timm_model(name: str, pretrained: bool, kwargs: dict[str, Any]) -> ScaleNet
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    """A plain state dict in a ``.pt`` file, as ``torch.save(model.state_dict(), path)`` writes it; nothing in the file
-    is executed (``weights_only``).
+    """Read a plain state dict, as written by ``torch.save(model.state_dict(), path)``; nothing in the file is executed
+    (``weights_only=True``).
 
     Raises:
         FileNotFoundError: if there is no such file.
-        WeightsError: if it is damaged, or anything but tensors by name.
+        WeightsError: if it is damaged, or is not a dict of tensors.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no weights file {path}")
@@ -150,8 +153,8 @@ def network_within(
 
     Args:
         name: as :class:`scalenet.Front` takes it.
-        device, engine, dtype: that a limit in milliseconds is for.
-        spec: the task it must be of.
+        device, engine, dtype: what a latency limit refers to.
+        spec: the required task.
 
     Raises:
         LookupError, OSError, WeightsError, BudgetError, EngineError, ImportError: as :class:`scalenet.Front` and its
@@ -173,10 +176,10 @@ def load_model(
 
     Args:
         name_or_model: a registered name, "hf-hub:user/repo", "local-dir:folder", a ``.safetensors`` file of this
-            project (of a front the best member), or a network, which is taken as it is, also out of
+            project (for a front, its best member), or a network, which is used as it is, unwrapped from
             ``torch.compile`` or ``DataParallel``.
-        checkpoint: a ``.safetensors`` file whose weights are read instead of the published ones.
-        pretrained: with False a registered network has random weights; all else has its own.
+        checkpoint: a ``.safetensors`` file to load instead of the published weights.
+        pretrained: False gives a registered network random weights; other sources always have their own.
 
     Raises:
         LookupError: for an unknown name, or one without published weights.
@@ -211,7 +214,7 @@ def _network_of_file(path: str) -> ScaleNet:
 
 
 def _saved_model(name: str, pretrained: bool) -> ScaleNet:
-    """A network of a hub repository or folder; what goes wrong there is said with the name."""
+    """The network of a Hub repository or folder; errors mention the name."""
     try:
         model = create_model(name, pretrained=pretrained)
     except OSError as e:
@@ -225,9 +228,9 @@ def _saved_model(name: str, pretrained: bool) -> ScaleNet:
 
 
 def load_checkpoint(model: ScaleNet, path: str | Path) -> None:
-    """Load all of a network's weights from a ``.safetensors`` file, and its labels if the file has them.
+    """Load all of a network's weights, and its labels if present, from a ``.safetensors`` file.
 
-    The file may hold more, such as the whole supernet.
+    The file may contain more, such as the whole supernet.
 
     Raises:
         FileNotFoundError, WeightsError: if it is missing, damaged, or lacks an entry.
@@ -246,11 +249,11 @@ def _read_into(
 
 
 def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
-    """The ``.safetensors`` file that a name's weights are in, downloaded if it is on the Hub and not here yet.
+    """Path of the ``.safetensors`` file with a name's weights, downloaded from the Hub if it is not cached.
 
     Raises:
         LookupError: for an unknown name, or one without published weights.
-        OSError, WeightsError: if it cannot be had, or is another than the one published.
+        OSError, WeightsError: if it cannot be downloaded or read, or is not the published file.
     """
     parsed = parse_name(name)
     if parsed.kind == "file":
@@ -264,5 +267,5 @@ def weights_file(name: str | Path, cache_dir: str | Path | None = None) -> Path:
 
 
 def name_of(name_or_model: str | Path | ScaleNet) -> str:
-    """A network's name in reports: the one it was loaded by, else its architecture's."""
+    """A network's name for reports: the name it was loaded by, else its architecture's."""
     return str(name_or_model) if isinstance(name_or_model, (str, Path)) else name_or_model.arch.name

@@ -1,7 +1,7 @@
-"""The Hugging Face Hub's form, through timm: ``config.json``, ``model.safetensors``, ``README.md``, and nothing else.
+"""timm's Hugging Face Hub format: ``config.json``, ``model.safetensors`` and ``README.md``, nothing else.
 
-The architecture, the task and the labels travel in ``model_args``, so that ``timm.create_model("hf-hub:user/name",
-pretrained=True)`` or ``"local-dir:folder"`` builds searched networks too (after ``import scalenet``).
+Architecture, task and labels are stored in ``model_args``, so ``timm.create_model("hf-hub:user/name",
+pretrained=True)`` and ``"local-dir:folder"`` also build searched networks (after ``import scalenet``).
 """
 
 from __future__ import annotations
@@ -61,21 +61,21 @@ def _save_front(front: Front, folder: Path, name: str) -> None:
 
 
 def save_pretrained(model: ScaleNet | Front, folder: str | Path, name: str | None = None) -> Path:
-    """Write a network in timm's hub form, or a front with its card; each file appears whole.
+    """Write a network in timm's Hub format, or a front with its model card; each file is written atomically.
 
     Args:
-        model: any network of this package, built by timm or directly, compiled or in ``DataParallel`` too; or a
-            :class:`scalenet.Front`, of which ``front.safetensors``, ``front.svg`` and ``README.md`` are written.
-        folder: made if it is not there; other files in it stay.
-        name: title of the card; default the encoding's name.
+        model: a network of this package, also wrapped in ``torch.compile`` or ``DataParallel``; or a
+            :class:`scalenet.Front`, written as ``front.safetensors``, ``front.svg`` and ``README.md``.
+        folder: created if needed; other files in it are kept.
+        name: title of the model card; default the architecture's name.
 
     Returns:
-        the folder, which ``timm.create_model(f"local-dir:{folder}", pretrained=True)`` reads, of a front
+        The folder, for ``timm.create_model(f"local-dir:{folder}", pretrained=True)`` or, for a front,
         ``scalenet.Front(f"local-dir:{folder}")``.
 
     Raises:
-        TypeError: for anything else.
-        DiskFullError: if there is no room; the files of before stay.
+        TypeError: for any other object.
+        DiskFullError: if the disk is full; existing files are kept.
     """
     kept = model if isinstance(model, Front) else unwrap(model)
     if not isinstance(kept, (ScaleNet, Front)):
@@ -92,7 +92,7 @@ def save_pretrained(model: ScaleNet | Front, folder: str | Path, name: str | Non
 
 
 def _replace(folder: Path, files: Sequence[str], size: int, save: Callable[[Path], None]) -> None:
-    """Have the files written in a folder beside, then put into their place."""
+    """Let the files be written to a temporary folder, then move them into place."""
     weights = next(file for file in files if file.endswith(".safetensors"))
     with full_disk_named(folder / weights, size):
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,14 +111,14 @@ def push_to_hub(
     token: str | None = None,
     commit_message: str = "Add model",
 ) -> str:
-    """Upload a network or front to the Hugging Face Hub as ``save_pretrained`` writes it; returns the commit's address.
+    """Upload a network or front to the Hugging Face Hub, as ``save_pretrained`` writes it; returns the commit's URL.
 
     Args:
         repo_id: "user/name"; created if it does not exist. An existing model card is kept.
         revision: branch to write to, created from main if it does not exist; default main.
 
     Raises:
-        huggingface_hub.errors.HfHubHTTPError: where the Hub refuses (no token, no right).
+        huggingface_hub.errors.HfHubHTTPError: if the Hub refuses (no token, no permission).
     """
     from huggingface_hub import HfApi
 

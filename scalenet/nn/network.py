@@ -1,8 +1,8 @@
-"""The multi-resolution network of an architecture (ScaleNAS section 3.1): static networks and supernet are one class.
+"""The multi-resolution network of an architecture (ScaleNAS section 3.1), one class for static networks and supernets.
 
-A supernet is the network of the full architecture with a part of it *active*; a static network is the network of its
-own. Parameter names and shapes are the authors', so a static network's weights are a subset of its
-supernet's keys. B batch, (H, W) input size, w width; branch i has w * 2**i channels at ceil(H / 2**(2+i)).
+A supernet is the network of the full architecture, of which a sub-network is *active*; a static network is built from
+its own architecture. Parameter names and shapes follow the authors' code, and a static network's keys are a subset of
+its supernet's. B batch, (H, W) input size, w width; branch i has w * 2**i channels at ceil(H / 2**(2+i)).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class ScaleNet(nn.Module):
     """A ScaleNAS network with a task head.
 
     Args:
-        arch: the architecture; every block and path it declares gets parameters.
+        arch: the architecture; all of its blocks and paths get parameters.
         task: "segmentation", "pose" or "bottomup"; default the architecture's.
-        num_classes: classes or keypoints; default 19 or 17; 0 takes the classifier off.
-        in_chans: input channels.
-        labels: what the outputs mean; None or a wrong number of names: unknown.
-        weights_follow: leave the backbone uninitialised, because a strict load of its weights follows.
+        num_classes: number of classes or keypoints; default 19 or 17; 0 removes the classifier.
+        in_chans: number of input channels.
+        labels: names of the outputs; ignored if their number does not match.
+        weights_follow: skip the initialisation of the backbone, because its weights are loaded next.
         device, dtype: of the parameters; default torch's.
 
     ``model(x)`` with x (B, in_chans, H, W), any H and W: segmentation gives (B, classes, H, W) logits, pose
@@ -47,7 +47,7 @@ class ScaleNet(nn.Module):
     ``num_classes=0`` the pre-logits map (B, num_features, ceil(H/4), ceil(W/4)).
 
     Raises:
-        ArchError: for an architecture of a network beyond all measure.
+        ArchError: if the architecture exceeds the size limits.
         ValueError: for an unknown task.
     """
 
@@ -89,7 +89,7 @@ class ScaleNet(nn.Module):
 
     @property
     def _model_args(self) -> dict[str, Any]:
-        """What timm keeps of the keywords a network was built with, and stores with its weights."""
+        """The keywords that timm stores with the weights, to rebuild the network."""
         return self.__dict__.get("_built_with", {})
 
     @_model_args.setter
@@ -121,7 +121,7 @@ class ScaleNet(nn.Module):
 
     @property
     def head(self) -> Head:
-        """The task head, whatever its name."""
+        """The task head."""
         return getattr(self, self.spec.head)
 
     @property
@@ -153,10 +153,10 @@ class ScaleNet(nn.Module):
 
     # -- which sub-network runs ------------------------------------------------------------------------
     def activate(self, arch: Arch) -> None:
-        """From now on run the sub-network ``arch``.
+        """Make ``arch`` the sub-network that runs.
 
         Raises:
-            ArchError: if it has a block or path that this network does not hold.
+            ArchError: if it has a block or path that this network lacks.
         """
         if not self.arch.contains(arch):
             raise ArchError(f"{arch.name or arch.digest} is no sub-network of {self.arch.name or self.arch.digest}")
@@ -166,12 +166,12 @@ class ScaleNet(nn.Module):
 
     @property
     def active(self) -> Arch:
-        """The sub-network that runs."""
+        """The active sub-network."""
         return self._execution.arch
 
     @contextmanager
     def activated(self, arch: Arch) -> Iterator[ScaleNet]:
-        """``activate`` for the length of a ``with`` block."""
+        """Context manager: :meth:`activate` a sub-network within a ``with`` block."""
         before = self.active
         self.activate(arch)
         try:
@@ -181,12 +181,12 @@ class ScaleNet(nn.Module):
 
     @property
     def head_branches(self) -> tuple[int, ...]:
-        """Branches the head reads."""
+        """Indices of the branches that the head reads."""
         return self.spec.branches
 
     # -- running -----------------------------------------------------------------------------------------
     def forward_branches(self, x: torch.Tensor, outputs: tuple[int, ...] = (0, 1, 2, 3)) -> Maps:
-        """The four branches (B, w * 2**i, h_i, w_i); those not in ``outputs`` may be unfinished or None."""
+        """The four branches (B, w * 2**i, h_i, w_i); those not in ``outputs`` may be incomplete or None."""
         plan = self._execution.plan(outputs)
         x = relu(self.bn1(self.conv1(x)))
         x = relu(self.bn2(self.conv2(x)))
@@ -203,7 +203,7 @@ class ScaleNet(nn.Module):
         return maps
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, num_features, ceil(H/4), ceil(W/4)): the head's branches, coarser ones brought to stride 4."""
+        """(B, num_features, ceil(H/4), ceil(W/4)): the head's branches, resized to stride 4 and concatenated."""
         return self._gather(self.forward_branches(x, self.head_branches))
 
     def _gather(self, maps: Maps) -> torch.Tensor:
@@ -215,7 +215,7 @@ class ScaleNet(nn.Module):
         return torch.cat([finest, *ups], 1)
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor | BottomUpOutput:
-        """What the head makes of ``forward_features``, at stride 4 (bottom-up: and 2)."""
+        """The head's outputs for ``forward_features``, at stride 4 (bottom-up: also 2)."""
         return self.head(x, pre_logits=pre_logits)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | BottomUpOutput:
@@ -237,7 +237,7 @@ class ScaleNet(nn.Module):
     ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
         """timm's feature interface: the branches of ``indices`` (strides 4, 8, 16, 32).
 
-        Unless ``intermediates_only``, ``forward_features`` comes before them. ``norm`` and ``stop_early`` do nothing.
+        Unless ``intermediates_only``, returns (``forward_features``, maps). ``norm`` and ``stop_early`` have no effect.
 
         Raises:
             ValueError: for an ``output_fmt`` other than NCHW.
@@ -254,15 +254,15 @@ class ScaleNet(nn.Module):
 
     # -- timm's handles ----------------------------------------------------------------------------------
     def get_classifier(self) -> nn.Module:
-        """The last layer; for bottom-up the whole head, since K shapes more than one layer of it."""
+        """The last layer; for bottom-up the whole head, of which several layers depend on K."""
         return self.get_submodule(self.spec.classifier)
 
     def name_outputs(self, labels: Labels | None) -> None:
-        """Say what the outputs mean; None or a wrong number of names: unknown."""
+        """Set the names of the outputs; ignored if their number does not match."""
         self.labels = labels if labels is not None and len(labels.names) == self.num_classes else None
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new, randomly initialised classifier for ``num_classes`` outputs (0: none)."""
+        """Replace the classifier by a randomly initialised one with ``num_classes`` outputs (0: none)."""
         if global_pool:
             raise ValueError("a dense network has no global_pool")
         self.num_classes, self.labels = num_classes, None
@@ -275,7 +275,7 @@ class ScaleNet(nn.Module):
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Drop the head, which ``features_only`` does not run; returns the indices as numbers from 0."""
+        """Remove the head, which ``features_only`` does not use; returns the indices as non-negative numbers."""
         take, _ = feature_take_indices(4, indices)
         if prune_head:
             self.reset_classifier(0)
@@ -284,15 +284,15 @@ class ScaleNet(nn.Module):
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """timm's groups of parameters by depth, for layer-wise learning rates and freezing; the head is the last."""
+        """timm's parameter groups by depth, for layer-wise learning rates and freezing; the head comes last."""
         blocks = [(r"^layer1\.(\d+)", (1,)), (r"^stage(\d+)\.(\d+)", None), (r"^transition(\d+)", (99_999,))]
         return {"stem": r"^(?:conv|bn)[12]\.", "blocks": r"^(?:layer|stage|transition)(\d+)" if coarse else blocks}
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
-        """Parameters that are never decayed: none by name. timm leaves biases and BatchNorm out by their shape."""
+        """Names excluded from weight decay: none. timm excludes biases and BatchNorm by their shape."""
         return set()
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute each module's activations in the backward pass instead of keeping them."""
+        """Recompute each module's activations in the backward pass instead of storing them."""
         self.grad_checkpointing = enable

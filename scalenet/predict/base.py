@@ -1,4 +1,4 @@
-"""What all predictors share: a network loaded, folded and placed; images taken in batches, results given in order."""
+"""The base of all predictors: loading, folding and placing the network; batching images; results in order."""
 
 from __future__ import annotations
 
@@ -33,40 +33,40 @@ Found = TypeVar("Found")
 
 
 class OutputError(ValueError):
-    """Outputs with NaN or infinity: half precision that overflowed, or broken weights."""
+    """NaN or infinite outputs: an overflow in half precision, or corrupt weights."""
 
 
 class Predictor:
     """Base of the predictors: a network in evaluation mode, ready to run on images.
 
-    The network is copied, with every BatchNorm folded into its convolution: what later becomes of the one that was
-    handed over (other weights, another device, another active sub-network) does not change the predictor.
+    The network is copied and its BatchNorm layers are folded into the convolutions, so later changes to the original
+    (weights, device, active sub-network) do not affect the predictor.
 
     Args:
         name_or_model: a network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
-        device: default cuda, mps or cpu, the first there is.
+        device: default: the first available of cuda, mps and cpu.
         batch_size: images or crops per forward pass.
-        engine: what runs it: "torch", "compile" (torch.compile), "onnxruntime", "openvino" (both on a processor), or
-            "auto", the fastest here, see :func:`scalenet.engines.choose.start_engine`.
-        dtype: what it computes in: "float32", "bfloat16", or "auto", the faster one; default what its weights are in,
-            and for the engine "auto" the faster one. "int8" (onnxruntime and openvino): 8-bit integers, quicker where
-            the processor multiplies in them, and less exact.
-        calibration: images, or a folder of some, for "int8", as the network will see; needed once, the quantised
-            network is kept in the cache.
-        budget: take the best network of the name's front (:class:`scalenet.Front`) that keeps to it: ``max_macs``, for
-            example "1.5G", ``max_latency_ms`` of the network alone for one image on ``device`` in this engine and
-            dtype, for example "20ms".
+        engine: the inference engine: "torch", "compile" (torch.compile), "onnxruntime", "openvino" (both CPU only), or
+            "auto", the fastest on this machine, see :func:`scalenet.engines.choose.start_engine`.
+        dtype: the compute dtype: "float32", "bfloat16", or "auto", the faster one; default that of the weights, and for
+            the engine "auto" the faster one. "int8" (onnxruntime and openvino): faster on CPUs with 8-bit instructions,
+            and less accurate.
+        calibration: typical images, or a folder of them, to calibrate "int8"; needed once, since the quantised network
+            is cached.
+        budget: use the best member of the name's front (:class:`scalenet.Front`) within these limits: ``max_macs``, for
+            example "1.5G"; ``max_latency_ms``, for example "20ms", of the network alone for one image on ``device`` in
+            this engine and dtype.
 
     Attributes:
         model: the folded copy, on ``device``.
-        engine: what runs it: its ``name`` and its ``dtype``.
-        labels: what the outputs mean; of a network that does not say, the usual ones or numbers.
-        trained_size: (H, W) that the network was made for.
-        statistics: ``mean`` and ``std`` of its inputs.
+        engine: the running engine, with its ``name`` and ``dtype``.
+        labels: names of the outputs; for a network without labels, the likely ones or numbers.
+        trained_size: (H, W), the network's input size in training.
+        statistics: ``mean`` and ``std`` for normalising the input.
 
     Raises:
-        WrongTask, ValueError: if the network is for something else, there is no such device or engine, or nothing
-            keeps to the budget.
+        WrongTask, ValueError: for a network of another task, an unknown device or engine, or a budget that no network
+            meets.
         ImportError: if the engine's package is missing.
     """
 
@@ -106,7 +106,7 @@ class Predictor:
         return f"<{kind} {name}: {what}, {height}x{width}, {self.device}, {dtype}>"
 
     def _check(self, model: ScaleNet) -> None:
-        """Refuse a network that this predictor has no use for."""
+        """Refuse a network that this predictor cannot use."""
         needed = f"{type(self).__name__} needs a {self.spec.title} network"
         if model.spec != self.spec:
             raise WrongTask(f"{needed}, got one for {model.task}", model.task)
@@ -118,7 +118,7 @@ class Predictor:
     def _results(
         self, images: ImageLike | Sequence[ImageLike], stream: Callable[[list[ImageLike]], Iterable[Found]]
     ) -> Found | list[Found]:
-        """What a call gives: the result of one image, or a list for a list."""
+        """The return value of a call: one result for an image, a list for a list."""
         images, single = as_list(images)
         results = knowing(images, stream)
         return results[0] if single else results
@@ -126,16 +126,16 @@ class Predictor:
     def _batches(
         self, items: Iterable[Item], kind: Callable[[Item], Hashable], run: Callable[[list[Item]], Output]
     ) -> Iterator[tuple[list[Item], Output]]:
-        """Neighbours of one kind, up to ``batch_size``, with what ``run`` makes of them.
+        """Consecutive items of one kind, up to ``batch_size``, with the output of ``run`` for them.
 
-        From a size of 2 on the next ones run while the caller uses those before.
+        With a ``batch_size`` of 2 or more, the next batch runs while the caller uses the last.
         """
         return prefetch(run, neighbours(items, self.batch_size, kind), self.batch_size > 1)
 
     def _check_finite(self, outputs: torch.Tensor, what: str) -> None:
-        """Whatever compares with NaN would be class 0 or a joint nowhere, in silence.
+        """Raise on NaN, whose comparisons would silently give class 0 or no joints.
 
-        A sum tells it at no cost, unless it overflows.
+        A sum is a cheap test, unless it overflows.
         """
         if math.isfinite(outputs.sum()) or outputs.isfinite().all():
             return
@@ -145,7 +145,7 @@ class Predictor:
         raise OutputError(f"the network's {what} hold NaN or infinity: {cause}")
 
     def _flips(self, flip: bool | None) -> bool:
-        """Whether a call looks at mirrored people too; None: as the estimator was made.
+        """Whether a call uses the flip test; None: the estimator's setting.
 
         Raises:
             ValueError: if ``flip`` is asked for and the labels have no ``flip_pairs``.
@@ -163,11 +163,11 @@ def _name(name: str | Path | ScaleNet) -> str | Path:
 
 
 def knowing(images: list[ImageLike], stream: Callable[[list[ImageLike]], Iterable[Found]]) -> list[Found]:
-    """``stream(images)``, each result told its image: as it was given, or the pixels of what can be read but once."""
+    """``stream(images)`` with each result's image attached: as given, or its pixels if it can be read only once."""
     images = [load_image(i) if is_url(i) or hasattr(i, "read") else i for i in images]
     return [replace(cast(Any, result), image=image) for result, image in zip(stream(images), images, strict=True)]
 
 
 def progress(items: Iterable[Item], total: int | None = None, unit: str = "it", bar: bool = True) -> Iterable[Item]:
-    """The items, counted by a bar on stderr if that is a terminal and ``bar`` is true."""
+    """Iterate over the items, with a progress bar on stderr if ``bar`` is true and it is a terminal."""
     return tqdm(items, desc="images", total=total, unit=unit, disable=None if bar else True)

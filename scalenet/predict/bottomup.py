@@ -1,4 +1,4 @@
-"""Bottom-up pose: everybody in an image at once, no boxes needed.
+"""Bottom-up pose estimation: everyone in an image at once, without boxes.
 
 N people, K joints, (H, W) size of the network's input for an image.
 """
@@ -33,13 +33,13 @@ TAG_THRESHOLD, OWN_TAG_THRESHOLD = 1.0, 0.4  # the second chosen on composed cro
 
 @dataclass(frozen=True)
 class _Canvas:
-    """An image and the region of it, borders included, that the network's input shows."""
+    """An image, and the region of it that the network's input covers, borders included."""
 
     image: np.ndarray
     size: tuple[int, int]
 
     def matrix(self, size: tuple[int, int], aligned: bool) -> np.ndarray:
-        """(1, 2, 3) image to an input of ``size``: centred, as large as fits, black around."""
+        """(1, 2, 3) affine matrix from image to input: centred, as large as fits, with black borders."""
         h, w = self.image.shape[:2]
         scale = min(self.size[0] / h, self.size[1] / w)
         region = np.array([[w / 2, h / 2, self.size[1] / scale, self.size[0] / scale]])
@@ -47,25 +47,25 @@ class _Canvas:
 
 
 class BottomUpPoseEstimator(Predictor):
-    """Bottom-up pose estimation: everybody's keypoints in one forward pass, grouped by tags.
+    """Bottom-up pose estimation: everyone's keypoints in one forward pass, grouped by associative embedding.
 
     Args:
         name_or_model: a bottom-up network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
-            One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
-        device: default cuda, mps or cpu, the first there is.
-        batch_size: images of one input size that run together.
-        engine, dtype, calibration: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
-        flip: flip test (twice the time): heatmaps are averaged, tags of both are used.
-        scales: multi-scale test, factors of the input size; tags are taken at scale 1, which must be among them.
-        input_size: of the image's short side; default what the network was trained for.
-        max_people, detection_threshold, tag_threshold: as in :func:`~scalenet.pose.grouping.group_keypoints`; the
-            last by default 1, HigherHRNet's, and 0.4 for networks of the "aligned" convention, whose people's tags
-            lie closer together.
-        person_threshold: people of a lower score are left out; 0 gives everybody, as COCO's metrics are measured.
+            A network is copied, see :class:`~scalenet.predict.base.Predictor`.
+        device: default: the first available of cuda, mps and cpu.
+        batch_size: images of one input size per forward pass.
+        engine, dtype, calibration: inference engine and precision, see :class:`~scalenet.predict.base.Predictor`.
+        flip: flip test (twice the time): heatmaps are averaged, tags of both images are used.
+        scales: multi-scale test, factors of the input size; must include 1, whose tags are used.
+        input_size: shorter side of the input in pixels; default: that in training.
+        max_people, detection_threshold, tag_threshold: see :func:`~scalenet.pose.grouping.group_keypoints`. The last
+            defaults to 1, as in HigherHRNet, and to 0.4 for networks of the "aligned" convention, whose tags are
+            closer together.
+        person_threshold: people with a lower score are dropped; 0 keeps all, as COCO's metrics are measured.
         max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
     Raises:
-        ValueError: if it is no bottom-up network, or a setting is out of range.
+        ValueError: if it is not a bottom-up network, or a setting is out of range.
     """
 
     spec = BOTTOMUP
@@ -108,25 +108,28 @@ class BottomUpPoseEstimator(Predictor):
     def __call__(
         self, image: ImageLike | Sequence[ImageLike], flip: bool | None = None
     ) -> PoseResult | list[PoseResult]:
-        """Everybody's joints in an image, or in each image of a list; best-scored people first.
+        """Estimate everyone's joints in an image, or in each of a list of images.
 
         Args:
-            image: path, http(s) address, bytes, file object, PIL image, RGB uint8 array, tensor (uint8, or float
-                0..1), or several: a list, a generator, a (B, 3, H, W) tensor.
-            flip: another choice than the estimator's for this call.
+            image: a path, http(s) URL, bytes, file object, PIL image, RGB uint8 array (H, W, 3), tensor (3, H, W) of
+                uint8 or of floats in 0..1; or several: a list, a generator, a (B, 3, H, W) tensor.
+            flip: override the estimator's ``flip`` for this call.
+
+        Returns:
+            A :class:`~scalenet.predict.results.PoseResult` sorted by score, or a list of them.
 
         Raises:
-            GroupingError: if the network gives NaN or infinity.
+            GroupingError: if the network outputs NaN or infinity.
         """
         return self._results(image, partial(self.stream, flip=flip))
 
     def stream(self, images: Iterable[ImageLike], flip: bool | None = None) -> Iterator[PoseResult]:
-        """Results in order; neighbours of one input size run together, up to ``batch_size``.
+        """Yield the results in order; up to ``batch_size`` consecutive images of one input size run together.
 
-        From a ``batch_size`` of 2 on the next images are read while those before are grouped and given back.
+        With a ``batch_size`` of 2 or more, the next images are read while others are grouped and consumed.
 
         Raises:
-            GroupingError: if the network gives NaN or infinity.
+            GroupingError: if the network outputs NaN or infinity.
         """
         run = partial(self.maps, flip=self._flips(flip))
         for batch, (heatmaps, tags) in self._batches(self._canvases(images), lambda canvas: canvas.size, run):
@@ -150,7 +153,7 @@ class BottomUpPoseEstimator(Predictor):
 
     @torch.inference_mode()
     def maps(self, batch: list[_Canvas], flip: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Heatmaps (B, K, H, W) and tags (B, K, T, H, W) at the input's size; T is 2 with ``flip``, else 1."""
+        """Heatmaps (B, K, H, W) and tags (B, K, T, H, W) at input resolution; T is 2 with ``flip``, else 1."""
         size = batch[0].size
         heatmaps: Any = None
         tags: Any = None

@@ -1,4 +1,4 @@
-"""Person detectors for images that come without boxes."""
+"""Person detectors, for images without boxes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def make_detector(
     """Make a person detector.
 
     Args:
-        spec: "bottomup" (people of :class:`~scalenet.predict.people.BottomUpDetector`, whose network is loaded for the
-            first image), "bottomup:NAME" (any bottom-up network: a registered name, "hf-hub:…", "local-dir:…" or a
+        spec: "bottomup" (:class:`~scalenet.predict.people.BottomUpDetector`, whose network is loaded at the first
+            image), "bottomup:NAME" (any bottom-up network: a registered name, "hf-hub:…", "local-dir:…" or a
             ``.safetensors`` file) or a bottom-up estimator, "torchvision:NAME" (:func:`torchvision_detector`), a
             ``.onnx`` file (:class:`~scalenet.predict.yolox.YoloxDetector`), a function from an RGB (H, W, 3) uint8
-            image to (N, 4 or 5) boxes, which is taken as it is, or None: nobody looks, the image is one person.
-        device: where networks run; ONNX files run on the processor.
-        engine, dtype: what runs a bottom-up network that is named here, as in its estimator.
+            image to (N, 4 or 5) boxes, which is returned unchanged, or None: the whole image is one person.
+        device: where networks run; ONNX files run on the CPU.
+        engine, dtype: inference engine and precision of a bottom-up network, see its estimator.
 
     Raises:
-        ValueError: naming the choices, for anything else, or for a file or network of another kind.
-        LookupError, FileNotFoundError, ImportError: for a name or file that is not there, or a missing package.
+        ValueError: for anything else (the message lists the choices), or a file or network of another kind.
+        LookupError, FileNotFoundError, ImportError: for an unknown name, a missing file, or a missing package.
     """
     if isinstance(spec, (str, Path)):
         return _named(str(spec), device, engine, dtype)
@@ -69,19 +69,19 @@ def _named(text: str, device: str | torch.device | None, engine: str, dtype: str
 def torchvision_detector(
     name: str = "fasterrcnn_mobilenet_v3_large_fpn", threshold: float = 0.5, device: str | torch.device | None = None
 ) -> Detector:
-    """One of torchvision's detection networks with torchvision's own weights, which this call downloads once.
+    """A torchvision detection model with torchvision's weights, which are downloaded at the first call.
 
     Args:
         name: as torchvision registers it, such as "fasterrcnn_resnet50_fpn_v2", "ssdlite320_mobilenet_v3_large".
-        threshold: least score of a person.
-        device: where it runs; default the processor.
+        threshold: minimum score of a person, 0..1.
+        device: where it runs; default the CPU.
 
     Returns:
         A function from an RGB (H, W, 3) uint8 image to (N, 5) float32 x1, y1, x2, y2, score.
 
     Raises:
-        LookupError: for a name torchvision does not know, or one that does not find people.
-        ValueError: if its weights were kept damaged.
+        LookupError: for a name unknown to torchvision, or a model without a person class.
+        ValueError: if the cached weights are damaged.
     """
     network, person = _torchvision_network(name, device or "cpu")
 

@@ -1,4 +1,4 @@
-"""What all results can do: draw themselves, be shown, plotted and saved."""
+"""The base of all results: drawing, showing, plotting and saving."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class Result(ABC):
-    """What every predictor gives for an image; coordinates and masks are in the original image's pixels."""
+    """A predictor's result for one image; coordinates and masks are in pixels of the original image."""
 
     labels: Labels
     image: ImageLike | None
 
     @abstractmethod
     def draw(self, image: ImageLike | None = None) -> np.ndarray:
-        """RGB uint8 copy of the image with what was found drawn on it."""
+        """RGB uint8 copy of the image with the result drawn on it."""
 
     def show(self, image: ImageLike | None = None) -> None:
-        """Open the drawing in the system's viewer of images, or below the cell of a notebook."""
+        """Open the drawing in the system's image viewer, or display it in a notebook."""
         from PIL import Image
 
         drawn = Image.fromarray(self.draw(image))
@@ -40,7 +40,7 @@ class Result(ABC):
         display(drawn)
 
     def plot(self, axes: matplotlib.axes.Axes | None = None, image: ImageLike | None = None) -> matplotlib.axes.Axes:
-        """The drawing in matplotlib's axes, default the current ones, without ticks; returns them."""
+        """Draw into matplotlib axes (default the current ones), without ticks; returns the axes."""
         if axes is None:
             import matplotlib.pyplot
 
@@ -50,14 +50,14 @@ class Result(ABC):
         return axes
 
     def _repr_png_(self) -> bytes | None:
-        """What notebooks show; None where the image is not known."""
+        """The drawing for notebooks; None without an attached image."""
         return None if self.image is None else encode_png(self.draw())
 
     def _pixels(self, image: ImageLike | None) -> np.ndarray:
-        """RGB (H, W, 3) uint8 of what is drawn on.
+        """RGB (H, W, 3) uint8 pixels to draw on.
 
         Raises:
-            ValueError: if none is given, and the result does not know its own.
+            ValueError: if no image is given or attached.
         """
         image = self.image if image is None else image
         if image is None:
@@ -66,18 +66,18 @@ class Result(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """JSON-serialisable values."""
 
     def save(self, path: str | Path, image: ImageLike | None = None) -> Path:
         """Write the result to a file, whole or not at all; returns its path.
 
         Args:
-            path: ``.json`` for the values of :meth:`to_dict`, else an image's name.
-            image: the image the result was made from, which is drawn on. Without it people are drawn on the one that
-                the result knows, and of classes the mask is written.
+            path: a ``.json`` file for the values of :meth:`to_dict`, else an image file.
+            image: the source image to draw on. Without it, a pose is drawn on the attached image, and a segmentation
+                is written as a mask.
 
         Raises:
-            ValueError: for an image's name where no image is known.
+            ValueError: for an image file if no image is given or attached.
         """
         path = Path(path)
         if path.suffix.lower() == ".json":

@@ -1,4 +1,4 @@
-"""People found bottom-up as boxes, so that each can be looked at again top-down. N people, K joints."""
+"""Boxes of people detected bottom-up, for top-down estimation. N people, K joints."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ ABOVE, BELOW, BESIDE = 0.09, 0.45, 0.17  # of a body's height: from the highest 
 
 
 def people_boxes(people: PoseResult, size: tuple[int, int]) -> np.ndarray:
-    """(M, 5) x1, y1, x2, y2, score of the people whom a closer look is worth, M <= N, best first.
+    """(M, 5) boxes x1, y1, x2, y2, score for the top-down network, M <= N, highest score first.
 
-    A box is the hull of the joints whose score is above 0.2, with a margin. Of whom no hip, knee or ankle is among
-    these, head and shoulders tell how tall the body is, and the box reaches down to where the hips should be. Boxes
-    end where the image does. Whoever has fewer than 3 such joints, a box smaller than a twentieth of the image's
-    short side, or nearly the box of somebody better (IoU above 0.9) is left out. The score is the person's.
+    A box is the hull of the joints that score above 0.2, plus a margin, clipped to the image. Without a hip, knee or
+    ankle among them, the body's height is estimated from head and shoulders, and the box extended to the hips'
+    expected position. People with fewer than 3 such joints, a box smaller than a twentieth of the image's shorter
+    side, or a box that nearly equals that of a higher-scored person (IoU above 0.9) are dropped.
 
     Args:
-        people: of a bottom-up network; joints of other names than COCO's, CrowdPose's and LSP's only have the hull.
+        people: result of a bottom-up network; boxes are only extended for joints with COCO's, CrowdPose's or LSP's
+            names.
         size: (H, W) of the image.
     """
     rows = []
@@ -58,7 +59,7 @@ def people_boxes(people: PoseResult, size: tuple[int, int]) -> np.ndarray:
 
 
 def _box(joints: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(4,) corners around (n, 2) sure joints, and around the likely rest of the upper body where legs are missing."""
+    """(4,) corners around (n, 2) joints, extended to the likely upper body if the legs are missing."""
     low, high = joints.min(0), joints.max(0)
     margin = MARGIN * (high - low).max()
     low_corner, high_corner = low - margin, high + margin
@@ -70,17 +71,17 @@ def _box(joints: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def _body_height(joints: np.ndarray, names: Sequence[str]) -> float:
-    """Pixels from head to feet, judged by what is least foreshortened of head and shoulders; 0 if that cannot be."""
+    """Height in pixels, estimated from the least foreshortened of head and shoulders; 0 if neither is known."""
     at = dict(zip(names, joints, strict=True))
     return max((np.hypot(*(at[a] - at[b])) / share for a, b, share in SPANS if a in at and b in at), default=0.0)
 
 
 class BottomUpDetector:
-    """A detector that finds people bottom-up: RGB (H, W, 3) uint8 in, (N, 5) boxes out as :func:`people_boxes` makes.
+    """A bottom-up person detector: RGB (H, W, 3) uint8 to (N, 5) boxes, see :func:`people_boxes`.
 
     Args:
-        estimator: who finds them; default ScaleNet-P0's bottom-up form, which is loaded for the first image.
-        device, engine, dtype: where the default runs, and in what, as in its estimator.
+        estimator: default: bottom-up ScaleNet-P0, loaded at the first image.
+        device, engine, dtype: of the default estimator.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class BottomUpDetector:
 
     @cached_property
     def estimator(self) -> BottomUpPoseEstimator:
-        """The one given, or the default, now loaded."""
+        """The given estimator, or the default one, loaded now."""
         if self._given is not None:
             return self._given
         from .bottomup import BottomUpPoseEstimator

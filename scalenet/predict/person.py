@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """One of the people of a :class:`PoseResult`. ``person["left_wrist"]`` is that joint's x, y, score.
+    """A person of a :class:`PoseResult`; ``person["left_wrist"]`` gives that joint's x, y, score.
 
     Args:
         keypoints: (K, 3) x, y, score.
-        score: of the person.
-        box: (4,) x1, y1, x2, y2 that was looked into, or None.
-        id: a tracker's, or None.
-        names: of the K joints.
+        score: the person's score.
+        box: (4,) x1, y1, x2, y2, or None.
+        id: track id, or None.
+        names: names of the K joints.
     """
 
     keypoints: np.ndarray

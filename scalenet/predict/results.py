@@ -1,6 +1,6 @@
-"""What predictors say about one image. N people, K joints, C classes; coordinates are its own pixels.
+"""The results of predictors. N people, K joints, C classes; coordinates are pixels of the original image.
 
-A predictor that is called (not its ``stream``) lets results know their image as it was given, so that they draw
+A call of a predictor (not its ``stream``) attaches the image as it was given to each result, so that results can draw
 themselves.
 """
 
@@ -45,12 +45,12 @@ class SegmentationResult(Result):
     Args:
         mask: (H, W) uint8 class indices.
         labels: names and colours of the C classes.
-        image: what the result was made from, as it was given; None: not known.
-        sure: (h, w) float32 greatest probabilities at a quarter of the size ``covered``, which is the image's rounded
-            up; :attr:`confidence` is made of them. None: not known.
-        note: a line where the image is unlike those that the network learned from, else "".
-        logits: (C, h, w) float32 logits that ``sure`` is of, divided by the temperature; :attr:`probabilities` are made
-            of them. None: not kept.
+        image: the source image, as it was given; None if not attached.
+        sure: (h, w) float32 maximum probabilities at stride 4 of the padded size ``covered``, the basis of
+            :attr:`confidence`; None if unknown.
+        note: a warning if the image is unlike the network's training images, else "".
+        logits: (C, h, w) float32 logits at stride 4, divided by the temperature, the basis of :attr:`probabilities`;
+            None if not kept.
     """
 
     mask: np.ndarray
@@ -63,10 +63,10 @@ class SegmentationResult(Result):
 
     @cached_property
     def confidence(self) -> np.ndarray:
-        """(H, W) float32 probability of each pixel's class, 0..1, by a temperature where one was fitted.
+        """(H, W) float32 probability of each pixel's class, 0..1, with temperature scaling if one was fitted.
 
         Raises:
-            ValueError: if the result was not made by a predictor.
+            ValueError: if the result does not come from a predictor.
         """
         if self.sure is None or self.covered is None:
             raise ValueError("this result does not know how sure it is: a Segmenter's does")
@@ -75,11 +75,11 @@ class SegmentationResult(Result):
 
     @property
     def probabilities(self) -> np.ndarray:
-        """(C, H, W) float32 probability of each class in each pixel, by a temperature where one was fitted; made anew
-        each time. The greatest is the mask's class, but for pixels marked unknown and ``upsample="labels"``.
+        """(C, H, W) float32 class probabilities, with temperature scaling if one was fitted; computed at each access.
+        Their argmax is the mask, except in pixels marked unknown and with ``upsample="labels"``.
 
         Raises:
-            ValueError: if the result keeps none, or they would take more than 2 GiB.
+            ValueError: if the predictor was made without ``probabilities=True``, or they would exceed 2 GiB.
         """
         if self.logits is None or self.covered is None:
             raise ValueError("this result keeps no probabilities: ask for them, Segmenter(..., probabilities=True)")
@@ -87,12 +87,12 @@ class SegmentationResult(Result):
 
     @property
     def mean_confidence(self) -> float | None:
-        """Of the whole image; None where it is not known."""
+        """Mean confidence of the image, 0..1; None if unknown."""
         return None if self.sure is None else float(self.sure.mean())
 
     @property
     def unknown(self) -> float:
-        """Share of the pixels that are marked unknown, 255 in the mask: those below ``min_confidence``."""
+        """Share of pixels marked unknown (255 in the mask), whose confidence is below ``min_confidence``."""
         return max(0.0, float(1 - self.shares.sum()))
 
     def __repr__(self) -> str:
@@ -107,11 +107,11 @@ class SegmentationResult(Result):
 
     @cached_property
     def shares(self) -> np.ndarray:
-        """(C,) share of the image's pixels that each class has; with those unknown they add up to 1."""
+        """(C,) share of the image's pixels per class; together with :attr:`unknown` they sum to 1."""
         return np.bincount(self.mask.ravel(), minlength=len(self.classes))[: len(self.classes)] / self.mask.size
 
     def found(self, at_least: float = 0.0) -> dict[str, float]:
-        """Share by name of the classes that occur, the largest first; those of a smaller share are left out."""
+        """Shares of the classes that occur, by name, largest first, without those below the given share."""
         order = np.argsort(-self.shares, kind="stable")
         return {
             self.classes[i]: float(self.shares[i]) for i in order if self.shares[i] > 0 and self.shares[i] >= at_least
@@ -128,15 +128,14 @@ class SegmentationResult(Result):
         """RGB uint8 copy of the image with the classes in colour.
 
         Args:
-            image: the image the result was made from, in any form a :class:`~scalenet.Segmenter` takes; default the
-                one the result knows.
-            legend: add rows of names under it (then the result is higher than H, and wider where names need it).
-            strength: share of the colour, 0..1.
-            at_least: classes with a smaller share of the image stay uncoloured and out of the legend.
-            alpha: ``strength`` by the name that other libraries have for it.
+            image: the source image, in any form that a :class:`~scalenet.Segmenter` takes; default the attached one.
+            legend: add a legend below the image (the result is then taller than H, and wider if the names need it).
+            strength: opacity of the colours, 0..1.
+            at_least: minimum share of the image for a class to be coloured and listed.
+            alpha: alias of ``strength``.
 
         Raises:
-            ValueError: if the image has another size than the mask, or none is known.
+            ValueError: if the image's size differs from the mask's, or no image is attached or given.
         """
         bare = np.flatnonzero((self.shares > 0) & (self.shares < at_least)).tolist()
         bare += [UNKNOWN] if self.unknown else []
@@ -150,8 +149,8 @@ class SegmentationResult(Result):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: data set, size [H, W], all class names and their shares, the share of unknown pixels if
-        there are any, mean confidence and note if they are known. The mask stays out.
+        """JSON-serialisable values: data set, size [H, W], class names and shares, the share of unknown pixels if there
+        are any, mean confidence and note if known. The mask is not included.
         """
         mean = self.mean_confidence
         extra = {
@@ -167,19 +166,19 @@ class SegmentationResult(Result):
         }
 
     def save_palette(self, path: str | Path) -> Path:
-        """Write the mask as a PNG of one channel whose palette holds the classes' colours; returns its path. Pillow
-        reads the indices (OpenCV the colours).
+        """Write the mask as a palette PNG with the classes' colours; returns its path. Pillow reads the indices, OpenCV
+        the colours.
         """
         return exports.save_palette(path, self.mask, self.labels.colours)
 
     def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
-        """The classes in COCO's form of results of stuff: a region each, run-length encoded as plain numbers;
-        ``category_id`` is the class's index.
+        """The classes in COCO's stuff results format: one region per class, uncompressed run-length encoding;
+        ``category_id`` is the class index.
         """
         return exports.stuff_results(self.mask, image_id)
 
     def to_supervision(self) -> supervision.Detections:
-        """A ``supervision.Detections``: a mask (H, W) and a box for each class that occurs.
+        """A ``supervision.Detections`` with an (H, W) mask and a box for each class that occurs.
 
         Raises:
             ImportError: if supervision is not installed.
@@ -197,18 +196,17 @@ class SegmentationResult(Result):
 class PoseResult(Result):
     """The people in one image; arrays of length 0 if nobody is found.
 
-    Iterating gives each :class:`Person`; ``result[0]`` is one, ``result[:2]`` and ``result[result.scores > 0.5]`` are
-    results of those people alone.
+    Iteration yields a :class:`Person` each; ``result[0]`` is one, while ``result[:2]`` and
+    ``result[result.scores > 0.5]`` are results with those people.
 
     Args:
-        keypoints: (N, K, 3) float32 x, y, score; a whole number is the centre of a pixel.
-        scores: (N,) float32 per person.
-        boxes: (N, 4) float32 x1, y1, x2, y2 that were looked into, given or a detector's; None where no boxes are used
-            or the whole image was looked into.
+        keypoints: (N, K, 3) float32 x, y, score; integer coordinates are pixel centres.
+        scores: (N,) float32, one per person.
+        boxes: (N, 4) float32 x1, y1, x2, y2 of the people, given or detected; None if no boxes were used.
         labels: names, skeleton and colours of the joints.
-        ids: (N,) whole numbers that a :class:`~scalenet.video.tracking.Tracker` gave, -1 for who cannot be followed;
-            None if nobody is followed.
-        image: what the result was made from, as it was given; None: not known.
+        ids: (N,) integer track ids of a :class:`~scalenet.video.tracking.Tracker`, -1 without a track; None without
+            tracking.
+        image: the source image, as it was given; None if not attached.
     """
 
     keypoints: np.ndarray
@@ -251,18 +249,18 @@ class PoseResult(Result):
         alpha: float | None = None,
         colour_by: str | None = None,
     ) -> np.ndarray:
-        """RGB (H, W, 3) uint8 copy of ``image`` (whatever the estimator takes; default the one the result knows) with
-        skeletons drawn, and ids if there are.
+        """RGB (H, W, 3) uint8 copy of ``image`` (in any form the estimator takes; default the attached one) with
+        skeletons and, if tracked, ids drawn.
 
         Args:
-            threshold: joints with a lower score are left out, and limbs that end in them.
+            threshold: minimum score of the joints that are drawn; limbs need both their joints.
             strength: opacity of the skeletons, 0..1.
-            alpha: ``strength`` by the name that other libraries have for it.
-            colour_by: "person" (a colour each, by id where there is one) or "joint"; default by person where people
-                are followed, else by joint.
+            alpha: alias of ``strength``.
+            colour_by: "person" (one colour per person, by id if tracked) or "joint"; default "person" if tracked, else
+                "joint".
 
         Raises:
-            ValueError: if no image is known, or for another ``colour_by``.
+            ValueError: if no image is attached or given, or for another ``colour_by``.
         """
         pixels, strength = self._pixels(image), strength if alpha is None else alpha
         drawn = draw_skeletons(pixels, self.keypoints, self.labels, threshold, self.ids, colour_by)
@@ -277,9 +275,9 @@ class PoseResult(Result):
         return exports.key_points(self.keypoints, self.scores)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: names, and per person keypoints [[x, y, score], …], score and box.
+        """JSON-serialisable values: joint names, and per person keypoints [[x, y, score], …], score and box.
 
-        If people are tracked their ids too, null for whoever could not be.
+        With tracking also the ids, null for people without a track.
         """
         boxes = None if self.boxes is None else np.round(self.boxes.astype(float), 2).tolist()
         return {
@@ -292,7 +290,7 @@ class PoseResult(Result):
         }
 
     def to_coco(self, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
-        """The people in COCO's result form, one flat keypoint list and a score each."""
+        """The people in COCO's keypoint results format, each with a flat keypoint list and a score."""
         rows = np.round(self.keypoints.astype(float), 4).reshape(len(self), 3 * self.keypoints.shape[1])
         return [
             {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": round(float(score), 6)}

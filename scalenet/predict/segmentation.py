@@ -1,4 +1,4 @@
-"""Images to index masks.
+"""Semantic segmentation: images to index masks.
 
 B images of one size, C classes, (H, W) an image's size, (h, w) = (ceil(H/4), ceil(W/4)) the stride-4 grid on which
 logits are averaged and blended before one upsampling to the original pixels.
@@ -34,35 +34,34 @@ Fitted = tuple[np.ndarray, Size, Size]  # an image as the network sees it, the s
 class Segmenter(Predictor):
     """Semantic segmentation: a class for every pixel.
 
-    A network takes any size, but knows things at the size it saw them in training: an image of more pixels than the
-    network's input is reduced to as many (the aspect is kept) and its logits are resized back to the original pixels.
-    ``resize=False`` and ``window=`` look at the image as it is.
+    Networks accept any size, but work best when objects have the size they had in training. An image with more pixels
+    than the network's input is therefore reduced to that many, keeping its aspect ratio, and the logits are resized to
+    the original image. ``resize=False`` and ``window=`` use the full resolution.
 
-    What it sees is mirrored below and to the right up to multiples of 32, and the rest of the logits dropped: then
-    every branch's pixels lie exactly under those of the finest, as in training crops. On CamVid's 360 rows that is
-    worth 1.5 mIoU.
+    The input is padded by reflection at the bottom and right to multiples of 32, and the logits are cropped: the grids
+    of all branches are then aligned, as in training crops. On CamVid's 360 rows this is worth 1.5 mIoU.
 
     Args:
         name_or_model: a segmentation network of 2 to 256 classes, its registered name, "hf-hub:…", "local-dir:…" or a
-            ``.safetensors`` file. One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
-        device: default cuda, mps or cpu, the first there is.
-        batch_size: images of one size that run together.
-        engine, dtype, calibration: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
-        flip: flip test; logits are averaged.
-        scales: multi-scale test, factors of the image's size; logits are averaged.
-        window: (h, w), rounded up to multiples of 4: slide a window of this size over the image as it is; logits are
-            blended where windows overlap.
-        overlap: share of a window that the next one covers again, 0 to below 1.
+            ``.safetensors`` file. A network is copied, see :class:`~scalenet.predict.base.Predictor`.
+        device: default: the first available of cuda, mps and cpu.
+        batch_size: images of one size per forward pass.
+        engine, dtype, calibration: inference engine and precision, see :class:`~scalenet.predict.base.Predictor`.
+        flip: flip test: average the logits with those of the mirrored image.
+        scales: multi-scale test: average the logits over these factors of the image's size.
+        window: (h, w), rounded up to multiples of 4: sliding-window inference at full resolution, with logits blended
+            where windows overlap.
+        overlap: fraction of a window that the next one overlaps, from 0 to below 1.
         resize: reduce images larger than the network's input.
-        min_confidence: pixels whose class is less probable, 0..1, are marked unknown: 255 in the mask.
-        upsample: "logits": a pixel's class is the largest of the logits resized to it; "labels": of the nearest of the
-            stride-4 logits, quicker, with coarser borders.
-        probabilities: results keep what their ``probabilities`` are made of: (C, h, w) values each.
+        min_confidence: pixels whose class has a lower probability, 0..1, are marked unknown: 255 in the mask.
+        upsample: "logits" resizes the logits to the image before the argmax; "labels" takes the argmax at stride 4 and
+            resizes that, which is faster and gives coarser borders.
+        probabilities: keep the (C, h, w) logits of each result, for its ``probabilities``.
         max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
     Raises:
-        ValueError: if it is no segmentation network, has one class alone (the largest of one is always it), or an
-            option is out of range.
+        ValueError: if it is not a segmentation network, has only one class (whose argmax is constant), or an option is
+            out of range.
     """
 
     spec = SEGMENTATION
@@ -110,24 +109,27 @@ class Segmenter(Predictor):
         self.calibration = calibration_of(model)
 
     def __call__(self, images: ImageLike | Sequence[ImageLike]) -> SegmentationResult | list[SegmentationResult]:
-        """The result of one image, or a list of results for a list of images.
+        """Segment an image, or each of a list of images.
 
         Args:
-            images: path, http(s) address, bytes, file object, PIL image, RGB uint8 array, tensor (uint8, or float
-                0..1), or several: a list, a generator, a (B, 3, H, W) tensor.
+            images: a path, http(s) URL, bytes, file object, PIL image, RGB uint8 array (H, W, 3), tensor (3, H, W) of
+                uint8 or of floats in 0..1; or several: a list, a generator, a (B, 3, H, W) tensor.
+
+        Returns:
+            A :class:`~scalenet.predict.results.SegmentationResult`, or a list of them.
 
         Raises:
-            OutputError: if the network gives NaN or infinity.
+            OutputError: if the network outputs NaN or infinity.
         """
         return self._results(images, self.stream)
 
     def stream(self, images: Iterable[ImageLike]) -> Iterator[SegmentationResult]:
-        """Results in order; neighbours of one size run together, up to ``batch_size``.
+        """Yield the results in order; up to ``batch_size`` consecutive images of one size run together.
 
-        From a ``batch_size`` of 2 on the next images are read while the results of those before are given back.
+        With a ``batch_size`` of 2 or more, the next images are read while results are being consumed.
 
         Raises:
-            OutputError: if the network gives NaN or infinity.
+            OutputError: if the network outputs NaN or infinity.
         """
         for group, logits in self._batches(map(self._fit, images), lambda item: item[0].shape, self._run):
             for one, (_, covered, (h, w)) in zip(logits, group, strict=True):
@@ -136,7 +138,7 @@ class Segmenter(Predictor):
                 yield self._result(one, mask, covered)
 
     def _result(self, logits: torch.Tensor, mask: np.ndarray, covered: Size) -> SegmentationResult:
-        """With how sure it is; unsure pixels are marked, and an image unlike what was learned is noted."""
+        """Add confidence, mark unknown pixels, and note an image that is unlike the training images."""
         scaled = logits.float() / self.calibration.temperature
         sure = scaled.softmax(0).amax(0).cpu().numpy()
         kept = scaled.cpu().numpy() if self.probabilities else None
@@ -160,9 +162,9 @@ class Segmenter(Predictor):
 
     @torch.inference_mode()
     def logits(self, images: np.ndarray) -> torch.Tensor:
-        """(B, C, h, w) stride-4 logits of (B, H, W, 3) RGB uint8 images at their own size.
+        """(B, C, h, w) logits at stride 4 of (B, H, W, 3) RGB uint8 images, without resizing them.
 
-        They are the mean over flips and scales, blended over windows.
+        They are averaged over flips and scales, and blended over windows.
         """
         if self.window is None:
             return self._average(images)
@@ -235,10 +237,10 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
 
 
 def index_mask(logits: torch.Tensor, size: Size, upsample: str = "logits") -> np.ndarray:
-    """(H, W) uint8 class indices of (C, h, w) logits upsampled bilinearly to ``size``; the first of equals. Where
-    "labels" are upsampled it is the class of the nearest logits.
+    """(H, W) uint8 class indices: argmax of (C, h, w) logits upsampled bilinearly to ``size``, the first on a tie; for
+    ``upsample="labels"``, the argmax of the nearest logits.
 
-    Memory stays bounded: on a processor class by class, on other devices large images band by band.
+    Memory is bounded: classes are processed one by one on a CPU, large images in bands on other devices.
     """
     if upsample == "labels":
         labels = logits.argmax(0).to(torch.uint8).cpu().numpy()

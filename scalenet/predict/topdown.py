@@ -1,4 +1,4 @@
-"""Top-down pose: boxes of people, given or found, in; joints in pixels of the original image out.
+"""Top-down pose estimation: from person boxes, given or detected, to joints in pixels of the original image.
 
 N people, K joints, (H, W) input size of the network.
 """
@@ -36,7 +36,7 @@ FOUND_THRESHOLD = 0.3  # on coco_mini it leaves 17 of 19 people found rightly an
 
 @dataclass
 class _Batch:
-    """Crops that wait for the network, and where their joints belong."""
+    """Crops waiting for the network, and the places of their joints."""
 
     crops: list[np.ndarray] = field(default_factory=list)
     matrices: list[np.ndarray] = field(default_factory=list)
@@ -51,7 +51,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _People:
-    """The people of one image, whose joints are filled in when their batches have run."""
+    """The people of one image, whose joints are filled in as their batches finish."""
 
     joints: np.ndarray  # (N, K, 4) x, y, score, how sure
     boxes: np.ndarray  # (N, 5)
@@ -62,31 +62,31 @@ class _People:
 class PoseEstimator(Predictor):
     """Top-down pose estimation: the keypoints of the person in each box, batched over people and images.
 
-    Where no boxes are given a detector finds people first. By default that is a bottom-up network, and each of those
-    it finds is looked at twice: a first look tells where they end, a second one where their joints are.
+    Without boxes, a detector finds people first, by default a bottom-up network. Each of the people it finds runs
+    through the network twice: a first pass refines the box, a second one estimates the joints.
 
     Args:
         name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.
-            One that is handed over is copied, see :class:`~scalenet.predict.base.Predictor`.
-        device: default cuda, mps or cpu, the first there is.
-        batch_size: crops per forward pass, which bounds memory.
-        engine, dtype, calibration: what runs it, and in which numbers, see :class:`~scalenet.predict.base.Predictor`.
+            A network is copied, see :class:`~scalenet.predict.base.Predictor`.
+        device: default: the first available of cuda, mps and cpu.
+        batch_size: crops per forward pass.
+        engine, dtype, calibration: inference engine and precision, see :class:`~scalenet.predict.base.Predictor`. The
+            detector never runs in "int8".
         flip: flip test: average with the mirrored crop (needs labels with ``flip_pairs``).
-        decode: "oks", "dark" or "quarter", see :class:`~scalenet.pose.codec.HeatmapCodec`; default what
-            the network's labels say, else "dark".
-            A detector's network does not compute in "int8".
-        detector: who finds people where no boxes are given, as in :func:`~scalenet.predict.detector.make_detector`:
-            "bottomup", whose network is loaded when it is first needed, "bottomup:NAME" or a bottom-up estimator,
-            "torchvision:NAME", a ``.onnx`` file of YOLOX's form, or a function from an RGB (H, W, 3) uint8 image to
-            (N, 4 or 5) boxes. None: the whole image is one person.
-        input_size: (H, W) of the crops; default what the network was trained for.
-        sigma: of the heatmaps' Gaussians; default by the input size.
-        person_threshold: people found by the detector are left out if their score is lower; default 0.3 where scores
-            are expected similarities (``decode`` "oks"), else 0. COCO's metrics are measured with 0.
+        decode: "oks", "dark" or "quarter", see :class:`~scalenet.pose.codec.HeatmapCodec`; default: the network's own,
+            else "dark".
+        detector: what finds people when no boxes are given, see :func:`~scalenet.predict.detector.make_detector`:
+            "bottomup" (its network is loaded at first use), "bottomup:NAME" or a bottom-up estimator,
+            "torchvision:NAME", a YOLOX ``.onnx`` file, or a function from an RGB (H, W, 3) uint8 image to (N, 4 or 5)
+            boxes. None: the whole image is one person.
+        input_size: (H, W) of the crops; default: the size in training.
+        sigma: of the heatmaps' Gaussians, in heatmap pixels; default by the input size.
+        person_threshold: detected people with a lower score are dropped; default 0.3 if scores are expected OKS
+            (``decode`` "oks"), else 0. COCO's metrics are measured with 0.
         max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
     Raises:
-        ValueError: if it is no top-down pose network, or the detector is none.
+        ValueError: if it is not a top-down pose network, or the detector is invalid.
     """
 
     spec = POSE
@@ -128,23 +128,23 @@ class PoseEstimator(Predictor):
     def __call__(
         self, image: ImageLike | Sequence[ImageLike], boxes: Any = None, flip: bool | None = None
     ) -> PoseResult | list[PoseResult]:
-        """Joints of the people in an image, or in each image of a list.
+        """Estimate the joints of the people in an image, or in each of a list of images.
 
         Args:
-            image: path, http(s) address, bytes, file object, PIL image, RGB uint8 array, tensor (uint8, or float
-                0..1), or several: a list, a generator, a (B, 3, H, W) tensor.
-            boxes: (N, 4 or 5) x1, y1, x2, y2[, score]; for a list of images a list of these. None: what the
-                detector finds, and without a detector the whole image is one person.
-            flip: another choice than the estimator's for this call.
+            image: a path, http(s) URL, bytes, file object, PIL image, RGB uint8 array (H, W, 3), tensor (3, H, W) of
+                uint8 or of floats in 0..1; or several: a list, a generator, a (B, 3, H, W) tensor.
+            boxes: (N, 4 or 5) x1, y1, x2, y2[, score] in pixels; a list of these for a list of images. None: use the
+                detector, or the whole image if there is none.
+            flip: override the estimator's ``flip`` for this call.
 
         Returns:
-            People in the order of the boxes given. Those a detector found come best-scored first, near doubles (OKS
-            above 0.9) left out; an image in which it finds nobody holds nobody.
+            A :class:`~scalenet.predict.results.PoseResult`, or a list. People are in the order of the given boxes;
+            detected people are sorted by score, with duplicates (OKS above 0.9) removed. It may be empty.
 
         Raises:
-            BoxError: for boxes that are not finite or have no area. A box that lies outside its image is answered
-                with scores of 0, as are joints beyond the image's edge.
-            OutputError: if the network gives NaN or infinity.
+            BoxError: for boxes that are not finite or have no area. Boxes outside the image get scores of 0, as do
+                joints outside it.
+            OutputError: if the network outputs NaN or infinity.
         """
         images, single = as_list(image)
         if single:
@@ -160,14 +160,14 @@ class PoseEstimator(Predictor):
     def stream(
         self, images: Iterable[ImageLike], boxes: Iterable[Any] | None = None, flip: bool | None = None
     ) -> Iterator[PoseResult]:
-        """Results in order, holding no more than ``batch_size`` images; people of neighbouring images run together.
+        """Yield results in order, holding at most ``batch_size`` images; people of consecutive images run together.
 
         Args:
-            images, boxes, flip: as in a call, images and sets of boxes one by one.
+            images, boxes, flip: as in a call, with an iterable of images and one of their boxes.
 
         Raises:
-            BoxError: naming the image, from 0, whose boxes are malformed.
-            OutputError: if the network gives NaN or infinity.
+            BoxError: with the index of the image whose boxes are malformed.
+            OutputError: if the network outputs NaN or infinity.
         """
         flip = self._flips(flip)
         batch, waiting = _Batch(), []
@@ -194,7 +194,7 @@ class PoseEstimator(Predictor):
         yield from (self._result(people, self.person_threshold) for people in waiting)
 
     def _people(self, image: np.ndarray, given: Any) -> _People:
-        """Who is to be looked at: checked boxes, given, found, or the whole image."""
+        """The people to estimate: validated boxes, given, detected, or the whole image."""
         size = image.shape[:2]
         if given is not None:
             rows, source = given, "given"
@@ -264,6 +264,6 @@ class PoseEstimator(Predictor):
 
 
 def _beyond(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(N, K) bool, which joints lie beyond the (H, W) image's edge."""
+    """(N, K) bool: which joints lie outside the (H, W) image."""
     xy = keypoints[..., :2]
     return np.any((xy < -0.5) | (xy > np.array(size[::-1]) - 0.5), axis=-1)
