@@ -17,16 +17,16 @@ from .runtime.errors import one_line
 from .runtime.interrupt import imports_done
 
 COMMANDS = {
-    "list": "the networks there are, with their figures",
-    "info": "one network: size, cost, architecture, weights",
-    "segment": "give every pixel of images its class",
-    "pose": "find people's joints in images",
-    "convert": "the authors' checkpoints and masks to this project's form",
-    "evaluate": "the usual metrics over a data set",
-    "score": "the same metrics for anybody's results file",
-    "export": "write a network as ONNX or torch.export program",
-    "bench": "milliseconds per image, parameters, multiply-adds",
-    "demo": "the app in a browser",
+    "list": "list the networks, with size, cost and weights",
+    "info": "describe one network: size, cost, architecture, weights",
+    "segment": "semantic segmentation of images or a video",
+    "pose": "human pose estimation in images or a video",
+    "convert": "convert the authors' checkpoints and masks to this project's format",
+    "evaluate": "evaluate a network on a data set",
+    "score": "compute the same metrics for a results file of any origin",
+    "export": "export a network to ONNX or torch.export",
+    "bench": "measure latency; print parameters and multiply-adds",
+    "demo": "start the web app",
 }
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -55,7 +55,7 @@ def build_parser(chosen: str | None, every: bool = False) -> argparse.ArgumentPa
     )
     parser.add_argument("--version", action="version", version=f"scalenet {__version__}")
     parser.add_argument(
-        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what completes options in a shell"
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print a shell completion script"
     )
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=CommandParser, title="commands"

@@ -1,4 +1,4 @@
-"""The Gradio app: segmentation, poses, everyone, video. ``scalenet demo`` starts it; the extra [demo] has gradio."""
+"""The Gradio app: segmentation, pose and video. ``scalenet demo`` starts it; it needs the extra ``demo``."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ MAX_FILE_SIZE = "200mb"
 def build_demo(
     models: Mapping[str, Sequence[str | Path]] | None = None, fronts: Sequence[str | Path] | None = None
 ) -> gr.Blocks:
-    """The app, ready for ``.launch()``, which has fitting defaults (no share link, bounded uploads, the look).
+    """Build the app, ready for ``.launch()``, with suitable defaults (no share link, limited uploads, theme).
 
     Args:
-        models: by task ("segmentation", "pose", "bottomup") the networks to offer: registered names, "hf-hub:…",
-            "local-dir:…" or ``.safetensors`` files. Default: all whose weights are in this package.
-        fronts: what to offer in the Any-budget tab, which is left out where there are none: names or files, as
-            :class:`scalenet.Front` takes them. Default: with ``models`` none, else all that are in this package.
+        models: networks by task ("segmentation", "pose", "bottomup"): registered names, "hf-hub:…", "local-dir:…" or
+            ``.safetensors`` files. Default: all networks with weights in this package.
+        fronts: fronts for the Any-budget tab, which is omitted without any: names or files, see
+            :class:`scalenet.Front`. Default: all in this package, or none if ``models`` is given.
 
     Raises:
         ImportError: if gradio is not installed.
-        ValueError, LookupError, FileNotFoundError: if ``models`` or ``fronts`` name what does not exist.
+        ValueError, LookupError, FileNotFoundError: for an unknown task, name or file in ``models`` or ``fronts``.
     """
     try:
         import gradio as gr
@@ -59,12 +59,12 @@ def build_demo(
 
 
 def serve(host: str | None = None, port: int | None = None, ready: Callable[[str], None] = print) -> str:
-    """Serve the app until Ctrl-C or SIGTERM, and return its address. What visitors bring and get lies in a folder of
-    its own (in GRADIO_TEMP_DIR, if that is set), which is removed then.
+    """Serve the app until Ctrl-C or SIGTERM, and return its URL. Uploads and results are stored in a temporary folder
+    (inside GRADIO_TEMP_DIR, if that is set), which is then deleted.
 
     Args:
-        host, port: default gradio's (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT; 127.0.0.1, the first free from 7860).
-        ready: called with one line when visitors can come.
+        host, port: default: gradio's (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT; 127.0.0.1, the first free from 7860).
+        ready: called with one line when the app accepts connections.
 
     Raises:
         ImportError: if gradio is not installed.
@@ -99,7 +99,7 @@ def _set(name: str, value: str | None) -> None:
 
 
 def _wait() -> None:
-    """Until Ctrl-C or a polite kill."""
+    """Wait for Ctrl-C or SIGTERM."""
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

@@ -29,27 +29,31 @@ SHARED = ("run", "rank")  # by all processes under torchrun
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``python -m search``."""
-    about = "search by a recipe; goes on where its archive ends"
+    about = "search with a recipe; continues where its archive ends"
     parser, commands = recipe_parser("python -m search", __doc__, about, RECIPES, FIELDS)
     _add_executor(commands.choices["run"])
-    report = commands.add_parser("report", help="table and plot of an archive, or a page of all there is to say of it")
+    report = commands.add_parser(
+        "report", help="print a table of an archive and plot its front, or write an HTML report"
+    )
     report.add_argument("archive")
     report.add_argument(
-        "-o", "--output", default="out/search/pareto.svg", help="SVG, or HTML page, to write (default: %(default)s)"
+        "-o", "--output", default="out/search/pareto.svg", help="SVG or HTML file to write (default: %(default)s)"
     )
     report.add_argument("--metric", default="score", help="name of the score")
-    report.add_argument("--rank", metavar="FILE", help="rank.jsonl of search rank: compare with training alone (HTML)")
+    report.add_argument(
+        "--rank", metavar="FILE", help="rank.jsonl of search rank, to compare with stand-alone training (HTML)"
+    )
     _add_score(commands)
     _add_deploy(commands)
     _add_front(commands)
-    rank = commands.add_parser("rank", help="Kendall's tau: inherited metrics against training each alone")
+    rank = commands.add_parser("rank", help="Kendall's tau between inherited and stand-alone metrics")
     rank.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
-    rank.add_argument("alone", help="training recipe that trains one encoding")
+    rank.add_argument("alone", help="training recipe for a single architecture")
     rank.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="for the training recipe; its root is the search's too"
+        "overrides", nargs="*", metavar="key=value", help="fields of the training recipe; its root is also the search's"
     )
-    rank.add_argument("--count", type=positive, default=12, help="how many architectures")
-    rank.add_argument("-o", "--output", default="out/search/rank", help="folder to keep results in")
+    rank.add_argument("--count", type=positive, default=12, help="number of architectures")
+    rank.add_argument("-o", "--output", default="out/search/rank", help="folder for the results")
     return parser
 
 
@@ -62,66 +66,68 @@ def _add_score(commands: Any) -> None:
         help="smallest, largest, hrnet, hrnet:DEPTH (its pattern, uniformly scaled) or architecture files "
         "(default: smallest largest)",
     )  # fmt: skip
-    score.add_argument("--seeds", type=positive, default=1, help="how often to recalibrate, on other images each time")
+    score.add_argument("--seeds", type=positive, default=1, help="number of recalibrations, each on other images")
     score.add_argument(
         "--against", metavar="FRONT",
-        help="beside each, score the best member of this front of at most as many multiply-adds: a file or a name",
+        help="also score the best member of this front (a file or name) within the same multiply-adds",
     )  # fmt: skip
     score.add_argument(
-        "-o", "--output", metavar="ARCHIVE", help="also add what was scored to this archive, for deploy and report"
+        "-o", "--output", metavar="ARCHIVE", help="also add the results to this archive, for deploy and report"
     )
 
 
 def _add_executor(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--executor", choices=("processes", "ray"), default="processes",
-        help="who scores: this process or all of torchrun's, or Ray's actors (default: %(default)s)",
+        help="what scores the candidates: this process or all of torchrun's, or Ray actors (default: %(default)s)",
     )  # fmt: skip
-    where = "Ray cluster: HOST:PORT, ray://HOST:PORT or auto (default: Ray is started on this machine)"
+    where = "Ray cluster: HOST:PORT, ray://HOST:PORT or auto (default: start Ray on this machine)"
     run.add_argument("--address", default="", help=where)
-    run.add_argument("--actors", type=positive, default=0, help="Ray actors (default: as many as there is room for)")
-    run.add_argument("--num-cpus", type=positive, default=1, help="processor cores of an actor (default: %(default)s)")
-    run.add_argument("--num-gpus", type=float, default=0.0, help="GPUs of an actor, for example 1 or 0.5 (default: 0)")
+    run.add_argument("--actors", type=positive, default=0, help="number of Ray actors (default: as many as fit)")
+    run.add_argument("--num-cpus", type=positive, default=1, help="CPU cores per actor (default: %(default)s)")
+    run.add_argument("--num-gpus", type=float, default=0.0, help="GPUs per actor, for example 1 or 0.5 (default: 0)")
 
 
 def _add_deploy(commands: Any) -> None:
-    deploy = commands.add_parser("deploy", help="write an architecture of an archive and its recalibrated weights")
+    deploy = commands.add_parser("deploy", help="write an architecture of an archive with its recalibrated weights")
     deploy.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     deploy.add_argument("archive")
     deploy.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
     deploy.add_argument("--name", required=True, help="name of the network and its files")
-    deploy.add_argument("--dataset", required=True, choices=DATASETS, help="whose classes or joints the outputs are")
-    deploy.add_argument("--digest", default="", help="an architecture of the archive; default the best in the limits")
-    deploy.add_argument("--max-params", type=counted, default=0, help="most parameters it may have, for example 1.2M")
-    deploy.add_argument("--max-macs", type=counted, default=0, help="most multiply-adds, for example 2.5G")
     deploy.add_argument(
-        "--max-latency", type=milliseconds, default=0.0, help="most time for one image, for example 8ms"
+        "--dataset", required=True, choices=DATASETS, help="data set whose classes or joints the outputs are"
     )
     deploy.add_argument(
-        "--device", help="where --max-latency is measured: cuda, mps or cpu (default: the first there is)"
+        "--digest", default="", help="an architecture of the archive (default: the best within the limits)"
+    )
+    deploy.add_argument("--max-params", type=counted, default=0, help="maximum number of parameters, for example 1.2M")
+    deploy.add_argument("--max-macs", type=counted, default=0, help="maximum number of multiply-adds, for example 2.5G")
+    deploy.add_argument(
+        "--max-latency", type=milliseconds, default=0.0, help="maximum time for one image, for example 8ms"
+    )
+    deploy.add_argument(
+        "--device", help="where --max-latency is measured: cuda, mps or cpu (default: the first that is available)"
     )
     deploy.add_argument("--terms", default="", help="licence and data note for the file (default: the supernet's)")
     deploy.add_argument("-o", "--output", default="out/deploy", help="folder to write into")
 
 
 def _add_front(commands: Any) -> None:
-    front = commands.add_parser(
-        "front", help="write the best of an archive, at several sizes, as one file for every budget"
-    )
+    front = commands.add_parser("front", help="write a front: the best of an archive at several sizes, in one file")
     front.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     front.add_argument("archive")
     front.add_argument("overrides", nargs="*", metavar="key=value", help=f"{FIELDS}; sizes: those of the members")
     front.add_argument("-o", "--output", required=True, metavar="FRONT", help="file to write, NAME.front.safetensors")
     front.add_argument(
         "--members", type=positive, default=20,
-        help="how many to measure (default: %(default)s); those that no cheaper one beats become members",
+        help="number of candidates to measure (default: %(default)s); those that no cheaper one matches become members",
     )  # fmt: skip
     front.add_argument(
         "--default", default="", metavar="NAME",
-        help="a network out of this supernet that is made a member as it is, for example scalenet_p0; what is cheaper "
-        "and no worse is left out",
+        help="a published network of this supernet to include unchanged, for example scalenet_p0; cheaper candidates "
+        "with the same score are left out",
     )  # fmt: skip
-    front.add_argument("--check", action="store_true", help="measure the members of FRONT anew instead of writing it")
+    front.add_argument("--check", action="store_true", help="measure the members of FRONT again instead of writing it")
 
 
 def run(args: argparse.Namespace) -> None:

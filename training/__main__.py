@@ -20,60 +20,68 @@ FIELDS = "fields of the recipe to change: minutes=10 lr=2e-3 batch=16 … (docs:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``python -m training``."""
-    about = "train by a recipe; goes on where it stopped"
+    about = "train a recipe; resumes an interrupted run"
     parser, commands = recipe_parser("python -m training", __doc__, about, RECIPES, FIELDS)
-    stats = commands.add_parser("recalibrate", help="BatchNorm statistics of a weights file, anew on training images")
+    stats = commands.add_parser(
+        "recalibrate", help="recalibrate the BatchNorm statistics of a weights file on training images"
+    )
     stats.add_argument("file", help="a .safetensors file of this project")
     stats.add_argument("--data", required=True, metavar="ROOT", help="data set folder")
     stats.add_argument("--split", default="train", help="folder or annotation name of the training images")
     stats.add_argument("--batches", type=positive, default=8)
     stats.add_argument("--batch-size", type=positive, default=3)
     stats.add_argument("-o", "--output", help="file to write; default the file itself")
-    tune = commands.add_parser("finetune", help="train a network on your own folder, from its weights")
+    tune = commands.add_parser("finetune", help="fine-tune a network on a folder of yours")
     tune.add_argument("--model", required=True, help="registered name, hf-hub:, local-dir: or .safetensors file")
     tune.add_argument("--data", required=True, help="folder with images/, labels/ and classes.txt, or COCO keypoints")
     tune.add_argument("-o", "--output", default="out/finetune", help="folder to write into")
     tune.add_argument("--scratch", action="store_true", help="start from random weights, for comparison")
     tune.add_argument("overrides", nargs="*", metavar="key=value", help=FIELDS)
-    pack = commands.add_parser("pack", help="a run's weights as they are shipped, kernels in fp16")
+    pack = commands.add_parser("pack", help="write a run's weights for distribution, with kernels in fp16")
     pack.add_argument("file", help="a final.safetensors of a training run")
     pack.add_argument("-o", "--output", required=True, help="file to write")
     pack.add_argument("--terms", default="", help="licence and data note for the file (default: the run's)")
-    pack.add_argument("--dataset", default="", help="what it learned from (default: what its labels say)")
+    pack.add_argument("--dataset", default="", help="training data set (default: that of its labels)")
     _add_data_commands(commands)
     return parser
 
 
 def _add_data_commands(commands: Any) -> None:
     """The commands that write data sets or what is known of them."""
-    crowds = commands.add_parser("crowds", help="compose crowds of 1-8 from images of single people, to evaluate on")
-    crowds.add_argument("root", help="data set folder of single people with COCO's body joints")
-    crowds.add_argument("--more", nargs="+", default=(), metavar="ROOT", help="further ones")
+    crowds = commands.add_parser(
+        "crowds", help="compose crowds of 1-8 people from images of single people, for evaluation"
+    )
+    crowds.add_argument("root", help="data set folder of single people, with COCO's body joints")
+    crowds.add_argument("--more", nargs="+", default=(), metavar="ROOT", help="further data set folders")
     crowds.add_argument("--backgrounds", nargs="+", required=True, metavar="FOLDER", help="images without people")
-    crowds.add_argument("-o", "--output", required=True, help="new folder to write, in COCO's form")
+    crowds.add_argument("-o", "--output", required=True, help="new folder to write, in COCO's layout")
     crowds.add_argument("--split", default="val")
     crowds.add_argument("--count", type=positive, default=300, help="images")
-    others = commands.add_parser("neighbours", help="find the people whom a set of single people does not label")
+    others = commands.add_parser("neighbours", help="find the unlabelled people in a data set of single people")
     others.add_argument("root", help="data set folder of whole photographs")
-    who = "bottom-up or segmentation networks that know people, or .onnx detectors of YOLOX's form"
+    who = "bottom-up or person segmentation networks, or YOLOX .onnx detectors"
     others.add_argument("--model", nargs="+", required=True, metavar="NAME", help=who)
-    what = "count whom the later networks find only where the first found somebody too"
+    what = "count people whom later networks find only if the first network found someone there too"
     others.add_argument("--confirm", action="store_true", help=what)
-    others.add_argument("-o", "--output", required=True, help="JSON file to write, for a recipe's neighbours")
+    others.add_argument("-o", "--output", required=True, help="JSON file to write, for a recipe's field neighbours")
     others.add_argument("--split", default="train")
-    others.add_argument("--device", default=None, help="default cuda, mps or cpu, the first there is")
-    prepare = commands.add_parser("prepare", help="a data set from its site's archives, or one re-encoded small")
+    others.add_argument("--device", default=None, help="cuda, mps or cpu (default: the first that is available)")
+    prepare = commands.add_parser(
+        "prepare", help="unpack a data set's official archives, or re-encode one at a smaller size"
+    )
     names = "camvid, lsp, cityscapes, coco, crowdpose, stanford40 or imagenet with --source; else"
     prepare.add_argument("root", help=f"{names} a data set folder: images/ + labels/, an ImageFolder, or its tar files")
     prepare.add_argument("-o", "--output", required=True, help="new folder to write")
-    prepare.add_argument("--source", nargs="+", default=(), help="the site's archives, or a folder of them")
-    prepare.add_argument("--partial", action="store_true", help="take what the archives hold, though it is not all")
+    prepare.add_argument("--source", nargs="+", default=(), help="the official archives, or a folder of them")
+    prepare.add_argument("--partial", action="store_true", help="accept incomplete archives")
     prepare.add_argument(
-        "--long-side", type=positive, help="of a folder: largest height or width, pixels (default: 512)"
+        "--long-side", type=positive, help="of a folder: maximum height and width in pixels (default: 512)"
     )
-    larger = commands.add_parser("rescale", help="annotations of small images for the same images at full size")
-    larger.add_argument("root", help="data set folder in COCO's keypoint form")
-    larger.add_argument("--images", required=True, metavar="FOLDER", help="the images in their other size, by stem")
+    larger = commands.add_parser(
+        "rescale", help="transfer annotations of reduced images to the same images at full size"
+    )
+    larger.add_argument("root", help="data set folder in COCO's keypoint format")
+    larger.add_argument("--images", required=True, metavar="FOLDER", help="the full-size images, matched by stem")
     larger.add_argument("-o", "--output", required=True, help="new folder to write")
 
 

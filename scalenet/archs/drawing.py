@@ -24,7 +24,7 @@ def save_svg(path: str | Path, picture: str) -> Path:
         ValueError: for a name that does not end in .svg.
     """
     if Path(path).suffix.lower() != ".svg":
-        raise ValueError(f"pictures are drawn as SVG: give a name that ends in .svg, not {Path(path).name}")
+        raise ValueError(f"drawings are SVG files: give a name that ends in .svg, not {Path(path).name}")
     return write_text(path, picture)
 
 

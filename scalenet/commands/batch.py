@@ -78,7 +78,7 @@ def keep_results(args: argparse.Namespace, targets: Iterable[Path]) -> None:
         return
     there = next((target for target in targets if target.exists()), None)
     if there is not None:
-        raise ValueError(f"{there} exists and is kept: --overwrite replaces results, --skip-existing goes on")
+        raise ValueError(f"{there} already exists: --overwrite replaces results, --skip-existing keeps them")
 
 
 class Batch:

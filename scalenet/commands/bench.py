@@ -12,18 +12,20 @@ from .options import add_calibration, height_width
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="networks; registered ones run with random weights")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="networks; registered names run with random weights")
     parser.add_argument("--size", type=height_width, help="HxW (default: the network's own)")
     parser.add_argument(
         "--engines", default="torch", metavar="LIST",
-        help="all, or for example torch,onnxruntime,openvino:bfloat16: timed in turn (default: %(default)s)",
+        help="all, or a list such as torch,onnxruntime,openvino:bfloat16, timed alternately (default: %(default)s)",
     )  # fmt: skip
     add_calibration(parser)
-    parser.add_argument("--batch-size", type=positive, default=1, help="images together (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, help="processor threads")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long to measure each (default: %(default)s)")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
-    parser.add_argument("--table", metavar="FILE", help="also write a Markdown table, with the processor's name")
+    parser.add_argument("--batch-size", type=positive, default=1, help="images per batch (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, help="CPU threads")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="duration of each measurement (default: %(default)s)"
+    )
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the first that is available)")
+    parser.add_argument("--table", metavar="FILE", help="also write a Markdown table, with the CPU's name")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def the_video(sources: Sequence[ImageSource], out: str) -> Path | None:
     if videos and len(sources) > 1:
         raise ValueError(f"{videos[0]} is a video: give one video and nothing else")
     if not videos and Path(out).suffix.lower() == SUFFIX:
-        raise ValueError(f"-o {out} names a video, the input is none: for images give a folder")
+        raise ValueError(f"-o {out} is a video, but the input is not: for images give a folder")
     if not videos:
         return None
     probe(videos[0])
@@ -78,7 +78,7 @@ def target_of(source: Path, args: argparse.Namespace, kind: str) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
     check_target(source, target)
     if args.skip_existing:
-        raise ValueError("--skip-existing is for images: a video that was begun is begun anew with --overwrite")
+        raise ValueError("--skip-existing is for images: --overwrite processes a video again")
     keep_results(args, [target, target.with_suffix(".jsonl")])
     return target
 

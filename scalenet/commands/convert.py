@@ -11,12 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .pth file, HRNet weights, or a .npy mask file")
     network = parser.add_mutually_exclusive_group()
-    network.add_argument("--model", metavar="NAME", help="a published network (scalenet_s1 …) or hrnet_w32")
-    network.add_argument("--arch", metavar="FILE.json", help="an encoding")
+    network.add_argument("--model", metavar="NAME", help="a registered network (scalenet_s1 …) or hrnet_w32")
+    network.add_argument("--arch", metavar="FILE.json", help="an architecture file")
     parser.add_argument(
-        "--task", choices=("segmentation", "pose"), help="of a mask file; of hrnet_wN (default: segmentation)"
+        "--task", choices=("segmentation", "pose"), help="task of a mask file, or of hrnet_wN (default: segmentation)"
     )
-    parser.add_argument("--width", type=int, metavar="W", help="of a mask file: channels of branch 0, 32 or 48")
+    parser.add_argument("--width", type=int, metavar="W", help="for a mask file: channels of branch 0, 32 or 48")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help=".safetensors, or .json for a mask file")
 
 

@@ -11,8 +11,8 @@ from ..runtime.command_line import positive
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
-    parser.add_argument("--host", help="address to listen on; 0.0.0.0 for other machines too (default: 127.0.0.1)")
-    parser.add_argument("--port", type=positive, help="default: the first free one from 7860")
+    parser.add_argument("--host", help="address to listen on; 0.0.0.0 to accept other machines (default: 127.0.0.1)")
+    parser.add_argument("--port", type=positive, help="port (default: the first free one from 7860)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

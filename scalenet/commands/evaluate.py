@@ -29,33 +29,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument("name", metavar="NAME", help="a registered name, hf-hub:…, local-dir:… or a .safetensors file")
     parser.add_argument(
-        "--dataset", required=True, choices=EVALUATORS, help="folder: images and masks of the network's own classes"
+        "--dataset", required=True, choices=EVALUATORS, help="folder: images and masks with the network's own classes"
     )
     parser.add_argument("--root", required=True, help="folder of the data set")
     parser.add_argument("--split", default="val", help="folder or annotation name (default: %(default)s)")
-    parser.add_argument("--checkpoint", help="a .safetensors file to read instead of the published weights")
-    parser.add_argument("--limit", type=positive, help="only the first images")
+    parser.add_argument("--checkpoint", help="a .safetensors file to load instead of the published weights")
+    parser.add_argument("--limit", type=positive, help="use only the first images")
     parser.add_argument(
-        "--flip", action=argparse.BooleanOptionalAction, help="mean with the mirrored image (default: pose only)"
+        "--flip", action=argparse.BooleanOptionalAction, help="flip test (default: on for pose, off for segmentation)"
     )
     parser.add_argument(
-        "--scales", type=numbers, help="look at several sizes, for example 0.5,1,2 (segmentation and bottom-up)"
+        "--scales", type=numbers, help="multi-scale test, for example 0.5,1,2 (segmentation and bottom-up)"
     )
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the first that is available)")
     add_engine(parser)
-    parser.add_argument("--batch-size", type=positive, help="images, or people, that run together")
+    parser.add_argument("--batch-size", type=positive, help="images, or people, per forward pass")
     segmentation = parser.add_argument_group("segmentation")
     segmentation.add_argument("--prefix", metavar="P", help="segmentation: only images whose file name begins with P")
     segmentation.add_argument(
         "--upsample", choices=UPSAMPLED,
-        help="segmentation: resize the classes' scores to the image, or the classes (default: logits)",
+        help="segmentation: resize the logits to the image, or the class indices (default: logits)",
     )  # fmt: skip
     pose = parser.add_argument_group("pose")
-    pose.add_argument("--boxes", metavar="FILE", help="a detector's results (default: the annotations' boxes)")
-    pose.add_argument("--detector", metavar="WHO", help="who finds people instead, as in scalenet pose")
-    pose.add_argument("--input-size", type=height_width, metavar="HxW", help="of crops (default: the network's)")
-    pose.add_argument("--decode", choices=DECODERS, help="joints from heatmaps (default: the network's)")
-    pose.add_argument("--results", metavar="FILE", help="also write the results, in the form COCO's server takes")
+    pose.add_argument(
+        "--boxes", metavar="FILE", help="detections in COCO's results format (default: ground-truth boxes)"
+    )
+    pose.add_argument("--detector", metavar="WHO", help="person detector to use instead, as in scalenet pose")
+    pose.add_argument(
+        "--input-size", type=height_width, metavar="HxW", help="size of the crops (default: the network's)"
+    )
+    pose.add_argument("--decode", choices=DECODERS, help="decoder of the heatmaps (default: the network's)")
+    pose.add_argument("--results", metavar="FILE", help="also write the results, in COCO's results format")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 STDIN = "-"
 LIST_SUFFIX = ".txt"
 WILD = "*?["
-HELP = "image files, folders, 'wildcards' in quotes, .txt files of one image a line, http(s) addresses, - for " \
+HELP = "image files, folders, 'wildcards' in quotes, .txt files with one image per line, http(s) URLs, - for " \
     "standard input; or one video"  # fmt: skip
 
 
@@ -67,12 +67,14 @@ class ImageSource:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which images, and what becomes of those that fail or were done before."""
     parser.add_argument("images", nargs="*", metavar="IMAGE", help=HELP)
-    parser.add_argument("--recursive", action="store_true", help="also images in folders inside the folders given")
-    parser.add_argument("--shard", type=shard, metavar="I/N", help="only part I of N, for example 1/4: N processes")
+    parser.add_argument("--recursive", action="store_true", help="also search subfolders")
+    parser.add_argument("--shard", type=shard, metavar="I/N", help="process only part I of N, for example 1/4")
     parser.add_argument("--strict", action="store_true", help="stop at the first image that cannot be read")
     before = parser.add_mutually_exclusive_group()
-    before.add_argument("--overwrite", action="store_true", help="replace results that exist")
-    before.add_argument("--skip-existing", action="store_true", help="go on: leave out images whose results exist")
+    before.add_argument("--overwrite", action="store_true", help="replace existing results")
+    before.add_argument(
+        "--skip-existing", action="store_true", help="skip images with existing results, to resume an interrupted run"
+    )
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -92,7 +94,7 @@ def find_sources(words: Iterable[str], recursive: bool = False) -> list[ImageSou
     """
     found = [ImageSource(text) for word in words for text in _named(word, recursive)]
     if sum(source.text == STDIN for source in found) > 1:
-        raise ValueError("- is standard input, which holds one image: name it once")
+        raise ValueError("- is standard input, which has one image: give it once")
     return found
 
 
@@ -138,10 +140,10 @@ def _in_list(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text: a list file names one image a line") from None
+        raise ValueError(f"{path} is not UTF-8 text: a list file has one image per line") from None
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
-        raise FileNotFoundError(f"{path} names no image: a list file has one a line")
+        raise FileNotFoundError(f"{path} lists no image: a list file has one image per line")
     beside = [name if is_url(name) or Path(name).exists() else str(path.parent / name) for name in names]
     return [b if Path(b).exists() else name for name, b in zip(names, beside, strict=True)]
 

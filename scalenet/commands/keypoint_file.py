@@ -88,7 +88,7 @@ def check_ids(names: Iterable[str]) -> None:
         other = known.setdefault(image_id(name), name)
         if other != name:
             raise ValueError(
-                f"images {other} and {name} would both be image {image_id(name)} in COCO's form: rename one, or name "
+                f"images {other} and {name} would both have the image id {image_id(name)}: rename one, or name "
                 "another folder with -o"
             )
 
@@ -99,5 +99,5 @@ def _read(path: Path) -> Entries:
     except ValueError:
         entries = None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "image_id" in e for e in entries):
-        raise ValueError(f"{path} holds no COCO results to go on from: --overwrite replaces it")
+        raise ValueError(f"{path} is not a list of COCO results and cannot be resumed: --overwrite replaces it")
     return entries

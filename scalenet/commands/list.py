@@ -9,9 +9,9 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
-    parser.add_argument("pattern", nargs="?", help='names by wildcard, for example "scalenet_s*"')
-    parser.add_argument("--pretrained", action="store_true", help="only networks whose weights can be had")
-    parser.add_argument("--markdown", action="store_true", help="as a table for a document")
+    parser.add_argument("pattern", nargs="?", help='wildcard for names, for example "scalenet_s*"')
+    parser.add_argument("--pretrained", action="store_true", help="only networks with published weights")
+    parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

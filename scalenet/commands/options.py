@@ -19,10 +19,12 @@ def add_engine(parser: ArgumentParser) -> None:
     """``--engine``, ``--dtype`` and ``--calibration``, of every command that runs a network."""
     parser.add_argument(
         "--engine", choices=ENGINES, default="torch",
-        help="what runs the network; auto: the fastest here, found by trying and remembered (default: torch)",
+        help="inference engine; auto: the fastest on this machine, measured once and cached (default: torch)",
     )  # fmt: skip
     parser.add_argument(
-        "--dtype", choices=DTYPES, help="what it computes in (default: the weights' own; for --engine auto the faster)"
+        "--dtype",
+        choices=DTYPES,
+        help="compute dtype (default: that of the weights; with --engine auto the faster one)",
     )
     add_calibration(parser)
 
@@ -31,7 +33,7 @@ def add_calibration(parser: ArgumentParser) -> None:
     """``--calibration FOLDER``."""
     parser.add_argument(
         "--calibration", metavar="FOLDER",
-        help="images that int8 is calibrated with, as the network will see; needed once, what is made is kept",
+        help="typical images to calibrate int8 with; needed once, since the quantised network is cached",
     )  # fmt: skip
 
 
@@ -39,15 +41,15 @@ def add_budget(parser: ArgumentParser) -> None:
     """``--max-macs``, ``--max-latency`` and ``--target-fps``, of commands that take the best of a front."""
     parser.add_argument(
         "--max-macs", type=counted, metavar="COUNT",
-        help="the best network of the model's front that has at most these multiply-adds, for example 1.5G",
+        help="use the best network of the model's front with at most this many multiply-adds, for example 1.5G",
     )  # fmt: skip
     parser.add_argument(
         "--max-latency", type=milliseconds, metavar="TIME",
-        help="the best network of the model's front that takes at most this for an image here, for example 20ms",
+        help="use the best network of the model's front that takes at most this time per image here, for example 20ms",
     )  # fmt: skip
     parser.add_argument(
         "--target-fps", type=rate, metavar="N",
-        help="for a video: step between the networks of the model's front so that N frames are done a second",
+        help="for a video: switch between the networks of the model's front to process N frames per second",
     )  # fmt: skip
 
 
@@ -68,12 +70,12 @@ def numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ArgumentTypeError(f"scales are numbers with commas between, for example 0.75,1, got {text!r}") from None
+        raise ArgumentTypeError(f"scales are comma-separated numbers, for example 0.75,1, got {text!r}") from None
 
 
 def add_threads(parser: ArgumentParser) -> None:
     """``--threads N``; :func:`use_threads` obeys it."""
-    parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: one a core)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
 
 
 def use_threads(args: Namespace) -> None:

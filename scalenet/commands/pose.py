@@ -31,38 +31,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--out", default=".",
         help=f"folder for *_pose.png and {RESULTS} (default: here), or for one image the drawing's file, beside which "
-        "FILE.json is; for a video a folder or FILE.mp4, beside which FILE.jsonl tells its people frame by frame",
+        "FILE.json is; for a video a folder or FILE.mp4, with the people of every frame in FILE.jsonl beside it",
     )  # fmt: skip
-    parser.add_argument("--sample", action="store_true", help="also the portrait that ships in matplotlib")
+    parser.add_argument("--sample", action="store_true", help="also use the portrait that ships with matplotlib")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
         "--boxes", metavar="FILE",
-        help="{file name: [[x, y, w, h], …]}, COCO results or COCO annotations (default: people are found)",
+        help="{file name: [[x, y, w, h], …]}, COCO results or COCO annotations (default: detect people)",
     )  # fmt: skip
     people.add_argument(
         "--detector", metavar="WHO",
-        help="finds people, who are then looked at one by one: bottomup (default), bottomup:NAME, torchvision:NAME "
-        "(downloads it), a .onnx file of YOLOX's form, or none (the whole image is one person)",
+        help="person detector: bottomup (default), bottomup:NAME, torchvision:NAME (downloaded), a YOLOX .onnx "
+        "file, or none (the whole image is one person)",
     )  # fmt: skip
     people.add_argument(
         "--bottom-up", action="store_true",
-        help="everybody at once, without a second look; networks made for that need not be told",
+        help="bottom-up only, without the top-down network; implied by a bottom-up network",
     )  # fmt: skip
     parser.add_argument(
-        "--flip", action=argparse.BooleanOptionalAction, help="look at people mirrored too (default: not for bottom-up)"
+        "--flip", action=argparse.BooleanOptionalAction, help="flip test (default: on for top-down, off for bottom-up)"
     )
-    parser.add_argument("--scales", type=numbers, help="bottom-up: look at several sizes, for example 0.5,1,2")
-    parser.add_argument("--decode", choices=DECODERS, help="joints from heatmaps (default: the network's)")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    parser.add_argument("--scales", type=numbers, help="bottom-up: multi-scale test, for example 0.5,1,2")
+    parser.add_argument("--decode", choices=DECODERS, help="decoder of the heatmaps (default: the network's)")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the first that is available)")
     add_threads(parser)
     add_engine(parser)
     add_budget(parser)
     parser.add_argument(
         "--batch-size", type=positive,
-        help=f"people that run together (default: {PEOPLE_TOGETHER}), bottom-up images (1); of videos 4, on a GPU 8",
+        help=f"people per forward pass (default: {PEOPLE_TOGETHER}); bottom-up: images (1; for videos 4, on a GPU 8)",
     )  # fmt: skip
     parser.add_argument(
-        "--track", action=argparse.BooleanOptionalAction, default=True, help="follow people through a video"
+        "--track", action=argparse.BooleanOptionalAction, default=True, help="track people over the frames of a video"
     )
 
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     sources = inputs.find_sources([*args.images, *([str(sample_portrait())] if args.sample else [])], args.recursive)
     if not sources:
-        raise ValueError("no image: give files, or --sample for a portrait that ships in matplotlib")
+        raise ValueError("no image: give files, or --sample for a portrait that ships with matplotlib")
     use_threads(args)
     args.model = args.model or (BOTTOMUP_NETWORK if args.bottom_up else NETWORK)
     args.bottom_up = args.bottom_up or is_bottomup(args.model)
@@ -139,7 +139,7 @@ def people_words(result: Any) -> str:
 
 def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
     if args.boxes:
-        raise ValueError("--boxes names images; in a video people are found: see --detector and --bottom-up")
+        raise ValueError("--boxes is for images; in a video people are detected: see --detector and --bottom-up")
     target, trackers = target_of(video, args, "pose"), []
     detector = None if args.target_fps is None else _detector(args)
 
@@ -202,7 +202,7 @@ def _estimator(args: argparse.Namespace, batch_size: int | None, detector: Any =
     from ..predict.topdown import PoseEstimator
 
     if args.scales:
-        raise ValueError("--scales is for --bottom-up: a person in a box is looked at in one size")
+        raise ValueError("--scales is for bottom-up networks only")
     detector = detector or _finder(args)
     options = {"flip": args.flip is not False, "decode": args.decode, "detector": detector}
     options |= {"engine": args.engine, "dtype": args.dtype, "calibration": args.calibration}
@@ -220,9 +220,7 @@ def _bottomup(args: argparse.Namespace, batch_size: int | None, network: Any) ->
 
     for option in ("decode", "detector", "boxes"):
         if getattr(args, option):
-            raise ValueError(
-                f"--{option} is for people in boxes, {args.model} looks at everybody at once: leave it out"
-            )
+            raise ValueError(f"--{option} is for top-down networks, {args.model} is bottom-up: leave it out")
     looks = {"flip": bool(args.flip), "scales": args.scales or (1.0,), "engine": args.engine, "dtype": args.dtype}
     looks["calibration"] = args.calibration
     looks |= {"max_macs": args.max_macs, "max_latency_ms": args.max_latency}

@@ -26,23 +26,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_arguments(parser)
     parser.add_argument("-m", "--model", help=f"network (default: {NETWORK})")
     _add_outputs(parser)
-    parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships in scikit-learn")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the first there is)")
+    parser.add_argument("--sample", action="store_true", help="also segment a photograph that ships with scikit-learn")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the first that is available)")
     add_threads(parser)
     add_engine(parser)
     parser.add_argument(
-        "--batch-size", type=positive, help="images of one size that run together (default: 1, videos 4, on a GPU 8)"
+        "--batch-size", type=positive, help="images of one size per forward pass (default: 1; for videos 4, on a GPU 8)"
     )
     add_budget(parser)
-    parser.add_argument("--flip", action="store_true", help="also look at the mirrored image")
-    parser.add_argument("--scales", type=numbers, default=(1.0,), help="average over scales, for example 0.75,1,1.25")
+    parser.add_argument("--flip", action="store_true", help="flip test: average with the mirrored image")
     parser.add_argument(
-        "--window", type=height_width, help="slide an HxW window over large images, for example 360x480"
+        "--scales", type=numbers, default=(1.0,), help="multi-scale test: average over scales, for example 0.75,1,1.25"
     )
-    parser.add_argument("--overlap", type=float, default=0.25, help="share of a window that the next one covers again")
+    parser.add_argument(
+        "--window", type=height_width, help="sliding-window inference with HxW windows, for example 360x480"
+    )
+    parser.add_argument("--overlap", type=float, default=0.25, help="overlap of neighbouring windows, as a fraction")
     parser.add_argument(
         "--upsample", choices=UPSAMPLED, default="logits",
-        help="resize the classes' scores to the image, or the classes: quicker, coarser borders (default: logits)",
+        help="resize the logits to the image, or the class indices: faster, coarser borders (default: logits)",
     )  # fmt: skip
     parser.add_argument("--full-size", action="store_true", help="do not reduce large images to the network's input")
 
@@ -56,18 +58,18 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--min-confidence", type=float, metavar="P",
-        help="mark pixels whose class is less probable, 0..1, as unknown: 255 in masks, uncoloured (default: none)",
+        help="mark pixels with a lower confidence, 0..1, as unknown: 255 in masks, uncoloured (default: none)",
     )  # fmt: skip
-    parser.add_argument("--palette", action="store_true", help="masks are PNGs with the classes' colours as palette")
+    parser.add_argument("--palette", action="store_true", help="write masks as palette PNGs in the classes' colours")
     parser.add_argument(
         "--masks", metavar="FOLDER",
-        help="for a video: also a mask of each frame, as PNGs with the classes' colours as palette in this new or "
-        "empty folder",
+        help="for a video: also write the mask of every frame, as a palette PNG in the classes' colours, to this "
+        "new or empty folder",
     )  # fmt: skip
     parser.add_argument(
         "--probabilities",
         action="store_true",
-        help="also *_probabilities.npz: how probable each class is in each pixel, (classes, H, W) float32",
+        help="also *_probabilities.npz: class probabilities, (classes, H, W) float32",
     )
 
 
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Segment images and write two files for each, or a video; returns sizes, classes and shares, and what failed."""
     sources = inputs.find_sources([*args.images, *([str(sample_photograph())] if args.sample else [])], args.recursive)
     if not sources:
-        raise ValueError("no image: give files, or --sample for a photograph that ships in scikit-learn")
+        raise ValueError("no image: give files, or --sample for a photograph that ships with scikit-learn")
     use_threads(args)
     said, args.model = args.model is None and not args.json, args.model or NETWORK
     video = the_video(sources, args.out)
@@ -117,7 +119,7 @@ def _segmenter(args: argparse.Namespace, batch_size: int, network: Any = None) -
 
 def _check_kinds(args: argparse.Namespace, video: Path | None) -> None:
     if args.masks is not None and video is None:
-        raise ValueError("--masks is for the frames of a video: of images, masks are written anyway")
+        raise ValueError("--masks is for the frames of a video: for images, masks are always written")
     if args.masks is not None:
         from ..video.process import empty_folder
 

@@ -1,4 +1,4 @@
-"""Image reading and preprocessing: anything image-like to RGB uint8 (H, W, 3), and that to a network's input."""
+"""Image loading and preprocessing: anything image-like to RGB uint8 (H, W, 3), and that to a network's input."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ ImageLike = str | Path | bytes | BinaryIO | Image.Image | np.ndarray | torch.Ten
 
 
 def load_image(image: ImageLike) -> np.ndarray:
-    """One image as RGB uint8 (H, W, 3), upright by its EXIF orientation; grey becomes RGB, alpha is dropped.
+    """Load an image as RGB uint8 (H, W, 3), with EXIF orientation applied; grey becomes RGB, alpha is dropped.
 
     Args:
-        image: a path, an http(s) address, the bytes of an encoded image or a file object that gives them, a PIL
-            image, a uint8 array (H, W, 3), or a tensor (3, H, W), uint8 or float 0..1. Arrays and tensors may also
-            have 1 channel or 4 (the last is alpha), arrays be (H, W).
+        image: a path, an http(s) URL, the bytes of an encoded image or a binary file object, a PIL image, a uint8
+            array (H, W, 3), or a tensor (3, H, W) of uint8 or of floats in 0..1. Arrays and tensors may also have 1
+            or 4 channels (the last is alpha), and arrays may be (H, W).
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ImageError: for what is no image, has no pixels or too many, or an address that cannot be had (in 30 seconds
-            and 200 MB); the size of an encoded image is checked before its pixels are allocated.
+        ImageError: if it is not an image, has no or too many pixels, or a URL cannot be fetched (within 30 seconds and
+            200 MB); the size of an encoded image is checked before its pixels are allocated.
     """
     if isinstance(image, str) and is_url(image):
         return decode_rgb(fetch(image), image)
@@ -55,14 +55,14 @@ def load_image(image: ImageLike) -> np.ndarray:
     if hasattr(image, "read"):
         return decode_rgb(read_stream(image))
     raise ImageError(
-        "an image must be a path, address, bytes, file object, PIL image, RGB uint8 array or tensor, "
+        "an image must be a path, URL, bytes, file object, PIL image, RGB uint8 array or tensor, "
         f"got {type(image).__name__}"
     )
 
 
 def as_list(images: ImageLike | Sequence[ImageLike] | Iterator[ImageLike]) -> tuple[list[ImageLike], bool]:
-    """The images as a list, and whether it was a single one: lists, tuples, generators, (B, 3, H, W) tensors and
-    (B, H, W, 3) arrays are several.
+    """The images as a list, and whether it was a single one. Lists, tuples, generators, (B, 3, H, W) tensors and
+    (B, H, W, 3) arrays count as several.
     """
     several = isinstance(images, (list, tuple)) or (isinstance(images, Iterator) and not hasattr(images, "read"))
     several = several or (isinstance(images, (np.ndarray, torch.Tensor)) and images.ndim == 4)
@@ -73,10 +73,10 @@ def decode_rgb(data: bytes, what: str = "the image", max_pixels: int = MAX_PIXEL
     """Decode an encoded image to RGB uint8 (H, W, 3).
 
     Args:
-        upright: turned by its EXIF orientation; else as it is stored (HEIC is upright either way).
+        upright: apply the EXIF orientation; else keep the image as stored (HEIC is always upright).
 
     Raises:
-        ImageError: if the bytes are no image, or one of more than ``max_pixels``.
+        ImageError: if the bytes are not an image, or it has more than ``max_pixels``.
     """
     _check_header(io.BytesIO(data), what, max_pixels)
     if is_heic(data[:HEADER]):
@@ -105,8 +105,8 @@ def read_rgb(path: str | Path) -> np.ndarray:
 def read_as_annotated(path: str | Path, size: tuple[object, object]) -> np.ndarray:
     """Read an image file in the frame of its annotations, as RGB uint8 (H, W, 3).
 
-    That is the stored one (COCO's), but where they say the (H, W) ``size`` which only the image turned upright by its
-    EXIF orientation has.
+    This is the image as stored, as in COCO, unless the annotations give an (H, W) ``size`` that it only has after
+    applying its EXIF orientation.
 
     Raises:
         FileNotFoundError, ImageError: as :func:`read_rgb`.
@@ -121,7 +121,7 @@ def read_as_annotated(path: str | Path, size: tuple[object, object]) -> np.ndarr
 
 
 def check_file(path: str | Path) -> None:
-    """Look at an image file's header only.
+    """Check an image file by its header only.
 
     Raises:
         FileNotFoundError, ImageError: if it is missing, no image, or one of too many pixels.
@@ -157,7 +157,7 @@ def save_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """An RGB (H, W, 3) or grey (H, W) uint8 image as the bytes of a PNG."""
+    """Encode an RGB (H, W, 3) or grey (H, W) uint8 image as PNG bytes."""
     return cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
@@ -234,7 +234,7 @@ def _from_array(image: np.ndarray) -> np.ndarray:
 
 
 def pad_to_multiple(images: np.ndarray, multiple: int) -> np.ndarray:
-    """(..., H, W, 3) images, mirrored below and to the right until their sides are multiples."""
+    """Pad (..., H, W, 3) images by reflection at the bottom and right until their sides are multiples."""
     h, w = images.shape[-3:-1]
     if not h % multiple and not w % multiple:
         return images
@@ -249,7 +249,7 @@ def mirrored(length: int, multiple: int) -> np.ndarray:
 def normalise(
     images: torch.Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> torch.Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float, by default in ImageNet's statistics (of values 0..1)."""
+    """(B, H, W, 3) uint8 to normalised (B, 3, H, W) float, by default with ImageNet's mean and std."""
     x = images.permute(0, 3, 1, 2).float()
     centre = torch.tensor(mean, device=x.device).view(3, 1, 1) * 255
     scale = torch.tensor(std, device=x.device).view(3, 1, 1) * 255

@@ -1,4 +1,4 @@
-"""Encoded images from elsewhere than a file: http(s) addresses and file objects, bounded in size and time; HEIC."""
+"""Encoded images from http(s) URLs and file objects, limited in size and time; HEIC."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class ImageError(ValueError):
 
 
 def is_url(image: object) -> bool:
-    """Whether it is the address of an image: a text that begins with http:// or https://."""
+    """Whether it is a URL: a string that starts with http:// or https://."""
     return isinstance(image, str) and image.lower().startswith(("http://", "https://"))
 
 
 def fetch(url: str, max_bytes: int = MAX_BYTES, seconds: float = SECONDS) -> bytes:
-    """What an http or https address gives; other schemes are not followed, redirects included.
+    """The content of an http(s) URL; other schemes are not followed, in redirects either.
 
     Raises:
-        ImageError: naming the address, if it cannot be had, is larger than ``max_bytes`` or takes longer than
+        ImageError: naming the URL, if it cannot be fetched, is larger than ``max_bytes`` or takes longer than
             ``seconds``.
     """
     end = time.monotonic() + seconds
@@ -69,10 +69,10 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def read_stream(file: Any, max_bytes: int = MAX_BYTES) -> bytes:
-    """All bytes of a binary file object from where it stands.
+    """The remaining bytes of a binary file object.
 
     Raises:
-        ImageError: if it gives text, or more than ``max_bytes``.
+        ImageError: if it is in text mode, or has more than ``max_bytes``.
     """
     data = file.read(max_bytes + 1)
     if not isinstance(data, (bytes, bytearray)):

@@ -134,7 +134,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
 def _model_within(name: str | Path, pretrained: bool, budget: Budget, **kwargs: Any) -> ScaleNet:
     if not pretrained or kwargs.keys() - {"num_classes"}:
         others = ", ".join(kwargs.keys() - {"num_classes"}) or "pretrained=False"
-        raise TypeError(f"a budget picks a trained network as it is: it does not go with {others}")
+        raise TypeError(f"a budget selects a trained network: it cannot be combined with {others}")
     model = network_within(name, budget)
     if kwargs.get("num_classes") not in (None, model.num_classes):
         model.reset_classifier(kwargs["num_classes"])

@@ -115,9 +115,9 @@ def _registered(text: str) -> ModelName:
     known = registered_names()
     if name not in known:
         if Path(text).is_dir():
-            raise LookupError(f"unknown model {text!r}; of a folder, say local-dir:{text}")
+            raise LookupError(f"unknown model {text!r}; for a folder, use local-dir:{text}")
         if "/" in text:
-            raise LookupError(f"unknown model {text!r}; of a repository of the Hub, say hf-hub:{text}")
+            raise LookupError(f"unknown model {text!r}; for a Hub repository, use hf-hub:{text}")
         raise LookupError(f"unknown model {text!r}; {nearest(name, known, cutoff=0.4)}")
     tags = [e.tag for e in pretrained.TABLE if e.name == name]
     if tag and tag not in tags:

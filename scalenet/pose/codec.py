@@ -1,7 +1,7 @@
-"""Heatmap targets and their decoding, in one object so that pixel conventions cannot drift apart.
+"""Encoding and decoding of heatmaps in one object, so that their pixel conventions cannot diverge.
 
-N people, K joints, (H, W) network input, (h, w) heatmaps. Keypoints are (N, K, 3): x, y in input pixels, where a whole
-number is the centre of a pixel, and a visibility (encode) or score (decode). Conventions: "authors" puts input x at
+N people, K joints, (H, W) network input, (h, w) heatmaps. Keypoints are (N, K, 3): x, y in input pixels, where integer
+coordinates are pixel centres, and a visibility (encode) or score (decode). Conventions: "authors" puts input x at
 x / stride, rounds targets to whole heatmap pixels and moves the mirrored heatmaps of a flip test by one pixel;
 "aligned" puts it at (x + 0.5) / stride - 0.5, rounds nothing and needs no move.
 """
@@ -22,13 +22,13 @@ FLOOR = 1e-10  # the least value DARK takes a logarithm of
 
 
 def default_sigma(input_size: tuple[int, int]) -> float:
-    """The paper's Gaussian in heatmap pixels: 2 at 256x192, 3 at 384x288, never below 2."""
+    """The paper's sigma in heatmap pixels: 2 at 256x192, 3 at 384x288, never below 2."""
     return max(2.0, input_size[0] / 128)
 
 
 @dataclass(frozen=True)
 class HeatmapCodec:
-    """Gaussian heatmaps of joints, and joints of heatmaps.
+    """Encodes joints as Gaussian heatmaps, and decodes heatmaps to joints.
 
     Args:
         input_size: (H, W) of the network's input.
@@ -38,7 +38,7 @@ class HeatmapCodec:
         decode_method: "quarter" (a quarter pixel towards the higher neighbour, the authors' way) or "dark"
             (distribution-aware: the maximum of a Gaussian fitted by a Taylor step in the logarithm), or "oks" (where
             the expected similarity is highest, see :mod:`scalenet.pose.expected_oks`).
-        sigmas: (K,) of OKS, which "oks" needs.
+        sigmas: (K,) OKS sigmas, required by "oks".
 
     Raises:
         ValueError: for an unknown convention or decode method, "oks" without sigmas, or sizes below one pixel.
@@ -68,12 +68,12 @@ class HeatmapCodec:
 
     @property
     def aligned(self) -> bool:
-        """Whether pixel centres, and not corners, are what scales."""
+        """Whether the "aligned" convention is used."""
         return self.convention == "aligned"
 
     @property
     def stride(self) -> np.ndarray:
-        """(2,) input pixels per heatmap pixel, x and y."""
+        """(2,) input pixels per heatmap pixel, in x and y."""
         return np.divide(self.input_size, self.heatmap_size)[::-1]
 
     def to_heatmap(self, xy: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ class HeatmapCodec:
 
     # -- targets -------------------------------------------------------------------------------------------
     def encode(self, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gaussians with peak 1 that end at three sigma.
+        """Gaussian heatmaps with peak 1, truncated at three sigma.
 
         Args:
             keypoints: (N, K, 3) or (K, 3); a joint counts where its visibility is above 0.
@@ -115,7 +115,7 @@ class HeatmapCodec:
 
     # -- decoding ------------------------------------------------------------------------------------------
     def merge_flip(self, heatmaps: np.ndarray, mirrored: np.ndarray, order: Sequence[int]) -> np.ndarray:
-        """Mean of (N, K, h, w) heatmaps and those of the mirrored image, turned back.
+        """Mean of (N, K, h, w) heatmaps and those of the mirrored image, mirrored back.
 
         Args:
             order: joint order in a mirrored image (:meth:`scalenet.data.labels.Labels.flip_order`).
@@ -131,7 +131,7 @@ class HeatmapCodec:
         return merged
 
     def decode(self, heatmaps: np.ndarray, mirrored: np.ndarray | None = None, order: Sequence[int] = ()) -> np.ndarray:
-        """(N, K, 3): x, y in input pixels and the heatmap's highest value, of (N, K, h, w) heatmaps.
+        """Decode (N, K, h, w) heatmaps to (N, K, 3): x, y in input pixels and the maximum of the heatmap.
 
         Args:
             mirrored, order: heatmaps of the mirrored image, merged first; see :meth:`merge_flip`.
@@ -141,7 +141,7 @@ class HeatmapCodec:
     def decode_sure(
         self, heatmaps: np.ndarray, mirrored: np.ndarray | None = None, order: Sequence[int] = ()
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`decode`, and how sure each joint is (N, K): its expected similarity, or the heatmap's value."""
+        """:meth:`decode`, and each joint's confidence (N, K): its expected OKS, or the heatmap's value."""
         parts = [slice(start, start + CHUNK) for start in range(0, max(1, len(heatmaps)), CHUNK)]
         if mirrored is not None:
             found = [self._decode(self.merge_flip(heatmaps[p], mirrored[p], order)) for p in parts]

@@ -152,13 +152,13 @@ class Predictor:
         """
         flip = self.flip if flip is None else flip
         if flip and not self.labels.flip_pairs:
-            raise ValueError("this network names no left and right joints: flip=True has no meaning for it")
+            raise ValueError("flip=True needs labels with flip_pairs, which this network lacks")
         return flip
 
 
 def _name(name: str | Path | ScaleNet) -> str | Path:
     if not isinstance(name, (str, Path)):
-        raise BudgetError("a budget picks by the name or file of a front: a network that is given is taken as it is")
+        raise BudgetError("a budget needs the name or file of a front, not a network")
     return name
 
 

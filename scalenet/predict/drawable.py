@@ -61,7 +61,7 @@ class Result(ABC):
         """
         image = self.image if image is None else image
         if image is None:
-            raise ValueError("give the image to draw on: this result does not know its own")
+            raise ValueError("this result has no image attached: pass the image to draw on")
         return load_image(image)
 
     @abstractmethod

@@ -82,5 +82,5 @@ def _supervision() -> ModuleType:
     try:
         import supervision
     except ImportError:
-        raise ImportError("this form is supervision's: pip install supervision") from None
+        raise ImportError("to_supervision() needs supervision: pip install supervision") from None
     return supervision

@@ -69,7 +69,7 @@ class SegmentationResult(Result):
             ValueError: if the result does not come from a predictor.
         """
         if self.sure is None or self.covered is None:
-            raise ValueError("this result does not know how sure it is: a Segmenter's does")
+            raise ValueError("this result has no confidence: only a Segmenter's results have one")
         full = cv2.resize(self.sure, self.covered[::-1], interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(full[: self.mask.shape[0], : self.mask.shape[1]])
 
@@ -82,7 +82,7 @@ class SegmentationResult(Result):
             ValueError: if the predictor was made without ``probabilities=True``, or they would exceed 2 GiB.
         """
         if self.logits is None or self.covered is None:
-            raise ValueError("this result keeps no probabilities: ask for them, Segmenter(..., probabilities=True)")
+            raise ValueError("this result has no probabilities: use Segmenter(..., probabilities=True)")
         return probabilities_of(self.logits, self.covered, self.mask.shape)
 
     @property

@@ -43,7 +43,7 @@ class _Batch:
     targets: list[np.ndarray] = field(default_factory=list)  # (K, 4) views that receive the joints
 
     def add(self, crop: np.ndarray, matrix: np.ndarray, target: np.ndarray) -> None:
-        """One more crop."""
+        """Add a crop."""
         self.crops.append(crop)
         self.matrices.append(matrix)
         self.targets.append(target)
@@ -211,7 +211,7 @@ class PoseEstimator(Predictor):
         return _People(np.zeros((len(boxes), self.model.num_classes, 4), np.float32), boxes, size, source)
 
     def _redrawn(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """(M, 5) boxes around the joints that a first look, without flip, finds in boxes (N, 5): they fit better."""
+        """(M, 5) boxes around the joints that a first pass, without flip test, finds in (N, 5) boxes."""
         people = self._unseen(boxes, image.shape[:2], "found")
         for start in range(0, len(boxes), self.batch_size):
             batch = _Batch()

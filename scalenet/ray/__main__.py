@@ -1,4 +1,4 @@
-"""Images by the million: ``python -m scalenet.ray IMAGE… -m NAME -o FOLDER``, here or on a Ray cluster."""
+"""Predict large sets of images: ``python -m scalenet.ray IMAGE… -m NAME -o FOLDER``, here or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of ``python -m scalenet.ray``."""
     parser = MainParser(prog="python -m scalenet.ray", description=__doc__, allow_abbrev=False)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=HELP.partition(", - for")[0])
-    parser.add_argument("--recursive", action="store_true", help="also images in folders inside the folders given")
-    parser.add_argument("-m", "--model", required=True, metavar="NAME", help="a network's name or file")
-    parser.add_argument("-o", "--out", required=True, metavar="FOLDER", help="for Parquet files, which is gone on with")
-    parser.add_argument("--address", default="", help="Ray cluster: HOST:PORT or auto (default: Ray is started here)")
-    parser.add_argument("--actors", type=positive, default=1, help="processes with the network (default: %(default)s)")
-    parser.add_argument("--num-cpus", type=positive, default=1, help="processor cores of each (default: %(default)s)")
-    parser.add_argument("--num-gpus", type=float, default=0.0, help="GPUs of each, for example 1 or 0.5 (default: 0)")
-    parser.add_argument("--batch-size", type=positive, default=8, help="images at a time (default: %(default)s)")
+    parser.add_argument("--recursive", action="store_true", help="also search subfolders")
+    parser.add_argument("-m", "--model", required=True, metavar="NAME", help="name or file of a network")
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="FOLDER", help="folder for Parquet files; an existing one is resumed"
+    )
+    parser.add_argument(
+        "--address", default="", help="Ray cluster: HOST:PORT or auto (default: start Ray on this machine)"
+    )
+    parser.add_argument(
+        "--actors", type=positive, default=1, help="number of actors, each with the network (default: %(default)s)"
+    )
+    parser.add_argument("--num-cpus", type=positive, default=1, help="CPU cores per actor (default: %(default)s)")
+    parser.add_argument("--num-gpus", type=float, default=0.0, help="GPUs per actor, for example 1 or 0.5 (default: 0)")
+    parser.add_argument("--batch-size", type=positive, default=8, help="images per batch (default: %(default)s)")
     return parser
 
 

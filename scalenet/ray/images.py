@@ -1,9 +1,9 @@
 """Images by the million through Ray Data: a pool of actors that each hold the network; results as rows or Parquet.
 
-Rows are ``path``, ``height``, ``width`` and ``error`` (why the image could not be read, else ""), and of segmentation
-``mask`` (a PNG of class indices) and ``shares`` (of each class), of pose ``keypoints`` (N people, K joints, x, y and
-score), ``scores`` and ``boxes`` (none of a bottom-up network). They come in no order. An image is read by the actor
-that looks at it, and no more than a batch of each actor is held at a time.
+Rows have ``path``, ``height``, ``width`` and ``error`` (why the image could not be read, else ""); for segmentation
+also ``mask`` (a PNG of class indices) and ``shares`` (per class), for pose ``keypoints`` (N people, K joints, x, y and
+score), ``scores`` and ``boxes`` (none for a bottom-up network). Their order is not defined. Each actor reads its own
+images, at most one batch at a time.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ def predict(
     images: Iterable[str | Path] | Dataset, model: str | Path, *, out: str | Path | None = None, actors: int = 1,
     num_cpus: int = 1, num_gpus: float = 0.0, batch_size: int = 8, address: str = "", **options: Any,
 ) -> Dataset:  # fmt: skip
-    """Segment images, or find the people in them, on many processes and machines; the rows are this module's.
+    """Segment images, or estimate the poses in them, in many processes and machines; see the module for the rows.
 
     Args:
-        images: paths or http(s) addresses, or a Ray Dataset with a column ``image`` (as ``ray.data.read_images``
-            gives), ``bytes`` (``read_binary_files``) or ``path``; its ``path`` is kept where it has one.
-        model: name or file of a network, readable on every machine.
-        out: a folder of all machines to write Parquet files into. What it holds already is not done again, images
-            that could not be read included, so the same call goes on where one was killed.
-        actors: processes that each hold the network.
-        num_cpus, num_gpus: what each of them takes; its threads are its cores. Without a GPU it runs on the processor.
-        batch_size: images or crops of a forward pass, and images an actor holds.
-        address: as for :func:`scalenet.ray.start_ray`.
+        images: paths or http(s) URLs, or a Ray Dataset with a column ``image`` (as from ``ray.data.read_images``),
+            ``bytes`` (``read_binary_files``) or ``path``; an existing ``path`` is kept.
+        model: name or file of a network, accessible on every machine.
+        out: a shared folder for Parquet files. Images that it already covers, unreadable ones included, are skipped,
+            so the same call resumes a killed one.
+        actors: number of processes that each hold the network.
+        num_cpus, num_gpus: resources per actor, which uses as many threads as CPUs. Without a GPU it runs on the CPU.
+        batch_size: images or crops per forward pass, and images per actor at a time.
+        address: see :func:`scalenet.ray.start_ray`.
         **options: of the network's predictor (:class:`~scalenet.Segmenter` or a pose estimator): ``flip=True``.
 
     Returns:
-        the rows: with ``out`` those of the folder, else lazily, computed when they are asked for.
+        The rows as a Ray Dataset: with ``out`` those of the folder, else computed lazily.
 
     Raises:
         TypeError: for an option that the predictor does not have.
         ConnectionError, ImportError: as :func:`scalenet.ray.start_ray`.
-        ValueError: if the dataset has no column to look at, or the folder holds rows made by other settings.
+        ValueError: if the dataset has none of these columns, or the folder has rows made with other settings.
     """
     predictor = getattr(scalenet, load_model(model).spec.predictor)
     options = {"device": "cuda" if num_gpus else "cpu", **options}

@@ -1,4 +1,4 @@
-"""A frame rate that is kept by stepping between the members of a front, by the time that frames take."""
+"""Keep a frame rate by switching between the members of a front, based on measured frame times."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PATIENCE = 200  # batches in peace until what dearer members needed is forgotten
 
 
 class Pace:
-    """Which of several networks keeps a time, found out while they run.
+    """Selects, while they run, the most expensive of several networks that stays within a time limit.
 
-    It begins with the cheapest. A network that needs more than ``limit`` is left for the dearest that should keep it; a
-    dearer one is tried only where it should need at most 0.9 of ``limit``, so that it does not go to and fro. What one
-    needs is judged by ``costs`` until it has run, then by what it needed beside the one that ran before it.
+    It starts with the cheapest. A network that exceeds ``limit`` is replaced by the most expensive one that should keep
+    it; a more expensive one is tried only if it should need at most 0.9 of ``limit``, to avoid oscillation. Times are
+    predicted from ``costs`` until a network has run, then from its time relative to its predecessor's.
 
     Args:
-        costs: one for each network, rising, of any unit.
-        limit: milliseconds a frame.
+        costs: one per network, ascending, in any unit.
+        limit: milliseconds per frame.
 
     Attributes:
         current: the index of the network to run.
@@ -49,7 +49,7 @@ class Pace:
         self._run = 0
 
     def took(self, ms: float) -> int:
-        """Say what the present network took a frame, for a batch of it; returns the network to run next."""
+        """Report the current network's time per frame for a batch; returns the network to run next."""
         self._run += 1
         if self._run > 1:
             self._times.append(ms)
@@ -80,24 +80,24 @@ class Pace:
 
 
 class PacedEstimator:
-    """Runs the frames of a video or camera through the members of a front, the dearest that keeps a frame rate.
+    """Runs the frames of a video or camera through the most expensive member of a front that keeps a frame rate.
 
-    What is timed is the estimator's work on a frame, the detector's included; waiting for frames, drawing and encoding
-    are not. Every frame gets its result, in order.
+    The estimator's work on a frame is timed, including the detector; waiting for frames, drawing and encoding are not.
+    Every frame gets a result, in order.
 
     Args:
-        front: a front, or what names one, see :class:`scalenet.Front`.
-        target_fps: frames a second.
-        make: gives the estimator of a member's network, such as :class:`~scalenet.Segmenter`, or
+        front: a front, or its name, see :class:`scalenet.Front`.
+        target_fps: frames per second.
+        make: makes an estimator of a member's network, such as :class:`~scalenet.Segmenter`, or
             ``functools.partial(scalenet.Segmenter, engine="openvino")``; called once for each member that runs. Frames
-            run in its ``batch_size``, so that a camera wants 1.
-        clock: seconds.
+            run in batches of its ``batch_size``, which should be 1 for a camera.
+        clock: returns the time in seconds.
 
     Attributes:
-        frames_by_member: how many frames each member ran, by its name, in the order they came in.
+        frames_by_member: number of frames per member, by name, in order of first use.
 
     Raises:
-        ValueError: for a rate that is none.
+        ValueError: for an invalid rate.
         LookupError, OSError, WeightsError: as :class:`scalenet.Front`.
     """
 
@@ -118,11 +118,11 @@ class PacedEstimator:
 
     @property
     def batch_size(self) -> int:
-        """Frames that run together."""
+        """Number of frames that run together."""
         return getattr(self._made[0], "batch_size", 1)
 
     def stream(self, images: Iterable[np.ndarray]) -> Iterator[Any]:
-        """One result for each image, in order; taken when ``batch_size`` images are there."""
+        """Yield one result per image, in order; images are consumed ``batch_size`` at a time."""
         for group in neighbours(images, self.batch_size, lambda _: None):
             member, estimator = self.front.members[self.pace.current], self._estimator(self.pace.current)
             started = self._clock()

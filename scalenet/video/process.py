@@ -1,4 +1,4 @@
-"""Video in, drawn video out, in constant memory: frames are read ahead and written behind while the network works."""
+"""Annotate videos in constant memory: frames are decoded and encoded in the background while the network runs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ WAITING_BYTES = 1 << 27  # of frames that wait on either side of the network
 
 
 class Estimator(Protocol):
-    """A predictor: whatever gives a result with ``draw(image)`` and ``to_dict()`` for every image, in order.
+    """Anything that yields a result with ``draw(image)`` and ``to_dict()`` for every image, in order.
 
-    :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` and :class:`~scalenet.BottomUpPoseEstimator` do.
+    :class:`~scalenet.Segmenter`, :class:`~scalenet.PoseEstimator` and :class:`~scalenet.BottomUpPoseEstimator` are.
     """
 
     def stream(self, images: Iterable[np.ndarray]) -> Iterator[Any]:
@@ -41,20 +41,20 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What was done with a video.
+    """Summary of a processed video.
 
     Args:
-        source, target: the files; json: the JSON lines, or None.
-        frames: how many were written; expected: how many the source said it has, or None.
+        source, target: input and output file; json: the JSON lines file, or None.
+        frames: number of frames written; expected: number of frames the source declares, or None.
         size: (H, W) of the written frames.
         fps: mean frame rate of the source.
         duration: of the written video, seconds.
-        seconds: wall time of the work.
-        sound: whether the source's sound was copied.
-        found: ``{"classes": [names], "shares": [mean over the frames]}``, or ``{"people": different ones (None without
-            a tracker), "most_people": at once}``, by what the estimator finds.
-        members: how many frames each member of a front ran, if the estimator steps between them; else None.
-        masks: the folder of the frames' masks, or None.
+        seconds: wall time of processing.
+        sound: whether the source's audio was copied.
+        found: ``{"classes": [names], "shares": [mean over the frames]}``, or ``{"people": number of ids (None without a
+            tracker), "most_people": maximum in a frame}``, depending on the estimator.
+        members: number of frames per member of a front, if the estimator switches between them; else None.
+        masks: the folder of masks, or None.
     """
 
     source: Path
@@ -72,7 +72,7 @@ class VideoSummary:
     masks: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """JSON-serialisable values."""
         more: dict[str, Any] = {} if self.members is None else {"members": self.members}
         more |= {} if self.masks is None else {"masks": str(self.masks)}
         return {
@@ -84,7 +84,7 @@ class VideoSummary:
 
 
 class VideoInterrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a video; ``summary`` says what was kept."""
+    """Ctrl-C during a video; ``summary`` describes what was kept."""
 
     def __init__(self, summary: VideoSummary) -> None:
         super().__init__(f"stopped after {summary.frames} frames")
@@ -96,25 +96,25 @@ def process_video(
     json_path: str | Path | None = None, masks: str | Path | None = None, tracker: Tracker | None = None,
     progress: Callable[[int, int | None], None] | None = None, max_frames: int | None = None,
 ) -> VideoSummary:  # fmt: skip
-    """Run an estimator over a video and write the video with what it found.
+    """Run an estimator over a video and write the video with the results drawn on it.
 
-    Frames run in the estimator's own batches (its ``batch_size``; one of :mod:`.pace` keeps a frame rate), upright,
-    with their size (an odd side gets one pixel more), time stamps and the first sound track that mp4 can hold as it is.
-    The target, H.264 in mp4, is written under a temporary name beside it (``.NAME.….tmp.mp4``), which plays even if the
-    process is killed, and gets its name when it is whole, or when Ctrl-C ends it early.
+    Frames run in batches of the estimator's ``batch_size`` (one of :mod:`.pace` keeps a frame rate), turned upright.
+    Size (odd sides get one more pixel), timestamps and the first audio track that mp4 can hold are kept. The target,
+    H.264 in mp4, is written under a temporary name beside it (``.NAME.….tmp.mp4``), which is playable even if the
+    process is killed, and is renamed when complete, or when Ctrl-C ends it early.
 
     Args:
         draw: called in another thread with a result and its RGB frame; returns the image to write (:func:`drawer`).
-        json_path: write JSON lines there: for each frame its ``to_dict()`` with "frame" (from 0) and "time" in seconds.
-        masks: new or empty folder for a palette PNG of each frame's classes, 000000.png on; for segmentation alone.
-        tracker: gives people ids that stay over frames; for pose alone.
-        progress: called in this thread with frames done and expected (None: not known); what it raises ends the work.
-        max_frames: stop after so many.
+        json_path: file for JSON lines: each frame's ``to_dict()`` with "frame" (from 0) and "time" in seconds.
+        masks: new or empty folder for a palette PNG of each frame's classes, from 000000.png; segmentation only.
+        tracker: assigns people ids that persist over frames; pose only.
+        progress: called in this thread with the frames done and expected (None: unknown); may raise to stop.
+        max_frames: stop after this many frames.
 
     Raises:
         FileNotFoundError, VideoError, ImportError: as :func:`probe`.
-        VideoError: if the target is no ``.mp4``, is the source itself, or cannot be written; or ``masks`` cannot.
-        VideoInterrupted: on Ctrl-C, when what there is has been kept; if there is nothing, KeyboardInterrupt itself.
+        VideoError: if the target is not an ``.mp4``, is the source itself, or it or ``masks`` cannot be written.
+        VideoInterrupted: on Ctrl-C, after the frames so far were kept; without any, KeyboardInterrupt itself.
     """
     started, info, target = time.perf_counter(), probe(source), check_target(source, target)
     json_path = None if json_path is None else _check_other(source, Path(json_path))
@@ -142,7 +142,7 @@ def check_target(source: str | Path, target: str | Path) -> Path:
     """The target as a path.
 
     Raises:
-        VideoError: if it is no ``.mp4``, a folder, in no folder, or the source itself.
+        VideoError: if it is not an ``.mp4``, is a folder or the source itself, or its folder does not exist.
     """
     target = Path(target)
     if target.suffix.lower() != ".mp4":
@@ -160,10 +160,10 @@ def _check_other(source: str | Path, target: Path) -> Path:
 
 
 def empty_folder(name: str | Path) -> Path:
-    """The folder of that name, made if need be.
+    """The folder of that name, created if needed.
 
     Raises:
-        VideoError: if it is a file, or something is in it: masks of another video would be among the frames'.
+        VideoError: if it is a file or not empty, so that masks of different videos are not mixed.
     """
     folder = Path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -245,7 +245,7 @@ class _Job:
 
     def _save_mask(self, result: Any, folder: Path) -> None:
         if not isinstance(result, SegmentationResult):
-            raise VideoError("masks are of segmentation: these results have none")
+            raise VideoError("masks need a segmentation network: these results have none")
         result.save_palette(folder / f"{self.frames:06}.png")
 
     def end(self) -> None:

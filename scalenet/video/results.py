@@ -1,4 +1,4 @@
-"""What is drawn on a video's frames and what all frames hold together, by the kind of result."""
+"""Drawing of video frames and summaries over frames, by the kind of result."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class _Style:
 
 
 def drawer(strength: float | None = None, legend: bool = True, threshold: float = DRAWN_THRESHOLD) -> Draw:
-    """A ``draw`` for :func:`~scalenet.video.process.process_video` that keeps the frames' size; make one a video.
+    """A ``draw`` for :func:`~scalenet.video.process.process_video` that keeps the frames' size; make one per video.
 
-    Results of other kinds than this package's draw themselves.
+    Results of other types than this package's draw themselves.
 
     Args:
-        strength: opacity of what is drawn, 0..1; default 0.6 for classes and 1 for skeletons.
-        legend: name the classes in a corner. A class enters when it first covers 1 % of a frame, and stays.
-        threshold: least score of a joint.
+        strength: opacity, 0..1; default 0.6 for classes and 1 for skeletons.
+        legend: list the classes in a corner, each from when it first covers 1 % of a frame.
+        threshold: minimum score of the joints that are drawn.
     """
     style = _Style(strength, legend, threshold)
     return lambda result, image: _draw(result, image, style)

@@ -1,4 +1,4 @@
-"""Track people over frames by OKS between their joints. N people in a frame, M tracks, K joints."""
+"""Track people over frames by OKS and IoU. N people in a frame, M tracks, K joints."""
 
 from __future__ import annotations
 
@@ -70,20 +70,20 @@ class _Seen:
 
 
 class Tracker:
-    """Gives people ids that stay over the frames of one video. An id is never given to a second person.
+    """Assigns people ids that persist over the frames of a video. An id is never reused for another person.
 
-    People of a frame are matched one to one with those known, so that the sum of similarities is greatest; whoever
-    scores below ``begin`` is matched after the others, with who is left. The similarity is the mean of two: OKS between
-    the joints seen now and those last seen, moved on as they moved before, and the overlap (IoU) of their boxes; where
-    two poses share fewer than 3 joints the overlap alone. Who is not seen any more is remembered for ``keep`` frames:
-    as somebody who goes on, who stands still, or who moves and grows with all the others, as in a zoom.
+    Detections are matched one to one with tracks by maximum total similarity; those that score below ``begin`` are
+    matched in a second round, with the remaining tracks. The similarity is the mean of two terms: OKS between the
+    detected joints and the track's predicted joints, and IoU of their boxes; with fewer than 3 common joints, only IoU.
+    A track without a detection survives for ``keep`` frames; its position is predicted by constant velocity, by
+    standing still, and by the common motion of all tracks, as in a zoom.
 
     Args:
-        likeness: least similarity of the same person in two frames, 0..1.
-        keep: frames for which somebody who is not seen is remembered.
-        threshold: least score of a joint that counts.
-        seen: frames that somebody is seen in before they get an id, so that what is found by mistake gets none.
-        begin: least score of a person not known before; others are left out of the result.
+        likeness: minimum similarity of a person in two frames, 0..1.
+        keep: number of frames that a track survives without a detection.
+        threshold: minimum score of the joints that are compared.
+        seen: number of detections before a track gets an id, against false positives.
+        begin: minimum score for starting a track; others are dropped from the result.
 
     Raises:
         ValueError: for a setting out of range.
@@ -103,10 +103,10 @@ class Tracker:
         self._next = 1
 
     def update(self, result: PoseResult) -> PoseResult:
-        """The next frame's people with their ids, from 1 on; -1 for who shows no joint and has no box, or was not seen
-        in enough frames yet.
+        """The people of the next frame with their ids, from 1; -1 for people without joints and box, or whose track has
+        too few detections yet.
 
-        Call it once for each frame, in order. The order of people within a frame does not matter.
+        Call it once per frame, in order. The order of people within a frame does not matter.
         """
         seen = _Seen.of(result, self.threshold)
         found = _rounds(self._likenesses(seen), seen.scores >= self.begin)
@@ -122,7 +122,7 @@ class Tracker:
         return replace(result, ids=ids) if kept.all() else replace(result, ids=ids)[kept]
 
     def _meet(self, seen: _Seen, found: dict[int, int]) -> None:
-        """Begin to follow people who are new, best first, but nobody who is one of those in this frame seen twice."""
+        """Start tracks for new people, highest score first, except for duplicates within this frame."""
         new = [row for row in range(len(seen.order)) if row not in found and seen.scores[row] >= self.begin]
         for row in sorted(new, key=lambda r: (-seen.scores[r], r)):
             if (seen.likeness(row, list(found)) < SAME).all():
@@ -136,7 +136,7 @@ class Tracker:
         return track.id
 
     def _forget(self, matched: set[int]) -> None:
-        """Leave out whom nobody has seen for long; who has no id yet, sooner."""
+        """Drop tracks without recent detections, those without an id sooner."""
         for column, track in enumerate(self._tracks):
             track.missed = 0 if column in matched else track.missed + 1
         self._tracks = [t for t in self._tracks if t.missed <= (self.keep if t.id >= 0 else min(self.keep, self.seen))]
@@ -160,7 +160,7 @@ class Tracker:
         return np.where(both.sum(-1) >= ENOUGH, (by_joints + by_boxes) / 2, by_boxes)
 
     def _carry(self, seen: _Seen, found: dict[int, int]) -> None:
-        """Move who is not seen as those who are moved together since the last frame: a zoom, a turn of the camera."""
+        """Move undetected tracks by the common motion since the last frame: a zoom or a pan."""
         pairs = []
         for row, column in found.items():
             track = self._tracks[column]

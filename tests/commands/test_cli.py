@@ -201,7 +201,7 @@ def test_a_image_that_was_given_is_never_written_over(capsys, weights, photo, tm
 
 def test_names_of_files_and_folders_are_told_apart(capsys, photo, tmp_path):
     assert "scalenet convert alone" in fails(capsys, "segment", photo, "-m", "x.pth", "-o", tmp_path / "o")
-    assert f"say local-dir:{tmp_path}" in fails(capsys, "info", tmp_path)
+    assert f"use local-dir:{tmp_path}" in fails(capsys, "info", tmp_path)
     assert not (tmp_path / "o").exists()
 
 

@@ -109,7 +109,7 @@ def test_results_that_exist_are_kept_replaced_or_left_out(folder, weights, capsy
     kept.write_bytes(b"mine")
     (out / "b_mask.png").unlink()
     assert cli.main(argv) == 2
-    assert "--skip-existing goes on" in capsys.readouterr().err and kept.read_bytes() == b"mine"
+    assert "--skip-existing keeps them" in capsys.readouterr().err and kept.read_bytes() == b"mine"
     assert cli.main([*argv, "--skip-existing", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["skipped"] == 1 and [i["mask"] for i in answer["images"]] == [str(out / "b_mask.png")]
@@ -183,7 +183,7 @@ def test_two_images_are_never_one_in_the_results(joints, tmp_path, capsys, befor
     save_image(given / "001.png", sample_image(32, 40))
     assert cli.main(argv) == 2
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "images 001 and 1 would both be image 1" in err
+    assert err.count("\n") == 1 and "images 001 and 1 would both have the image id 1" in err
     assert {p.name: p.read_bytes() for p in out.glob("*")} == files
 
 

@@ -28,11 +28,11 @@ NAMES = {
 WRONG = {
     "scalenet_s11": "did you mean scalenet_s1",
     "scalenet_s0.cityscapes": "there is camvid",
-    "user/net": "say hf-hub:user/net",
+    "user/net": "use hf-hub:user/net",
     "hf-hub:": r"hf-hub:user/name\[@revision\]",
     "hf-hub:user/net@a@b": r"hf-hub:user/name\[@revision\]",
     "hub:user/net": r"hf-hub:user/name\[@revision\]",
-    ".": "say local-dir:",
+    ".": "use local-dir:",
 }
 
 

@@ -241,7 +241,7 @@ def test_evaluate_and_pose_commands(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["scales"] == [0.5, 1.0]
     image = str(root / "images" / "1.png")
     assert main(["pose", image, "--scales", "0.5,1", "-o", str(tmp_path)]) == 2
-    assert "--scales is for --bottom-up" in capsys.readouterr().err
+    assert "--scales is for bottom-up networks only" in capsys.readouterr().err
     assert (
         main(["pose", image, "-m", file, "--bottom-up", "-o", str(tmp_path / "out"), "--device", "cpu", "--json"]) == 0
     )

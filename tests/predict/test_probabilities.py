@@ -74,5 +74,5 @@ def test_the_command_writes_them(net, capsys, tmp_path):
         assert file["classes"].tolist() == row["classes"]
     again = ("segment", image, "-m", weights, "--probabilities", "-o", out)
     (out / "street_overlay.png").unlink(), (out / "street_mask.png").unlink()
-    assert "street_probabilities.npz exists and is kept" in fails(capsys, *again)
+    assert "street_probabilities.npz already exists" in fails(capsys, *again)
     assert "--masks is for the frames of a video" in fails(capsys, *again, "--overwrite", "--masks", tmp_path / "m")

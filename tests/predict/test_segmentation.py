@@ -309,7 +309,7 @@ def test_a_budget_picks_from_a_front(tmp_path, monkeypatch):
     assert picked.model.arch == middle.arch
     with pytest.raises(ValueError, match=r"a top-down pose network is needed, .* is a front for segmentation"):
         scalenet.PoseEstimator(front.path, max_macs="1G")
-    with pytest.raises(ValueError, match="a network that is given is taken as it is"):
+    with pytest.raises(ValueError, match="needs the name or file of a front, not a network"):
         Segmenter(small_network(), max_macs="1G")
     with pytest.raises(ValueError, match="the smallest needs max_macs"):
         Segmenter(front.path, max_macs=9)

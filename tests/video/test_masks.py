@@ -45,7 +45,7 @@ def test_only_a_new_or_empty_folder_and_only_segmentation(net, clip, tmp_path):
     for folder in (tmp_path / "full", tmp_path / "full" / "mine.txt"):
         with pytest.raises(VideoError, match="not an empty folder"):
             process_video(clip, tmp_path / "out.mp4", Segmenter(net, "cpu"), masks=folder)
-    with pytest.raises(VideoError, match="masks are of segmentation"):
+    with pytest.raises(VideoError, match="masks need a segmentation network"):
         process_video(clip, tmp_path / "out.mp4", Plain(), masks=tmp_path / "masks")
     assert not (tmp_path / "out.mp4").exists()
 

@@ -398,7 +398,7 @@ def test_pose_takes_a_video_and_follows_people(capsys, tmp_path, task):
     rows = [json.loads(line) for line in Path(result["results"]).read_text().splitlines()]
     assert all(len(row["ids"]) == len(row["keypoints"]) for row in rows)
     assert len({i for row in rows for i in row["ids"]} - {None}) == result["people"]
-    assert "is kept: --overwrite" in fails(capsys, "pose", clip, "-m", file, "-o", tmp_path / "out", *people)
+    assert "already exists: --overwrite" in fails(capsys, "pose", clip, "-m", file, "-o", tmp_path / "out", *people)
     again = ["--no-track", "--overwrite", *people]
     result = as_json(capsys, "pose", clip, "-m", file, "-o", tmp_path / "out", *again)
     assert result["people"] is None and result["most_people"] >= (task == "pose")
