@@ -15,6 +15,7 @@ from scalenet import cli
 from scalenet.archs import cost
 from scalenet.archs.arch import Arch
 from scalenet.commands import segment as segment_command
+from scalenet.data import samples
 from scalenet.data.images import save_image
 
 from ..conftest import status_of
@@ -127,7 +128,7 @@ def test_segment_the_sample_photograph(capsys, weights, tmp_path, monkeypatch):
     pytest.importorskip("sklearn", reason="pip install scikit-learn")
     result = as_json(capsys, "segment", "--sample", "-m", weights, "-o", tmp_path)
     assert result["images"][0]["size"] == [427, 640] and Path(result["images"][0]["image"]).name == "china.jpg"
-    monkeypatch.setattr(segment_command, "find_spec", lambda name: None)
+    monkeypatch.setattr(samples, "find_spec", lambda name: None)
     assert "pip install scikit-learn" in fails(capsys, "segment", "--sample", "-m", weights, "-o", tmp_path)
 
 

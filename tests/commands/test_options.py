@@ -178,7 +178,7 @@ def test_convert_and_export(monkeypatch, tmp_path):
 
 def test_an_option_without_a_meaning_is_refused(photo, tmp_path, capsys):
     assert cli.main(["pose", str(photo), "--bottom-up", "--decode", "quarter", "-o", str(tmp_path)]) == 2
-    assert "--decode is for people in boxes" in capsys.readouterr().err
+    assert "--decode is for top-down networks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("read, text, value", [
