@@ -14,7 +14,7 @@ from ..video.tracking import Tracker
 from . import outputs
 from .inputs import polite, uploads_only
 from .networks import PREDICTORS, Networks, info_of
-from .page import AT_ONCE, SCROLL, Page, problem_line, says_what_is_wrong
+from .page import AT_ONCE, Page, problem_line, says_what_is_wrong
 from .tabs import NO_WEIGHTS, download_row, model_choice, opacity_slider, threshold_slider
 
 if TYPE_CHECKING:
@@ -66,11 +66,10 @@ def build_video_tab(networks: Networks, cache: str, page: Page, clip: Video, upl
     function, inputs = _function(networks, cache), [clip, model, *settings]
     waits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "videos"}
     page.hidden.click(function, inputs, results, api_name="video", **waits)
-    pressed = button.click(
+    button.click(
         says_what_is_wrong(function, len(results)), inputs, [upload_problem, problem, *results],
         api_visibility="private", show_progress_on=shown, **waits,
     )  # fmt: skip
-    pressed.success(None, None, None, js=SCROLL, api_visibility="private")
     clip.change(lambda: ("", "", *[None] * len(results)), None, [upload_problem, problem, *results], **AT_ONCE)
     return model
 
