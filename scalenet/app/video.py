@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..tasks import task_spec
 from ..video.process import VideoError, VideoSummary, drawer, probe, process_video
-from ..video.tracking import Tracker
+from ..video.tracking import tracker_for
 from . import outputs
 from .inputs import polite, uploads_only
 from .networks import PREDICTORS, Networks, info_of
@@ -100,13 +101,13 @@ def _process(
             raise VideoError("There is no clip yet: upload one, record one with the webcam, or choose an example.")
         check_clip(clip)
         task = networks.task_of(model)
-        network = networks.predictor(task, model)
+        network = copy(networks.predictor(task, model))  # the tracker asks more of it than other visitors do
         with outputs.result_folder(cache) as folder:
             target = folder / f"{outputs.stem_of(clip)}_{model.rpartition('/')[2]}.mp4"
             lines = target.with_suffix(".jsonl")
             summary = process_video(
                 clip, target, network, draw=drawer(opacity, legend=False, threshold=threshold), json_path=lines,
-                tracker=Tracker(threshold=threshold) if task_spec(task).people else None,
+                tracker=tracker_for(network, threshold) if task_spec(task).people else None,
                 progress=bounded(report, probe(clip).size),
                 max_frames=MAX_FRAMES,
             )  # fmt: skip
