@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks import Measurement, show
 from scalenet import BottomUpPoseEstimator, PoseEstimator, Segmenter
-from scalenet.commands.pose import video_tracker
 from scalenet.data.images import load_image
 from scalenet.data.samples import sample_photograph, sample_portrait
+from scalenet.video.tracking import tracker_for
 
 FRAMES, MOST_ZOOM, AT_MOST = 24, 1.3, 1.2
 SIZE, HEIGHT = (480, 640), 400  # of the scene in which people cross, and of these
@@ -60,7 +60,7 @@ def crossing(one: Cut, other: Cut, frames: int) -> Iterator[np.ndarray]:
 def identities(frames: Iterable[np.ndarray], bottom_up: bool) -> int:
     """How many ids ``scalenet pose`` gives in a clip."""
     estimator = BottomUpPoseEstimator("scalenet_p0_bottomup") if bottom_up else PoseEstimator("scalenet_p0")
-    tracker = video_tracker(estimator)
+    tracker = tracker_for(estimator)
     ids = [tracker.update(result).ids for result in estimator.stream(frames)]
     return len({int(i) for each in ids for i in each if i >= 0})
 

@@ -19,13 +19,6 @@ WORKERS = 2  # images that are worked on at a time, all tabs together
 SHARED: dict[str, Any] = {"concurrency_limit": WORKERS, "concurrency_id": "images"}
 AT_ONCE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 OF_UPLOAD = (ImageError, VideoError)  # errors that are said beside the upload
-SCROLL = """() => setTimeout(() => {
-  const shown = [...document.querySelectorAll(".result")].find((e) => e.offsetParent && e.querySelector("img, video"));
-  const address = [...(shown?.querySelectorAll("img, video") ?? [])].map((e) => e.src).join();
-  if (!shown || shown.dataset.seen === address) return;
-  shown.dataset.seen = address;
-  if (innerWidth <= 640) shown.scrollIntoView({ behavior: "smooth", block: "start" });
-}, 300)"""
 
 
 @dataclass(frozen=True)
@@ -79,13 +72,11 @@ class Page:
 
         given = [self.picture, *inputs]
         shown: dict[str, Any] = {"api_visibility": "private", "show_progress_on": outputs[0], **SHARED}
-        pressed = button.click(press, given, after, **shown)
-        followed = gr.on(
+        button.click(press, given, after, **shown)
+        gr.on(
             [self.picture.change, self.opened.change, *changes], follow, [self.opened, done, *given], after,
             trigger_mode="always_last", **shown,
         )  # fmt: skip
-        for event in (pressed, followed):
-            event.success(None, None, None, js=SCROLL, api_visibility="private")
 
     def publish(
         self, name: str, handler: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..archs.tasks import task_spec
 from ..video.process import VideoError, VideoSummary, drawer, probe, process_video
-from ..video.tracking import Tracker
+from ..video.tracking import tracker_for
 from . import outputs
 from .inputs import polite, uploads_only
 from .networks import PREDICTORS, Networks, info_of
-from .page import AT_ONCE, SCROLL, Page, problem_line, says_what_is_wrong
+from .page import AT_ONCE, Page, problem_line, says_what_is_wrong
 from .tabs import NO_WEIGHTS, download_row, model_choice, opacity_slider, threshold_slider
 
 if TYPE_CHECKING:
@@ -66,11 +67,10 @@ def build_video_tab(networks: Networks, cache: str, page: Page, clip: Video, upl
     function, inputs = _function(networks, cache), [clip, model, *settings]
     waits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "videos"}
     page.hidden.click(function, inputs, results, api_name="video", **waits)
-    pressed = button.click(
+    button.click(
         says_what_is_wrong(function, len(results)), inputs, [upload_problem, problem, *results],
         api_visibility="private", show_progress_on=shown, **waits,
     )  # fmt: skip
-    pressed.success(None, None, None, js=SCROLL, api_visibility="private")
     clip.change(lambda: ("", "", *[None] * len(results)), None, [upload_problem, problem, *results], **AT_ONCE)
     return model
 
@@ -101,13 +101,13 @@ def _process(
             raise VideoError("There is no clip yet: upload one, record one with the webcam, or choose an example.")
         check_clip(clip)
         task = networks.task_of(model)
-        network = networks.predictor(task, model)
+        network = copy(networks.predictor(task, model))  # the tracker asks more of it than other visitors do
         with outputs.result_folder(cache) as folder:
             target = folder / f"{outputs.stem_of(clip)}_{model.rpartition('/')[2]}.mp4"
             lines = target.with_suffix(".jsonl")
             summary = process_video(
                 clip, target, network, draw=drawer(opacity, legend=False, threshold=threshold), json_path=lines,
-                tracker=Tracker(threshold=threshold) if task_spec(task).people else None,
+                tracker=tracker_for(network, threshold) if task_spec(task).people else None,
                 progress=bounded(report, probe(clip).size),
                 max_frames=MAX_FRAMES,
             )  # fmt: skip

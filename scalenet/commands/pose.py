@@ -21,7 +21,6 @@ from .options import add_budget, add_engine, add_threads, numbers, use_threads
 RESULTS, DRAWN = "keypoints.json", "_pose.png"
 NETWORK, BOTTOMUP_NETWORK = "scalenet_p0", "scalenet_p0_bottomup"
 PEOPLE_TOGETHER = 32
-MET, FOLLOWED = 0.4, 0.2  # scores of people in a video: of who is new, of who is known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +137,8 @@ def people_words(result: Any) -> str:
 
 
 def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
+    from ..video.tracking import tracker_for
+
     if args.boxes:
         raise ValueError("--boxes is for images; in a video people are detected: see --detector and --bottom-up")
     target, trackers = target_of(video, args, "pose"), []
@@ -146,22 +147,11 @@ def _run_video(args: argparse.Namespace, video: Path) -> dict[str, Any]:
     def make(network: Any) -> Any:
         estimator = _estimator(args, frames_together(args), detector, network)
         if args.track:
-            trackers.append(video_tracker(estimator))
+            trackers.append(tracker_for(estimator))
         return estimator
 
     estimator = paced(args, make)
     return run_video(args, video, target, estimator, trackers[0] if trackers else None)
-
-
-def video_tracker(estimator: Any) -> Any:
-    """A tracker that begins with people who are sure; the estimator is made to find those it knows when less so."""
-    from ..video.tracking import Tracker
-
-    found = not estimator.spec.boxed or estimator.detector is not None
-    if not (found and estimator.person_threshold):
-        return Tracker()
-    estimator.person_threshold = min(estimator.person_threshold, FOLLOWED)
-    return Tracker(begin=MET)
 
 
 def _find(args: argparse.Namespace, batch: Batch, sources: Sequence[inputs.ImageSource]) -> Iterable[Any]:

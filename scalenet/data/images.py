@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -127,8 +128,8 @@ def check_file(path: str | Path) -> None:
         FileNotFoundError, ImageError: if it is missing, no image, or one of too many pixels.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no image {path}" + (" (it is a folder)" if path.is_dir() else ""))
+    if not os.path.isfile(path):  # Path's own raises where a name is too long
+        raise FileNotFoundError(f"no image {path}" + (" (it is a folder)" if os.path.isdir(path) else ""))
     _check_header(path, str(path))
 
 
@@ -212,6 +213,8 @@ def _from_pil(image: Image.Image) -> np.ndarray:
 def _tensor_to_array(image: torch.Tensor) -> np.ndarray:
     if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
         raise ImageError(f"an image tensor must be (3, H, W), got {tuple(image.shape)}; give several as a list")
+    if image.is_meta or image.layout != torch.strided:
+        raise ImageError(f"an image tensor must hold its values, dense; got {image.layout} on {image.device}")
     image = image.detach().cpu()
     if image.is_floating_point():
         low, high = (image.min().item(), image.max().item()) if image.numel() else (0.0, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -16,6 +17,7 @@ SEEN = 3  # frames that somebody is seen in before they get an id
 SAME = 0.5  # OKS of two people in a frame from which one is taken for the other seen twice, if new or scored far lower:
 LOWER = 0.85  # less than this share of the other's score
 LARGEST_ZOOM = 1.25  # of the image from frame to frame
+MET, FOLLOWED = 0.4, 0.2  # scores of people who are found: of who is new, of who is known
 
 
 @dataclass
@@ -185,6 +187,19 @@ class Tracker:
         track.velocity = (track.velocity + moved / (track.missed + 1)) / 2
         track.keypoints, track.box, track.carried = keypoints, box, (keypoints, box)
         track.seen += 1
+
+
+def tracker_for(estimator: Any, threshold: float = JOINT_THRESHOLD) -> Tracker:
+    """A tracker for a pose estimator's people that begins with those who are sure.
+
+    The estimator is made to find people when less so, by whom those known are followed; not where it is given boxes,
+    or leaves nobody out.
+    """
+    found = not estimator.spec.boxed or estimator.detector is not None
+    if not (found and estimator.person_threshold):
+        return Tracker(threshold=threshold)
+    estimator.person_threshold = min(estimator.person_threshold, FOLLOWED)
+    return Tracker(threshold=threshold, begin=MET)
 
 
 def _rounds(likeness: np.ndarray, sure: np.ndarray) -> dict[int, int]:

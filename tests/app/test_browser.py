@@ -4,18 +4,21 @@ Screenshots to look at are left in ``out/screenshots``.
 """
 
 import re
+from pathlib import Path
 
 import cv2
 import httpx
 import numpy as np
 import pytest
 
+import scalenet
 from scalenet.data.images import save_image
 from scalenet.data.samples import sample_photograph, sample_portrait
 
-from .conftest import give, open_tab, panel_of, shoot
+from .conftest import SIZES, give, open_tab, panel_of, shoot
 
 pytestmark = pytest.mark.browser
+PAGE_SCRIPT = Path(scalenet.__file__).parent / "app" / "page.js"
 TABS = {"Segmentation": 640, "Pose": 512, "Everyone": 512}  # and how wide the result is
 
 
@@ -192,7 +195,25 @@ def test_a_wrong_clip_gives_a_line_by_its_field(page, tmp_path):
     assert line.bounding_box()["x"] < 600 and not panel.locator(".result video").count()
 
 
-@pytest.mark.parametrize("look", ["phone-light"])
+LATE = """() => setTimeout(() => {
+  const image = new Image(), canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [300, 400];
+  image.src = canvas.toDataURL();
+  document.querySelector(".result").append(image);
+  setTimeout(() => document.body.append(Object.assign(document.createElement("p"), { style: "height: 600px" })), 400);
+}, 1000)"""
+
+
+def test_a_late_result_is_held_in_view_while_the_page_grows(browser):
+    page = browser.new_page(viewport=SIZES["phone"])
+    page.set_content("<body style='margin: 0'><p style='height: 700px'></p><div class='result'></div>")
+    page.evaluate(PAGE_SCRIPT.read_text().partition("\n")[2])
+    page.evaluate(LATE)
+    page.wait_for_function("() => Math.abs(document.querySelector('.result').getBoundingClientRect().top) < 60")
+    page.close()
+
+
+@pytest.mark.parametrize("look", ["phone-light", "phone-dark"])
 def test_on_a_telephone_the_result_comes_into_view(page):
     give(page, sample_photograph())
     panel_of(page).locator("ul.shares li").first.wait_for()

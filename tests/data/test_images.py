@@ -163,6 +163,8 @@ def test_files_that_are_no_images(photo, tmp_path):
         (torch.full((3, 4, 5), -0.1), "0..1"),
         (torch.full((3, 4, 5), float("nan")), "0..1"),
         (torch.zeros((3, 4, 5), dtype=torch.int32), "uint8"),
+        (torch.zeros(3, 4, 5, device="meta"), "hold its values"),
+        (torch.zeros(3, 4, 5).to_sparse(), "hold its values"),
         (7, "must be a path"),
         (Image.new("F", (5, 4)), "no known range"),
     ],
@@ -170,6 +172,11 @@ def test_files_that_are_no_images(photo, tmp_path):
 def test_what_is_no_image_says_what_is_wanted(wrong, says):
     with pytest.raises(ImageError, match=says):
         load_image(wrong)
+
+
+def test_a_name_too_long_for_any_file_is_one_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match="no image xxx"):
+        load_image("x" * 300 + ".png")
 
 
 @settings(max_examples=60, deadline=None)

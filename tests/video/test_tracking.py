@@ -1,5 +1,7 @@
 """Who is who: people who cross, leave and come back; the order in which they are found says nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from scalenet.data.labels import COCO, Labels
 from scalenet.evaluate.metrics import coco
 from scalenet.pose.oks import oks, oks_nms
 from scalenet.predict.results import PoseResult
-from scalenet.video.tracking import Tracker
+from scalenet.video.tracking import Tracker, tracker_for
 
 SHAPE = np.array([  # somebody 100 high and 40 wide, standing
     (0, 0), (-2, -2), (2, -2), (-5, 0), (5, 0), (-15, 15), (15, 15), (-20, 35), (20, 35), (-20, 50), (20, 50),
@@ -188,6 +190,16 @@ def test_settings_out_of_range():
     for options in ({"likeness": 0}, {"likeness": 1}, {"keep": -1}, {"seen": 0}):
         with pytest.raises(ValueError, match="likeness must lie"):
             Tracker(**options)
+
+
+@pytest.mark.parametrize(("boxed", "detector", "least", "asked", "begin"), [
+    (True, "found", 0.3, 0.2, 0.4), (True, "found", 0.1, 0.1, 0.4), (False, None, 0.3, 0.2, 0.4),
+    (True, None, 0.3, 0.3, 0.0), (True, "found", 0.0, 0.0, 0.0),
+])  # fmt: skip
+def test_people_known_are_followed_when_less_sure_than_new_ones(boxed, detector, least, asked, begin):
+    estimator = SimpleNamespace(spec=SimpleNamespace(boxed=boxed), detector=detector, person_threshold=least)
+    tracker = tracker_for(estimator, 0.25)
+    assert (estimator.person_threshold, tracker.begin, tracker.threshold) == (asked, begin, 0.25)
 
 
 def test_oks_can_leave_joints_out():
