@@ -142,7 +142,7 @@ def main(data: Path, out: Path) -> None:
     if rank == 0:
         make_people(out / "people")
     distributed.agree(0.0)
-    report["scored"] = scored(data, out / "people", out)
+    report["metrics"] = scored(data, out / "people", out)
     report |= searched(data, out, report["file"], rank)
     (out / f"rank{rank}.json").write_text(json.dumps(report))
     distributed.stop()

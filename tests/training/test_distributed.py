@@ -70,7 +70,7 @@ def test_two_processes_make_the_weights_of_one(reports, tmp_path):
 def test_two_processes_score_as_one(reports, tmp_path):
     out, both = reports
     alone = json.loads(json.dumps(scored(out / "camvid", out / "people", tmp_path)))
-    assert alone == both[0]["scored"] == both[1]["scored"]
+    assert alone == both[0]["metrics"] == both[1]["metrics"]
     assert alone["pose"]["ap"] > 0.5 and 0 < alone["segmentation"]["miou"] < 1
 
 
