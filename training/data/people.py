@@ -135,7 +135,8 @@ def read_people(root: str, split: str, neighbours: str = "") -> list[AnnotatedPe
         around = None if found is None else _boxes(found, image_id, neighbours)
         own = people.keypoints[n, ends]
         head = own[:, :2] if len(ends) == 2 and (own[:, 2] > 0).all() else None
-        size = tuple(data.images[image_id].get(side) for side in ("height", "width"))
+        said = data.images[image_id]
+        size = said.get("height"), said.get("width")
         persons.append(
             AnnotatedPerson(data.image(image_id), mapped[n], people.boxes[n], lacking, head, whole, around, size)
         )
