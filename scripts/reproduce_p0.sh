@@ -10,7 +10,7 @@ train first "${PEOPLE[@]}" more_roots="$DATA/lsp" peaks=0 early=0 minutes=32 \
 train second "${PEOPLE[@]}" more_roots="$DATA/lsp" early=0 minutes=70 init="$OUT/first/final.safetensors"
 train third "${PEOPLE[@]}" more_roots="$MORE" early=0 minutes=66 seed=5 init="$OUT/second/final.safetensors"
 stage "$OUT/supernet.safetensors" "$PYTHON" -m training pack "$OUT/third/final.safetensors" -o "$OUT/supernet.safetensors"
-P0=(root="$DATA/stanford40" supernet="$OUT/supernet.safetensors")
+P0=(root="$DATA/stanford40" more_roots="$DATA/lsp" supernet="$OUT/supernet.safetensors")
 search p0 "${P0[@]}" evaluations=44 initial_population=24 offspring=20 limit=200
 deploy scalenet_p0 p0 "${P0[@]}" calibration=256 -- --dataset coco --max-params 1950000
 evaluate "$OUT/scalenet_p0.safetensors" --dataset stanford40 --root "$DATA/stanford40" --split val

@@ -12,7 +12,8 @@ train second "${CROWDS[@]}" more_roots="$MORE" early=0 minutes=62 sizes=320x320,
 train third "${CROWDS[@]}" more_roots="$MORE" early=0 minutes=84 sizes=320x320,448x448 seed=6 \
     init="$OUT/second/final.safetensors"
 stage "$OUT/supernet.safetensors" "$PYTHON" -m training pack "$OUT/third/final.safetensors" -o "$OUT/supernet.safetensors"
-P0=(root="$DATA/stanford40" supernet="$OUT/supernet.safetensors")
+P0=(root="$DATA/stanford40" more_roots="$DATA/lsp" backgrounds="$DATA/tiny_imagenet,$DATA/camvid"
+    supernet="$OUT/supernet.safetensors")
 search p0_bottomup "${P0[@]}" evaluations=8 initial_population=6 offspring=2 limit=40 calibration=48
 deploy scalenet_p0_bottomup p0_bottomup "${P0[@]}" calibration=128 limit=40 -- --dataset coco
 stage "$OUT/crowds" "$PYTHON" -m training crowds "$DATA/stanford40" --more "$DATA/lsp" \

@@ -246,7 +246,7 @@ def rank(args: argparse.Namespace) -> None:
     from .run import make_evaluator
 
     alone = get_training_recipe(args.alone, args.overrides)
-    evaluator = make_evaluator(get_recipe(args.recipe, [f"root={alone.data.root}"]))
+    evaluator = make_evaluator(get_recipe(args.recipe).changed(root=alone.data.root, more_roots=alone.data.more_roots))
     rows = compare(evaluator, alone, args.count, args.output)
     if distributed.rank() == 0:
         for row in rows:

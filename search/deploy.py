@@ -96,8 +96,16 @@ def deploy(
     metadata = replace(
         evaluator.derived(network, labels, len(archive)), datasets=evaluator.metadata.datasets or (dataset,),
         metrics={evaluator.task.validation: {evaluator.task.recipe.data.val_split: metrics}},
-        terms=terms or evaluator.metadata.terms, space=None,
+        terms=terms or evaluator.metadata.terms, space=None, protocol=evaluator.task.protocol,
     )  # fmt: skip
     weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata.header(), half=True)
     write_text(folder / f"{name}.json", arch.to_json() + "\n")
-    return {**metrics, "params": record.params, "macs": record.macs, "digest": record.digest, "weights": str(weights)}
+    protocol = {"protocol": metadata.protocol} if metadata.protocol else {}
+    return {
+        **metrics,
+        **protocol,
+        "params": record.params,
+        "macs": record.macs,
+        "digest": record.digest,
+        "weights": str(weights),
+    }

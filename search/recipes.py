@@ -18,7 +18,8 @@ class SearchRecipe(Settings):
     """One search: a start set, then generations of children until ``evaluations`` are spent.
 
     ``supernet`` is a weight file of the training package (it names its space), ``recipe`` the training recipe whose
-    task and data score it. ``calibration`` is the number of training images for BatchNorm statistics, ``limit`` the
+    task and data score it; ``root``, ``more_roots`` and ``backgrounds`` say where these data are, if not where that
+    recipe has them. ``calibration`` is the number of training images for BatchNorm statistics, ``limit`` the
     number of validation images (0: all). ``last`` lets offspring change the last module of the last stage,
     which the paper's keep. ``sizes`` are (H, W) input sizes, of those the supernet was trained at, to search over
     beside the structure; default the space's own. ``objectives`` are the costs beside the score: macs, params, latency,
@@ -34,6 +35,8 @@ class SearchRecipe(Settings):
     recipe: str
     supernet: str
     root: str = ""
+    more_roots: tuple[str, ...] = ()
+    backgrounds: tuple[str, ...] = ()
     initial_population: int = 60
     evaluations: int = 150
     population: int = 30

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from scalenet.archs.arch import Arch, SearchSpace
 from scalenet.data.io import write_text
 from training import distributed
-from training.overrides import override
 from training.recipes import get_recipe as get_training_recipe
 from training.signals import Interrupt
 
@@ -34,8 +33,8 @@ from .report_page import write_page
 def plan_of(recipe: SearchRecipe) -> EvaluatorPlan:
     """What the evaluators of a search recipe are made of."""
     training = get_training_recipe(recipe.recipe)
-    if recipe.root:
-        training = override(training, [f"root={recipe.root}"])
+    places = {"root": recipe.root, "more_roots": recipe.more_roots, "backgrounds": recipe.backgrounds}
+    training = training.changed(**{key: place for key, place in places.items() if place})
     timing = Timing(recipe.latency_batch, recipe.latency_dtype) if "latency" in recipe.objectives else None
     return EvaluatorPlan(recipe.supernet, training, recipe.calibration, recipe.limit, timing)
 
@@ -94,7 +93,9 @@ def generations(recipe: SearchRecipe, space: SearchSpace, archive: Archive) -> I
         yield generation, [arch for arch in new if arch not in archive][:room]
 
 
-NOT_OF_THE_SEARCH = ("name", "recipe", "supernet", "root", "evaluations", "calibration", "limit", "out")
+NOT_OF_THE_SEARCH = (
+    "name", "recipe", "supernet", "root", "more_roots", "backgrounds", "evaluations", "calibration", "limit", "out",
+)  # fmt: skip
 
 
 def search(recipe: SearchRecipe, pool: Pool | None = None) -> Path:

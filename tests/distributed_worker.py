@@ -12,14 +12,21 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from scalenet.archs.arch import SearchSpace
 from search.archive import Archive
 from search.evaluator import Evaluator, EvaluatorPlan
 from search.executors import Processes
 from search.run import evaluate_all
+from tests.small_pose import SpotNetwork, coco_form, person
 from tests.small_training import SPACE, tiny_recipe
 from training import distributed
 from training.config import Recipe
 from training.engine import Run
+from training.recipes import RECIPES
+from training.tasks import TASKS
+from training.tasks.base import Task
+
+POSE_SPACE = SearchSpace("pose", 8, (64, 48), 8, 8, (1, 1, 1), (1, 1))
 
 
 class Pair(nn.Module):
@@ -82,6 +89,35 @@ def as_one(data: Path, out: Path) -> Recipe:
     )  # fmt: skip
 
 
+def make_people(root: Path) -> None:
+    """Five images of eight people, which make no even shares."""
+    images = [
+        [person(60, 90)], [person(70, 95), person(150, 90)], [person(90, 80)], [person(100, 90), person(190, 90)],
+        [person(60, 110), person(170, 80)],
+    ]  # fmt: skip
+    for split in ("train2017", "val2017"):
+        coco_form(root, images, split=split)
+
+
+def pose_task(root: Path) -> Task:
+    """COCO's task on small people, which all processes score together."""
+    recipe = RECIPES["coco_w32_256x192"].changed(
+        root=str(root), space=POSE_SPACE, classes=3, batch=2, size=(64, 48), early_size=(64, 48), init="", teacher="",
+    )  # fmt: skip
+    task = TASKS["pose"](recipe, torch.device("cpu"))
+    task.shared = True
+    return task
+
+
+def scored(data: Path, people: Path, out: Path) -> dict[str, Any]:
+    """Metrics of networks that are the same everywhere, of all processes together."""
+    run = Run(tiny_recipe(data, out / "scored"))
+    return {
+        "segmentation": run.task.evaluate(run.model.eval()),
+        "pose": pose_task(people).evaluate(SpotNetwork().eval()),
+    }
+
+
 def searched(data: Path, out: Path, weights: str, rank: int) -> dict[str, Any]:
     """Three candidates dealt out to two processes: all know all records, one writes them."""
     evaluator = Evaluator(EvaluatorPlan(weights, tiny_recipe(data, out), calibration=2, limit=1))
@@ -103,6 +139,10 @@ def main(data: Path, out: Path) -> None:
     report = {"device": str(device), "world": distributed.world_size(), **averages(rank), **trained(data, out)}
     distributed.agree(0.0)  # the file of the first process is there
     report["as_one"] = str(Run(as_one(data, out / "as_one")).run())
+    if rank == 0:
+        make_people(out / "people")
+    distributed.agree(0.0)
+    report["metrics"] = scored(data, out / "people", out)
     report |= searched(data, out, report["file"], rank)
     (out / f"rank{rank}.json").write_text(json.dumps(report))
     distributed.stop()

@@ -15,9 +15,12 @@ from scalenet.archs.arch import SearchSpace
 from .config import Recipe
 
 # [C] trains vectors with weight decay, distils the largest network too, has it last in the cycle, and cuts people in
-# half by ``randn() < 0.5``, which keeps the upper half with a probability of 0.69
+# half by ``randn() < 0.5``, which keeps the upper half with a probability of 0.69; it trains one sub-network a step
 Settings = dict[str, Any]  # of a recipe
-AUTHORS: Settings = {"decay_vectors": True, "distill_largest": True, "largest_last": True, "upper_half": 0.69}
+AUTHORS: Settings = {
+    "decay_vectors": True, "distill_largest": True, "largest_last": True, "upper_half": 0.69,
+    "sandwich": 0, "inplace": 0.0,
+}  # fmt: skip
 
 CITYSCAPES_IMAGES = 2975  # fine train
 COCO_PEOPLE = 149813  # of train2017, with a labelled joint

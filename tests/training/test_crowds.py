@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scalenet.archs.arch import SearchSpace
 from scalenet.data import DataError
+from scalenet.data.images import ORIENTATION
 from scalenet.data.keypoints import KeypointSet
 from scalenet.data.labels import COCO, COCO_ALIGNED, LSP
 from scalenet.evaluate.metrics.coco import score_coco
@@ -47,7 +51,33 @@ def rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def turned(root: Path, out: Path, tag: int) -> Path:
+    """A copy of a set with JPEGs that are tagged as turned."""
+    shutil.copytree(root, out)
+    for path in sorted(out.glob("images/*/*.png")):
+        exif = Image.Exif()
+        exif[ORIENTATION] = tag
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".jpg"), exif=exif, quality=95)
+        path.unlink()
+    return out
+
+
 # -- people ------------------------------------------------------------------------------------------------
+def test_photographs_are_seen_in_the_frame_of_their_joints(folders, tmp_path):
+    """COCO's joints are of the image as it is stored, whatever a tag says of how it is to be turned."""
+    for tag in (1, 6):
+        turned(folders / "stanford", tmp_path / str(tag), tag)
+    plain, tagged = (
+        CrowdSource((str(tmp_path / name),), "train", (str(folders / "things"),), scenes=scenes)
+        for name, scenes in (("1", 0.5), ("6", 0.5))
+    )
+    assert tagged.cast[0].pixels().shape == (200, 260, 3)
+    for seed in range(6):
+        scenes = [crowds.draw(0, rng(seed), (128, 128)) for crowds in (plain, tagged)]
+        assert np.array_equal(scenes[0].image, scenes[1].image)
+
+
 def test_people_of_both_sets_have_cocos_joints(folders):
     lsp, stanford = (read_people(str(folders / name), "train") for name in ("lsp", "stanford"))
     assert not lsp[0].whole and stanford[0].whole and LABELS == COCO_ALIGNED

@@ -13,7 +13,7 @@ from scalenet.models.checkpoint import read_weights
 from search.archive import Archive
 from training.engine import Run
 
-from ..distributed_worker import as_one
+from ..distributed_worker import as_one, scored
 from ..small_data import camvid_form
 from ..small_training import metrics_of
 
@@ -65,6 +65,13 @@ def test_two_processes_make_the_weights_of_one(reports, tmp_path):
     moved = sum((alone[n] - start[n]).square().sum().item() for n in parts) ** 0.5
     apart = sum((alone[n] - both[n]).square().sum().item() for n in parts) ** 0.5
     assert moved > 0.01 and apart < 1e-4 * moved, (moved, apart)
+
+
+def test_two_processes_score_as_one(reports, tmp_path):
+    out, both = reports
+    alone = json.loads(json.dumps(scored(out / "camvid", out / "people", tmp_path)))
+    assert alone == both[0]["metrics"] == both[1]["metrics"]
+    assert alone["pose"]["ap"] > 0.5 and 0 < alone["segmentation"]["miou"] < 1
 
 
 def test_candidates_are_dealt_out_and_one_process_writes(reports):

@@ -86,6 +86,8 @@ def test_the_authors_variant_is_theirs_in_every_point():
         "upper_half": (0.5, 0.69), "batch": (128, 64),
     }  # fmt: skip
     assert get_recipe(ours.name, ["variant=ours"]) == ours
+    pretrain = get_recipe("pretrain", ["variant=authors"])
+    assert len(step_archs(pretrain, 3)) == 1 and len(step_archs(RECIPES["pretrain"], 3)) == 3
     cycle = [step_archs(theirs, step)[0] for step in range(11)]
     assert cycle[0] == ours.space.smallest() and cycle[10] == ours.space.largest()
     assert {step_archs(ours, s)[0].digest for s in (0, 1)} == {a.digest for a in (cycle[0], cycle[10])}

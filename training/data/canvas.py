@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from scalenet.data.images import read_rgb
 from scalenet.data.transforms import crop_matrices
 
 from . import Size
@@ -79,7 +78,7 @@ class Canvas:
 
     def unroll(self, person: AnnotatedPerson, rng: np.random.Generator) -> None:
         """Lay somebody's whole photograph over an empty canvas; who else may be in it is masked."""
-        image = read_rgb(person.image)
+        image = person.pixels()
         h, w = image.shape[:2]
         view = self._show(person, (h, w), rng)
         cv2.warpAffine(
@@ -122,7 +121,7 @@ class Canvas:
         view, box = self._place(person, height, rng)
         if view is None:
             return
-        pixels = read_rgb(person.image)
+        pixels = person.pixels()
         along = person.whole or bool(rng.random() < ALONG_SKELETON)
         cut = view.points(corners(enlarged(person.box, AROUND)))
         low = np.floor(np.maximum(cut.min(0), 0)).astype(int)

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from scalenet.data.images import read_as_annotated
 from scalenet.data.keypoints import KeypointSet, read_json
 from scalenet.data.labels import COCO_ALIGNED, map_keypoints
 
@@ -38,6 +39,7 @@ class AnnotatedPerson:
         head: (2, 2) neck and top of the head where the data set has them, else None.
         whole: whether the image is a whole photograph rather than somebody's cut-out.
         neighbours: (M, 4) corner boxes of other people in the photograph; None if it is not known where they are.
+        size: (H, W) of the image as the annotations say it, None where they do not.
     """
 
     image: Path
@@ -47,6 +49,11 @@ class AnnotatedPerson:
     head: np.ndarray | None
     whole: bool
     neighbours: np.ndarray | None = None
+    size: tuple[object, object] = (None, None)
+
+    def pixels(self) -> np.ndarray:
+        """The image (H, W, 3) in the frame of the joints; see :func:`~scalenet.data.images.read_as_annotated`."""
+        return read_as_annotated(self.image, self.size)
 
     def can_be_cut_out(self) -> bool:
         """Whether enough of the body is labelled; of a photograph, whether the feet are in it."""
@@ -128,7 +135,11 @@ def read_people(root: str, split: str, neighbours: str = "") -> list[AnnotatedPe
         around = None if found is None else _boxes(found, image_id, neighbours)
         own = people.keypoints[n, ends]
         head = own[:, :2] if len(ends) == 2 and (own[:, 2] > 0).all() else None
-        persons.append(AnnotatedPerson(data.image(image_id), mapped[n], people.boxes[n], lacking, head, whole, around))
+        said = data.images[image_id]
+        size = said.get("height"), said.get("width")
+        persons.append(
+            AnnotatedPerson(data.image(image_id), mapped[n], people.boxes[n], lacking, head, whole, around, size)
+        )
     return persons
 
 

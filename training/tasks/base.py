@@ -89,6 +89,11 @@ class Task(ABC):
         return sorted(itertools.chain(*self.merged(found)), key=lambda result: order[result["image_id"]])
 
     @property
+    def protocol(self) -> str:
+        """How :meth:`evaluate` gets from outputs to metrics, where there is more than one way."""
+        return ""
+
+    @property
     def validation(self) -> str:
         """What :meth:`evaluate` looks at ``val_split`` of, for people."""
         return Path(self.recipe.data.root).name

@@ -23,6 +23,8 @@ from ..data.keypoints import Augmentation, KeypointSource
 from . import losses
 from .base import Metrics, Task
 
+DECODING = {"dark": "DARK decoding", "quarter": "quarter offset", "oks": "OKS decoding"}
+
 
 class PoseTask(Task):
     """Heatmaps of the joints of one person in a box, from one data set or several whose joints are brought together."""
@@ -75,6 +77,11 @@ class PoseTask(Task):
         if terms.peaks:
             loss = loss + terms.peaks * losses.peak_divergence(output, heatmaps, weights)
         return loss
+
+    @property
+    def protocol(self) -> str:
+        """Boxes, flip test, and how joints are read off heatmaps."""
+        return f"annotated boxes, flip test, {DECODING[self.labels.decode or 'dark']}"
 
     def evaluate(self, model: nn.Module, limit: int = 0, size: Size | None = None) -> Metrics:
         """PCK@0.2 on LSP, COCO's metrics elsewhere; annotated boxes, flip test, decoding as the labels say."""
