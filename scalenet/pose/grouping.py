@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from .matching import match_nearby
+
 NMS_KERNEL = np.ones((5, 5), np.uint8)
 HEAD_OUTWARDS = {
     17: (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16),
@@ -39,6 +41,7 @@ class Candidates:
 def group_keypoints(
     heatmaps: np.ndarray, tags: np.ndarray, *, joint_order: Sequence[int] | None = None, max_people: int = 30,
     detection_threshold: float = 0.1, tag_threshold: float = 1.0, adjust: bool = True, refine: bool = True,
+    nearby: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Group the peaks of ``heatmaps`` into people by their tags.
 
@@ -51,6 +54,8 @@ def group_keypoints(
         tag_threshold: a peak must be nearer than this to a person's mean tag to join.
         adjust: move found joints a quarter pixel towards the higher neighbour.
         refine: look for a person's missing joints where the heatmap is high and the tag near (always adjusted).
+        nearby: a peak joins a person only within so many times the person's extent, and scores decide between peaks
+            and people that are possible, see :func:`~.matching.match_nearby`; None: HigherHRNet's rule, tags alone.
 
     Returns:
         Keypoints (N, K, 3) as x, y in map pixels, 0.5 at a pixel's centre, and score, zeros where a joint is missing;
@@ -61,11 +66,14 @@ def group_keypoints(
     """
     heatmaps, tags = _check_maps(heatmaps, tags)
     k = len(heatmaps)
-    order = _check_settings(k, joint_order, max_people, detection_threshold, tag_threshold)
+    order = _check_settings(k, joint_order, max_people, detection_threshold, tag_threshold, nearby)
     candidates = [
         find_candidates(heatmaps[j], tags[j], max_people, detection_threshold, tag_threshold) for j in range(k)
     ]
-    found = match(candidates, order, max_people, tag_threshold)
+    if nearby is None:
+        found = match(candidates, order, max_people, tag_threshold)
+    else:
+        found = match_nearby(candidates, order, max_people, tag_threshold, nearby, min(heatmaps.shape[1:]))
     keypoints, mean_tags = _collect(candidates, found, tags.shape[1])
     scores = keypoints[:, :, 2].mean(1)
     for j in range(k):
@@ -98,8 +106,9 @@ def _check_maps(heatmaps: np.ndarray, tags: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _check_settings(
-    k: int, joint_order: Sequence[int] | None, max_people: int, detection_threshold: float, tag_threshold: float
-) -> list[int]:
+    k: int, joint_order: Sequence[int] | None, max_people: int, detection_threshold: float, tag_threshold: float,
+    nearby: float | None,
+) -> list[int]:  # fmt: skip
     order = list(HEAD_OUTWARDS.get(k, range(k)) if joint_order is None else joint_order)
     if sorted(order) != list(range(k)):
         raise GroupingError(f"joint_order must hold each of 0..{k - 1} once, got {order}")
@@ -107,6 +116,8 @@ def _check_settings(
         raise GroupingError(f"max_people must be at least 1, got {max_people}")
     if not detection_threshold >= 0 or not tag_threshold > 0:
         raise GroupingError("detection_threshold must not be below 0 and tag_threshold must be above 0")
+    if nearby is not None and not nearby > 0:
+        raise GroupingError(f"nearby must be above 0, got {nearby}")
     return order
 
 

@@ -28,7 +28,8 @@ from .base import Predictor
 from .results import PoseResult
 
 PERSON_THRESHOLD = 0.2
-TAG_THRESHOLD, OWN_TAG_THRESHOLD = 1.0, 0.4  # the second chosen on composed crowds of val among 0.25 to 1
+TAG_THRESHOLD, OWN_TAG_THRESHOLD = 1.0, 0.6  # the second, and NEARBY, chosen on composed crowds of val
+NEARBY = 2.5
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class BottomUpPoseEstimator(Predictor):
         scales: multi-scale test, factors of the input size; must include 1, whose tags are used.
         input_size: shorter side of the input in pixels; default: that in training.
         max_people, detection_threshold, tag_threshold: see :func:`~scalenet.pose.grouping.group_keypoints`. The last
-            defaults to 1, as in HigherHRNet, and to 0.4 for networks of the "aligned" convention, whose tags are
-            closer together.
+            defaults to 1, as in HigherHRNet, and to 0.6 for networks of the "aligned" convention, whose tags are
+            closer together, and whose people are told apart by place as well (``nearby`` 2.5).
         person_threshold: people with a lower score are dropped; 0 keeps all, as COCO's metrics are measured.
         max_macs, max_latency_ms: see :class:`~scalenet.predict.base.Predictor`.
 
@@ -103,6 +104,7 @@ class BottomUpPoseEstimator(Predictor):
             tag_threshold = OWN_TAG_THRESHOLD if self.aligned else TAG_THRESHOLD
         self.grouping: dict[str, Any] = {
             "max_people": max_people, "detection_threshold": detection_threshold, "tag_threshold": tag_threshold,
+            "nearby": NEARBY if self.aligned else None,
         }  # fmt: skip
 
     def __call__(

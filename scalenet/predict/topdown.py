@@ -31,6 +31,7 @@ from .results import PoseResult
 if TYPE_CHECKING:
     from .bottomup import BottomUpPoseEstimator
 
+FIRST_LOOKS = 2  # on coco_mini one gave AP 0.166, two 0.185, three 0.187
 FOUND_THRESHOLD = 0.3  # on coco_mini it leaves 17 of 19 people found rightly and 22 of 358 found wrongly
 
 
@@ -203,8 +204,10 @@ class PoseEstimator(Predictor):
         else:
             rows, source = [[0, 0, size[1], size[0]]], "image"
         boxes = check_boxes(rows.detach().cpu().numpy() if isinstance(rows, torch.Tensor) else rows)
-        if source == "found" and self.scored_by_itself:
-            boxes = self._redrawn(image, boxes)
+        if source == "found" and self.scored_by_itself and len(boxes):
+            boxes = np.vstack([boxes, [0, 0, size[1], size[0], boxes[:, 4].min()]])  # who fills it is found in parts
+            for _ in range(FIRST_LOOKS):
+                boxes = self._redrawn(image, boxes)
         return self._unseen(boxes, size, source)
 
     def _unseen(self, boxes: np.ndarray, size: tuple[int, int], source: str) -> _People:

@@ -3,6 +3,7 @@
 import itertools
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -181,3 +182,50 @@ def test_shapes_and_settings_are_checked():
     for wrong in ({"max_people": 0}, {"detection_threshold": -1}, {"tag_threshold": 0}):
         with pytest.raises(GroupingError, match=next(iter(wrong))):
             group_keypoints(heatmaps, heatmaps, **wrong)
+
+
+# -- tags and places together ------------------------------------------------------------------------------
+def peaks_at(*peaks, side: int = 200):
+    """(K, side, side) heatmaps and tags with single peaks (joint, row, column, score, tag)."""
+    joints = 1 + max(joint for joint, *_ in peaks)
+    heatmaps, tags = np.zeros((2, joints, side, side), np.float32)
+    for joint, row, column, score, tag in peaks:
+        heatmaps[joint, row, column], tags[joint, row, column] = score, tag
+    return heatmaps, tags
+
+
+def test_a_far_peak_of_the_same_tag_is_somebody_else():
+    maps = peaks_at((0, 20, 20, 0.9, 0), (1, 40, 20, 0.8, 0), (2, 170, 170, 0.7, 0))
+    assert len(group_keypoints(*maps, refine=False)[0]) == 1
+    keypoints, _ = group_keypoints(*maps, refine=False, nearby=2.0)
+    assert [(joints[:, 2] > 0).tolist() for joints in keypoints] == [[True, True, False], [False, False, True]]
+    assert len(group_keypoints(*maps, refine=False, nearby=20.0)[0]) == 1
+
+
+def test_nearby_high_scores_go_to_high_scores_and_tags_decide_between_like_ones():
+    people = [(0, 50, 50, 0.9, 0), (0, 50, 70, 0.2, 0.2)]
+    keypoints, _ = group_keypoints(*peaks_at(*people, (1, 60, 60, 0.9, 0.1)), refine=False, nearby=2.0)
+    assert keypoints[0, :, 2].tolist() == pytest.approx([0.9, 0.9]) and keypoints[1, 1, 2] == 0
+    like = [(0, 50, 50, 0.5, 0), (0, 50, 70, 0.5, 0.4)]
+    keypoints, _ = group_keypoints(*peaks_at(*like, (1, 60, 60, 0.5, 0.35)), refine=False, nearby=2.0)
+    assert keypoints[keypoints[:, 1, 2] > 0][0, 0, 0] == pytest.approx(70.5, abs=0.3)
+    too_far = peaks_at(*like, (1, 60, 60, 0.5, 5.0))
+    assert len(group_keypoints(*too_far, refine=False, nearby=2.0)[0]) == 3
+
+
+def test_every_peak_belongs_to_one_person_nearby_too():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        drawn = [(j, *rng.integers(0, 200, 2), rng.uniform(0.15, 1), rng.uniform(0, 3)) for j in rng.integers(0, 5, 40)]
+        maps = peaks_at(*drawn, (4, 100, 100, 0.5, 0.5))
+        keypoints, scores = group_keypoints(*maps, refine=False, nearby=rng.uniform(0.5, 4))
+        for j in range(5):
+            found = keypoints[keypoints[:, j, 2] > 0, j, :2]
+            peaks = (maps[0][j] == cv2.dilate(maps[0][j], np.ones((5, 5)))) & (maps[0][j] > 0.1)
+            assert len(found) == len(np.unique(found, axis=0)) == min(30, peaks.sum())
+        assert len(keypoints) == len(scores) and (keypoints[..., 2].max(1) > 0).all()
+
+
+def test_nearby_must_be_above_0():
+    with pytest.raises(GroupingError, match="nearby must be above 0, got 0"):
+        group_keypoints(*peaks_at((0, 5, 5, 0.9, 0)), nearby=0)
