@@ -4,6 +4,9 @@
   const mend = () => {
     document.querySelectorAll(".empty[aria-label]:not([role])").forEach((place) => place.setAttribute("role", "img"));
     document.querySelectorAll(".upload-container[aria-label]").forEach((place) => place.removeAttribute("aria-label"));
+    document.querySelectorAll(".image-frame img:not([alt]), .image-frame img[alt='']").forEach((image) => {
+      image.alt = image.closest(".block")?.querySelector("label")?.innerText.trim() || "Image";
+    });
   };
   const hold = (place) => {
     const watch = new ResizeObserver(() => place.scrollIntoView({ block: "start" }));
