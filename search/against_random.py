@@ -74,7 +74,7 @@ def searched(recipe: SearchRecipe, space: SearchSpace, outputs: int, score: Scor
     return list(archive.records.values())
 
 
-def compare(recipe: SearchRecipe, score: Score, seeds: int) -> dict[str, np.ndarray]:
+def evolution_and_random(recipe: SearchRecipe, score: Score, seeds: int) -> dict[str, np.ndarray]:
     """(seeds,) hypervolumes of evolution and of random search (a start set alone), up to the largest network."""
     training = get_training_recipe(recipe.recipe)
     space, outputs = training.space, training.classes
@@ -86,7 +86,7 @@ def compare(recipe: SearchRecipe, score: Score, seeds: int) -> dict[str, np.ndar
     }
 
 
-def main(argv: list[str] | None = None) -> None:
+def _main(argv: list[str] | None = None) -> None:
     """Print a row for each way."""
     parser = argparse.ArgumentParser(prog="python -m search.against_random", description=__doc__)
     parser.add_argument("archive", help="records of one supernet, of which the surrogate is made")
@@ -105,10 +105,10 @@ def main(argv: list[str] | None = None) -> None:
     except (ArchiveError, ValueError) as e:
         parser.error(str(e))
     print(f"surrogate: correlation {correlation:.2f} with the record left out")
-    for name, volumes in compare(recipe, score, args.seeds).items():
+    for name, volumes in evolution_and_random(recipe, score, args.seeds).items():
         spread = volumes.std(ddof=1) if len(volumes) > 1 else 0.0
         print(f"{name:10} hypervolume {volumes.mean():.4f} +- {spread:.4f} over {len(volumes)} seeds")
 
 
 if __name__ == "__main__":
-    main()
+    _main()

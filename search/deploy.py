@@ -101,11 +101,5 @@ def deploy(
     weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata.header(), half=True)
     write_text(folder / f"{name}.json", arch.to_json() + "\n")
     protocol = {"protocol": metadata.protocol} if metadata.protocol else {}
-    return {
-        **metrics,
-        **protocol,
-        "params": record.params,
-        "macs": record.macs,
-        "digest": record.digest,
-        "weights": str(weights),
-    }
+    cost = {"params": record.params, "macs": record.macs, "digest": record.digest}
+    return {**metrics, **protocol, **cost, "weights": str(weights)}

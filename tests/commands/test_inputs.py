@@ -69,8 +69,8 @@ def test_names_of_results():
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["{}/deeper/none"], "no image"), (["{}/*.bmp"], r"no image matches .*\*\.bmp"), (["-", "-"], "name it once"),
-     (["{}/empty"], "--recursive looks into"), (["{}/list.txt"], "names no image"),
+    [(["{}/deeper/none"], "no image"), (["{}/*.bmp"], r"no image matches .*\*\.bmp"), (["-", "-"], "give it once"),
+     (["{}/empty"], "--recursive looks into"), (["{}/list.txt"], "lists no image"),
      (["{}", "--shard", "3/2"], "I from 1 to N"), (["{}", "-o", "{}/one.png"], "one file for 2 images"),
      (["{}", "--overwrite", "--skip-existing"], "not allowed with")],
 )  # fmt: skip

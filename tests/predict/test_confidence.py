@@ -1,4 +1,4 @@
-"""A mask says how sure it is, marks what it is not sure of, and notes an image unlike what was learned."""
+"""A mask says has no confidence, marks what it is not sure of, and notes an image unlike what was learned."""
 
 import json
 
@@ -66,7 +66,7 @@ def test_settings_that_cannot_be():
         Segmenter(small_network(), "cpu", min_confidence=2)
     with pytest.raises(ValueError, match="a class of this network's 256"):
         Segmenter(small_network(labels=Labels.plain(256)), "cpu", min_confidence=0.5)
-    with pytest.raises(ValueError, match="how sure it is"):
+    with pytest.raises(ValueError, match="has no confidence"):
         _ = SegmentationResult(np.zeros((2, 2), np.uint8), CAMVID).confidence
 
 

@@ -77,7 +77,7 @@ def test_a_called_predictor_tells_results_their_image(task, kind, photo, tmp_pat
         np.testing.assert_array_equal(result.draw(), plain)
     np.testing.assert_array_equal(cv2.imread(str(result.save(tmp_path / "drawn.png")))[..., ::-1], plain)
     (streamed,) = estimator.stream([photo])
-    with pytest.raises(ValueError, match=r"none\.png: give the image to draw on"):
+    with pytest.raises(ValueError, match=r"none\.png: this result has no image attached: pass the image to draw on"):
         streamed.save(tmp_path / "none.png")
     with pytest.raises(ValueError, match="give the image to draw on"):
         streamed.draw()

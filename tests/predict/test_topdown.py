@@ -169,7 +169,7 @@ def test_flip_needs_to_know_left_and_right(photo):
     nameless = SpotNetwork(labels=Labels.plain(3))
     estimator = PoseEstimator(nameless, device="cpu", detector=None)
     assert not estimator.flip and len(estimator(photo)) == 1
-    with pytest.raises(ValueError, match="no left and right"):
+    with pytest.raises(ValueError, match="needs labels with flip_pairs"):
         estimator(photo, flip=True)
 
 
@@ -399,7 +399,7 @@ def test_the_pose_command_draws_and_writes_coco_results(weights, tmp_path, capsy
     assert [e["image_id"] for e in entries] == [12, 12] and len(entries[0]["keypoints"]) == 51
     whole = ["--detector", "none", "--no-flip", "--decode", "quarter"]
     again = ["pose", files[1], "-m", weights, "-o", str(out), *whole]
-    assert main(again) == 2 and "already exists: --overwrite replaces them" in capsys.readouterr().err
+    assert main(again) == 2 and "already exists: --overwrite replaces results" in capsys.readouterr().err
     assert main([*again, "--overwrite"]) == 0
     assert "walk.png: 1 person" in capsys.readouterr().out
     assert json.loads((out / "keypoints.json").read_text())[0]["image_id"] == "walk"

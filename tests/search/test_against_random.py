@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.against_random import features, main, searched, surrogate
+from search.against_random import features, _main, searched, surrogate
 from search.archive import Archive, ArchiveError, Record
 from search.recipes import RECIPES
 
@@ -49,10 +49,10 @@ def test_the_command_prints_both(tmp_path, capsys):
     archive = Archive(tmp_path / "archive.jsonl")
     for record in records(12):
         archive.add(record)
-    main([str(archive.path), "--evaluations", "8", "--seeds", "2"])
+    _main([str(archive.path), "--evaluations", "8", "--seeds", "2"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["surrogate:", "evolution", "random"]
     assert all(0 < float(line.split()[2]) < 1 and np.isfinite(float(line.split()[4])) for line in lines[1:])
     with pytest.raises(SystemExit):
-        main([str(tmp_path / "none.jsonl")])
+        _main([str(tmp_path / "none.jsonl")])
     assert "no archive" in capsys.readouterr().err
