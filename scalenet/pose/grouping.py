@@ -67,13 +67,13 @@ def group_keypoints(
     heatmaps, tags = _check_maps(heatmaps, tags)
     k = len(heatmaps)
     order = _check_settings(k, joint_order, max_people, detection_threshold, tag_threshold, nearby)
-    candidates = [
-        find_candidates(heatmaps[j], tags[j], max_people, detection_threshold, tag_threshold) for j in range(k)
-    ]
-    if nearby is None:
-        found = match(candidates, order, max_people, tag_threshold)
-    else:
-        found = match_nearby(candidates, order, max_people, tag_threshold, nearby, min(heatmaps.shape[1:]))
+    maps = zip(heatmaps, tags, strict=True)
+    candidates = [find_candidates(*each, max_people, detection_threshold, tag_threshold) for each in maps]
+    side = min(heatmaps.shape[1:])
+    found = (
+        match(candidates, order, max_people, tag_threshold) if nearby is None
+        else match_nearby(candidates, order, max_people, tag_threshold, nearby, side)
+    )  # fmt: skip
     keypoints, mean_tags = _collect(candidates, found, tags.shape[1])
     scores = keypoints[:, :, 2].mean(1)
     for j in range(k):
