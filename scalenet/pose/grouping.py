@@ -76,12 +76,19 @@ def group_keypoints(
     )  # fmt: skip
     keypoints, mean_tags = _collect(candidates, found, tags.shape[1])
     scores = keypoints[:, :, 2].mean(1)
-    for j in range(k):
-        missing = found[:, j] < 0
-        keypoints[~missing, j, :2] = locate(heatmaps[j], keypoints[~missing, j, :2].astype(int), adjust)
-        if refine and missing.any():
-            keypoints[missing, j] = _refined(heatmaps[j], tags[j], mean_tags[missing])
+    _settle(keypoints, found < 0, heatmaps, tags, mean_tags if refine else None, adjust)
     return keypoints.astype(np.float32), scores.astype(np.float32)
+
+
+def _settle(
+    keypoints: np.ndarray, missing: np.ndarray, heatmaps: np.ndarray, tags: np.ndarray, mean_tags: np.ndarray | None,
+    adjust: bool,
+) -> None:  # fmt: skip
+    """Move found joints of (N, K, 3) to their points, and with ``mean_tags`` (N, T) look for the missing ones; in place."""
+    for j, lacking in enumerate(missing.T):
+        keypoints[~lacking, j, :2] = locate(heatmaps[j], keypoints[~lacking, j, :2].astype(int), adjust)
+        if mean_tags is not None and lacking.any():
+            keypoints[lacking, j] = _refined(heatmaps[j], tags[j], mean_tags[lacking])
 
 
 def _refined(heatmap: np.ndarray, tags: np.ndarray, mean_tags: np.ndarray) -> np.ndarray:
