@@ -84,7 +84,7 @@ def _settle(
     keypoints: np.ndarray, missing: np.ndarray, heatmaps: np.ndarray, tags: np.ndarray, mean_tags: np.ndarray | None,
     adjust: bool,
 ) -> None:  # fmt: skip
-    """Move found joints of (N, K, 3) to their points, and with ``mean_tags`` (N, T) look for the missing ones; in place."""
+    """Move found joints of (N, K, 3) to their points; with ``mean_tags`` (N, T) look for missing ones. In place."""
     for j, lacking in enumerate(missing.T):
         keypoints[~lacking, j, :2] = locate(heatmaps[j], keypoints[~lacking, j, :2].astype(int), adjust)
         if mean_tags is not None and lacking.any():
