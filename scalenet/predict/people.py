@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from .bottomup import BottomUpPoseEstimator
 
 FINDER = "scalenet_p0_bottomup"
+WORTH_A_LOOK = 0.3  # score of people whom the default finder hands on
 SURE = JOINT_THRESHOLD  # joints of a higher score count
 ENOUGH = 3  # joints that must be sure
 TINY = 0.05  # of the image's short side: whose box has no side that long is left out
-DOUBLE = 0.9  # IoU of boxes above which a closer look would see the same person again
+DOUBLE = 0.7  # IoU of boxes above which a closer look would see the same person again
 MARGIN = 0.12  # of the hull's longer side, all around: a body reaches beyond its joints
 LEGS = ("hip", "knee", "ankle")
 SPANS = (  # how far joints lie apart, as shares of a body's height
@@ -37,7 +38,7 @@ def people_boxes(people: PoseResult, size: tuple[int, int]) -> np.ndarray:
     A box is the hull of the joints that score above 0.2, plus a margin, clipped to the image. Without a hip, knee or
     ankle among them, the body's height is estimated from head and shoulders, and the box extended to the hips'
     expected position. People with fewer than 3 such joints, a box smaller than a twentieth of the image's shorter
-    side, or a box that nearly equals that of a higher-scored person (IoU above 0.9) are dropped.
+    side, or a box that nearly equals that of a higher-scored person (IoU above 0.7) are dropped.
 
     Args:
         people: result of a bottom-up network; boxes are only extended for joints with COCO's, CrowdPose's or LSP's
@@ -102,7 +103,7 @@ class BottomUpDetector:
         from .bottomup import BottomUpPoseEstimator
 
         device, engine, dtype = self._where
-        return BottomUpPoseEstimator(FINDER, device, engine=engine, dtype=dtype)
+        return BottomUpPoseEstimator(FINDER, device, engine=engine, dtype=dtype, person_threshold=WORTH_A_LOOK)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(N, 5) x1, y1, x2, y2, score of the people in an RGB (H, W, 3) uint8 image."""

@@ -79,7 +79,7 @@ def test_a_called_predictor_tells_results_their_image(task, kind, photo, tmp_pat
     (streamed,) = estimator.stream([photo])
     with pytest.raises(ValueError, match=r"none\.png: this result has no image attached: pass the image to draw on"):
         streamed.save(tmp_path / "none.png")
-    with pytest.raises(ValueError, match="give the image to draw on"):
+    with pytest.raises(ValueError, match="pass the image to draw on"):
         streamed.draw()
     assert streamed._repr_png_() is None
 

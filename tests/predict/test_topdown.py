@@ -488,6 +488,6 @@ def test_people_found_where_nobody_is_are_left_out_by_their_expected_similarity(
     assert len(everybody) == 2 and everybody.scores[0] > everybody.scores[1]
     np.testing.assert_allclose(everybody.boxes[0], corners(ALICE), atol=1e-4)
     strict = PoseEstimator(network, "cpu", flip=False, detector=detector, person_threshold=1.1)
-    assert len(strict(photo)) == 0 and found.person_threshold == 0.3
+    assert len(strict(photo)) == 0 and found.person_threshold == 0.35
     assert len(strict(photo, boxes=[nowhere])) == 1, "who was given is answered"
     assert PoseEstimator(SpotNetwork(), "cpu").person_threshold == 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.against_random import features, _main, searched, surrogate
+from search.against_random import _main, features, searched, surrogate
 from search.archive import Archive, ArchiveError, Record
 from search.recipes import RECIPES
 
