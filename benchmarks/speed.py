@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from benchmarks._rivals import FORMS, rivals
-from scalenet.bench import PAIRS, SIDE, MatrixProduct, processor
+from scalenet.bench import PAIRS, SIDE, MatrixProduct
 from scalenet.commands.options import height_width
 from scalenet.data.io import write_text
 from scalenet.engines.base import EngineError, make_engine
 from scalenet.engines.choose import time_in_turn
+from scalenet.engines.machine import processor
 from scalenet.models.factory import load_model
 from scalenet.models.preprocessing import model_input
 from scalenet.nn.fuse import Folded, fold

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..archs.tasks import POSE
 from .evaluate import EVALUATORS, print_metrics
 
-KEYPOINT_SETS = [dataset for dataset, task in EVALUATORS.items() if task == "pose"]
+KEYPOINT_SETS = [dataset for dataset, task in EVALUATORS.items() if task == POSE.name]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
