@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .matching import match_nearby
+from .matching import Assign, People, by_tags_and_places, match
 
 NMS_KERNEL = np.ones((5, 5), np.uint8)
 HEAD_OUTWARDS = {
@@ -55,7 +56,7 @@ def group_keypoints(
         adjust: move found joints a quarter pixel towards the higher neighbour.
         refine: look for a person's missing joints where the heatmap is high and the tag near (always adjusted).
         nearby: a peak joins a person only within so many times the person's extent, and scores decide between peaks
-            and people that are possible, see :func:`~.matching.match_nearby`; None: HigherHRNet's rule, tags alone.
+            and people that are possible, see :func:`~.matching.by_tags_and_places`; None: tags alone, as HigherHRNet.
 
     Returns:
         Keypoints (N, K, 3) as x, y in map pixels, 0.5 at a pixel's centre, and score, zeros where a joint is missing;
@@ -69,11 +70,8 @@ def group_keypoints(
     order = _check_settings(k, joint_order, max_people, detection_threshold, tag_threshold, nearby)
     maps = zip(heatmaps, tags, strict=True)
     candidates = [find_candidates(*each, max_people, detection_threshold, tag_threshold) for each in maps]
-    side = min(heatmaps.shape[1:])
-    found = (
-        match(candidates, order, max_people, tag_threshold) if nearby is None
-        else match_nearby(candidates, order, max_people, tag_threshold, nearby, side)
-    )  # fmt: skip
+    rule = _rule(max_people, tag_threshold, nearby, min(heatmaps.shape[1:]))
+    found = match(candidates, order, rule)
     keypoints, mean_tags = _collect(candidates, found, tags.shape[1])
     scores = keypoints[:, :, 2].mean(1)
     _settle(keypoints, found < 0, heatmaps, tags, mean_tags if refine else None, adjust)
@@ -153,23 +151,16 @@ def _doubles(found: Candidates, tag_threshold: float) -> np.ndarray:
     return np.tril(near & alike & (found.score[:, None] == found.score), -1).any(1)
 
 
-def match(candidates: list[Candidates], order: list[int], max_people: int, tag_threshold: float) -> np.ndarray:
-    """Which candidate of every joint each person gets: (N, K), -1 where there is none."""
-    k = len(candidates)
-    found = np.empty((0, k), int)
-    sums, counts = np.empty((0, candidates[0].tags.shape[1])), np.empty(0)
-    for j in order:
-        tags = candidates[j].tags
-        person = _assign(candidates[j], (sums / counts[:, None])[:max_people], tag_threshold)
-        joined = person >= 0
-        found[person[joined], j] = np.flatnonzero(joined)
-        sums[person[joined]] += tags[joined]
-        counts[person[joined]] += 1
-        new = np.full((np.count_nonzero(~joined), k), -1)
-        new[:, j] = np.flatnonzero(~joined)
-        found, sums = np.vstack([found, new]), np.vstack([sums, tags[~joined]])
-        counts = np.concatenate([counts, np.ones(len(new))])
-    return found
+def _rule(max_people: int, tag_threshold: float, nearby: float | None, side: int) -> Assign:
+    """Who takes which peaks: by tags alone, or by tags and places on a map whose short side is ``side``."""
+    if nearby is None:
+        return partial(_by_tags, max_people=max_people, tag_threshold=tag_threshold)
+    return partial(by_tags_and_places, max_people=max_people, tag_threshold=tag_threshold, nearby=nearby, side=side)
+
+
+def _by_tags(people: People, joint: Candidates, max_people: int, tag_threshold: float) -> np.ndarray:
+    """HigherHRNet's rule for :func:`~.matching.match`: tags alone decide."""
+    return _assign(joint, people.mean_tags[:max_people], tag_threshold)
 
 
 def _assign(joint: Candidates, mean_tags: np.ndarray, tag_threshold: float) -> np.ndarray:
