@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .bottomup import BottomUpPoseEstimator
 
 FINDER = "scalenet_p0_bottomup"
-WORTH_A_LOOK = 0.3  # score of people whom the default finder hands on
 SURE = JOINT_THRESHOLD  # joints of a higher score count
 ENOUGH = 3  # joints that must be sure
 TINY = 0.05  # of the image's short side: whose box has no side that long is left out
@@ -103,7 +102,7 @@ class BottomUpDetector:
         from .bottomup import BottomUpPoseEstimator
 
         device, engine, dtype = self._where
-        return BottomUpPoseEstimator(FINDER, device, engine=engine, dtype=dtype, person_threshold=WORTH_A_LOOK)
+        return BottomUpPoseEstimator(FINDER, device, engine=engine, dtype=dtype)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(N, 5) x1, y1, x2, y2, score of the people in an RGB (H, W, 3) uint8 image."""

@@ -63,8 +63,8 @@ class _People:
 class PoseEstimator(Predictor):
     """Top-down pose estimation: the keypoints of the person in each box, batched over people and images.
 
-    Without boxes, a detector finds people first, by default a bottom-up network. Each of the people it finds runs
-    through the network twice: a first pass refines the box, a second one estimates the joints.
+    Without boxes, a detector finds people first, by default a bottom-up network. Each of the people that
+    one finds runs through the network three times: two passes refine the box, the last one estimates the joints.
 
     Args:
         name_or_model: a pose network, its registered name, "hf-hub:…", "local-dir:…" or a ``.safetensors`` file.

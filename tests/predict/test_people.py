@@ -237,9 +237,11 @@ def test_the_pose_command_finds_people_by_itself(weights, tmp_path, capsys, monk
         "--json",
         "--overwrite",
     ]
-    assert main([*given, "--detector", f"bottomup:{weights['bottomup']}", "--no-flip"]) == 0
+    with monkeypatch.context() as untrained:  # whose joints draw no boxes
+        untrained.setattr(topdown, "FIRST_LOOKS", 0)
+        assert main([*given, "--detector", f"bottomup:{weights['bottomup']}", "--no-flip"]) == 0
     (image,) = json.loads(capsys.readouterr().out)["images"]
-    assert image["people"] == len(image["boxes"])
+    assert image["people"] == len(image["boxes"]) >= 1
     assert main([*given, "--detector", "none"]) == 0
     (image,) = json.loads(capsys.readouterr().out)["images"]
     assert image["people"] == 1 and image["boxes"] is None
