@@ -2,8 +2,8 @@
 # ScaleNet-P0's bottom-up form: a supernet in four runs, search, deployment (docs/training.md). About five hours on two
 # cores with bf16. DATA holds stanford40, lsp, tiny_imagenet, camvid and, where there is one, stanford40_full.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-MORE=$DATA/lsp
-if [[ -d $DATA/stanford40_full ]]; then MORE=$MORE,$DATA/stanford40_full; fi
+MORE=$DATA/lsp SCENES=$DATA/stanford40
+if [[ -d $DATA/stanford40_full ]]; then MORE=$MORE,$DATA/stanford40_full SCENES=$DATA/stanford40_full; fi
 CROWDS=(p0_bottomup root="$DATA/stanford40" autocast=bf16 backgrounds="$DATA/tiny_imagenet,$DATA/camvid")
 train first "${CROWDS[@]}" more_roots="$DATA/lsp" early=0.6 minutes=80 tags=0.03 scenes=0.4 \
     init="${START:-training/checkpoints/p0_supernet.safetensors}"
@@ -11,8 +11,6 @@ train second "${CROWDS[@]}" more_roots="$MORE" early=0 minutes=62 sizes=320x320,
     init="$OUT/first/final.safetensors"
 train third "${CROWDS[@]}" more_roots="$MORE" early=0 minutes=84 sizes=320x320,448x448 seed=6 \
     init="$OUT/second/final.safetensors"
-SCENES=$DATA/stanford40
-if [[ -d $DATA/stanford40_full ]]; then SCENES=$DATA/stanford40_full; fi
 stage "$OUT/neighbours.json" "$PYTHON" -m training neighbours "$SCENES" --model scalenet_s0.person scalenet_p0_bottomup \
     --confirm -o "$OUT/neighbours.json"
 train fourth p0_bottomup root="$SCENES" more_roots="$DATA/lsp" backgrounds="$DATA/tiny_imagenet,$DATA/camvid" \

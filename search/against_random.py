@@ -16,6 +16,7 @@ import numpy as np
 
 from scalenet.archs.arch import Arch, SearchSpace
 from scalenet.archs.cost import count
+from scalenet.runtime.command_line import positive
 from training.recipes import get_recipe as get_training_recipe
 
 from .archive import Archive, ArchiveError, Record
@@ -91,8 +92,8 @@ def _main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m search.against_random", description=__doc__)
     parser.add_argument("archive", help="records of one supernet, of which the surrogate is made")
     parser.add_argument("--recipe", default="s0", help="search recipe (default: %(default)s)")
-    parser.add_argument("--evaluations", type=int, default=64, help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--evaluations", type=positive, default=64, help="default: %(default)s")
+    parser.add_argument("--seeds", type=positive, default=5, help="default: %(default)s")
     args = parser.parse_args(argv)
     if not Path(args.archive).is_file():
         parser.error(f"no archive {args.archive}")

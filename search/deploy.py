@@ -100,6 +100,5 @@ def deploy(
     )  # fmt: skip
     weights = save_weights(folder / f"{name}.safetensors", network.state_dict(), metadata.header(), half=True)
     write_text(folder / f"{name}.json", arch.to_json() + "\n")
-    protocol = {"protocol": metadata.protocol} if metadata.protocol else {}
     cost = {"params": record.params, "macs": record.macs, "digest": record.digest}
-    return {**metrics, **protocol, **cost, "weights": str(weights)}
+    return {**metrics, **evaluator.task.protocol_note(), **cost, "weights": str(weights)}

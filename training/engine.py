@@ -129,7 +129,7 @@ class Run:
             self._return_to_best()
             metrics = self._write_final(path)
         if self.main:
-            self._log({"step": self.clock.step, "final": metrics, **self._protocol()})
+            self._log({"step": self.clock.step, "final": metrics, **self.task.protocol_note()})
             self._keep_best(metrics[self.task.metric] or 0.0)
             plot(self.folder)
         return path
@@ -147,10 +147,6 @@ class Run:
             metadata = replace(metadata, metrics=measured, protocol=self.task.protocol)
             save_weights(path, self.backbone.state_dict(), metadata.header())
         return metrics
-
-    def _protocol(self) -> dict[str, str]:
-        """How a metric that is logged was measured, where that is not the same for all."""
-        return {"protocol": self.task.protocol} if self.task.protocol else {}
 
     def _return_to_best(self) -> None:
         saved = read_state(self.checkpoints.best, self.device)
@@ -259,7 +255,7 @@ class Run:
         ended = (
             {"ended": f"{self.validations.worse} scores in a row were no better"} if self.validations.hopeless else {}
         )
-        self._log({"step": self.clock.step, "validation": metrics, **self._protocol(), **ended})
+        self._log({"step": self.clock.step, "validation": metrics, **self.task.protocol_note(), **ended})
         self._keep_best(score)
 
     def _keep_best(self, metric: float) -> None:

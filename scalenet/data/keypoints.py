@@ -263,8 +263,12 @@ class KeypointSet:
 
     def pixels(self, image_id: Any) -> np.ndarray:
         """The image in the frame of its annotations; see :func:`~scalenet.data.images.read_as_annotated`."""
+        return read_as_annotated(self.image(image_id), self.said_size(image_id))
+
+    def said_size(self, image_id: Any) -> tuple[object, object]:
+        """(H, W) of an image as its annotations have it, None where they do not say."""
         said = self.images[image_id]
-        return read_as_annotated(self.image(image_id), (said.get("height"), said.get("width")))
+        return said.get("height"), said.get("width")
 
 
 def read_results(source: str | Path | list[Result], data: KeypointSet) -> list[Result]:

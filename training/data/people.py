@@ -135,8 +135,7 @@ def read_people(root: str, split: str, neighbours: str = "") -> list[AnnotatedPe
         around = None if found is None else _boxes(found, image_id, neighbours)
         own = people.keypoints[n, ends]
         head = own[:, :2] if len(ends) == 2 and (own[:, 2] > 0).all() else None
-        said = data.images[image_id]
-        size = said.get("height"), said.get("width")
+        size = data.said_size(image_id)
         persons.append(
             AnnotatedPerson(data.image(image_id), mapped[n], people.boxes[n], lacking, head, whole, around, size)
         )

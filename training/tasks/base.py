@@ -93,6 +93,10 @@ class Task(ABC):
         """How :meth:`evaluate` gets from outputs to metrics, where there is more than one way."""
         return ""
 
+    def protocol_note(self) -> dict[str, str]:
+        """:attr:`protocol` to stand beside metrics that are logged or printed; empty where there is one way alone."""
+        return {"protocol": self.protocol} if self.protocol else {}
+
     @property
     def validation(self) -> str:
         """What :meth:`evaluate` looks at ``val_split`` of, for people."""
