@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .matching import Assign, People, by_tags_and_places, match
+from .matching import Assign, Groups, by_tags_and_places, match
 
 NMS_KERNEL = np.ones((5, 5), np.uint8)
 HEAD_OUTWARDS = {
@@ -158,7 +158,7 @@ def _rule(max_people: int, tag_threshold: float, nearby: float | None, side: int
     return partial(by_tags_and_places, max_people=max_people, tag_threshold=tag_threshold, nearby=nearby, side=side)
 
 
-def _by_tags(people: People, joint: Candidates, max_people: int, tag_threshold: float) -> np.ndarray:
+def _by_tags(people: Groups, joint: Candidates, max_people: int, tag_threshold: float) -> np.ndarray:
     """HigherHRNet's rule for :func:`~.matching.match`: tags alone decide."""
     return _assign(joint, people.mean_tags[:max_people], tag_threshold)
 

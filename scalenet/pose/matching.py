@@ -20,7 +20,7 @@ LEAST_EXTENT = 0.14  # of the map's short side: nobody is taken for smaller
 IMPOSSIBLE = 100.0
 
 
-class People:
+class Groups:
     """What is known of the people begun so far, a row each."""
 
     def __init__(self, joints: int, tags: int) -> None:
@@ -67,7 +67,7 @@ class People:
         return np.where((tag < tag_threshold) & (away <= nearby), cost, IMPOSSIBLE)
 
 
-Assign = Callable[[People, "Candidates"], np.ndarray]
+Assign = Callable[[Groups, "Candidates"], np.ndarray]
 
 
 def match(candidates: list[Candidates], order: list[int], assign: Assign) -> np.ndarray:
@@ -77,7 +77,7 @@ def match(candidates: list[Candidates], order: list[int], assign: Assign) -> np.
         order: of the joints. The peaks of one join people or begin new ones before the next one's are looked at.
         assign: the row (n,) of the person that each peak of a joint joins, -1 for none.
     """
-    people = People(len(candidates), candidates[0].tags.shape[1])
+    people = Groups(len(candidates), candidates[0].tags.shape[1])
     for j in order:
         person = assign(people, candidates[j])
         joined = np.flatnonzero(person >= 0)
@@ -87,7 +87,7 @@ def match(candidates: list[Candidates], order: list[int], assign: Assign) -> np.
 
 
 def by_tags_and_places(
-    people: People, peaks: Candidates, max_people: int, tag_threshold: float, nearby: float, side: int
+    people: Groups, peaks: Candidates, max_people: int, tag_threshold: float, nearby: float, side: int
 ) -> np.ndarray:
     """A rule for :func:`match`: a peak joins a person only if it is at most ``nearby`` extents away from them.
 
